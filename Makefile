@@ -1,4 +1,4 @@
-# Netra's commands. `make help` lists them. Each installs what it needs and finds missing, so the first call takes longest.
+# Netra's commands. `make help` lists them. Each installs missing tools that it needs, so the first call takes longest.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -18,12 +18,12 @@ WASM := --target wasm32-unknown-unknown --no-default-features --features hydrate
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: build ## Build for release, start the server with its store under data/, and print one link (ARGS="--listen 0.0.0.0:80" to pass more)
+run: build ## Build for release, start the server with its store under data/, and print one link (ARGS="--listen 0.0.0.0:80" for other flags)
 	@exec $(NETRA) serve $(ARGS)
 
 build: $(BUILT) ## Build for release: target/release/netra and target/site
 
-# Gets the time at which the build began, so that a source that changes during the build is newer and is built next time.
+# Its time is the beginning of the build, so that a source that changes during the build is newer and is built next time.
 $(BUILT): $(SOURCES)
 	@mkdir -p target && touch target/.build-began
 	scripts/build
@@ -51,7 +51,7 @@ unit: databases ## Test the server and the shared code: unit, integration and do
 client: target/debug/netra test-tools ## Test the TypeScript client with a real server and interrupted connections
 	NETRA="$(abspath target/debug/netra)" npm test --prefix clients/typescript
 
-# Not in CI: installing takes 900 MB and about three minutes, most of it for CopilotKit. The client is installed again in each.
+# Not in CI: installing takes 900 MB and about three minutes, most of it for CopilotKit. Netra's client is installed again in each front end.
 front-ends: target/debug/netra test-tools ## Test CopilotKit, assistant-ui and TanStack AI in a real browser (installs 900 MB; not in CI)
 	npm run --prefix clients/typescript pretest
 	for folder in . assistant-ui copilotkit tanstack; do (cd clients/front-ends/$$folder && rm -rf node_modules/netra-client && npm install --no-audit --no-fund); done
@@ -96,7 +96,7 @@ schema-update: target/debug/netra ## Generate shared/schema.json
 e2e: $(BUILT) test-tools ## Test the release build in a real browser (ARGS="auth.spec.ts --project phone" for a part)
 	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath $(NETRA))" npm test --prefix end2end -- $(ARGS)
 
-e2e-dev: tools ## The same with a debug build, which is quicker to build
+e2e-dev: tools ## Test a debug build in a real browser: builds faster than e2e
 	cargo leptos build
 	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
 

@@ -14,7 +14,7 @@ export const admin: Account = {
   password: 'correct horse battery staple',
 };
 
-/** The answer of `GET /api/config`. */
+/** The response to `GET /api/config`. */
 export async function discovery(request: APIRequestContext, server: Server) {
   const response = await request.get(`${server.url}/api/config`);
   expect(response.status()).toBe(200);
@@ -32,7 +32,7 @@ export async function createAdmin(server: Server, person: Account = admin): Prom
     headers: { 'content-type': 'application/json', origin: server.url },
     body: JSON.stringify({ setup_token: server.setupToken, ...person }),
   });
-  if (!response.ok) throw new Error(`set-up answered ${response.status}: ${await response.text()}`);
+  if (!response.ok) throw new Error(`the setup returned ${response.status}: ${await response.text()}`);
 }
 
 /** Signs the page's browser in by a request. */

@@ -16,10 +16,10 @@ interface Input {
   forwardedProps?: { command?: { resume?: unknown } };
 }
 
-/** The arguments of the tool call, unless a person edits them. */
-export const args = { to: 'ada@example.org', subject: 'Tokens' };
+/** The arguments of the call of `send_mail`, unless a person edits them. */
+export const mailArguments = { to: 'ada@example.org', subject: 'Tokens' };
 
-/** The schema of its form: a field of each kind. */
+/** The schema of the form that the agent shows: a field of each type. */
 const form = {
   type: 'object',
   required: ['title', 'pages', 'urgent', 'size'],
@@ -39,8 +39,8 @@ export class ScriptedAgent {
 
   static async start(): Promise<ScriptedAgent> {
     const agent = new ScriptedAgent();
-    agent.server = createServer((request, response) => void agent.answer(request, response));
-    await new Promise<void>((done) => agent.server?.listen(0, '127.0.0.1', done));
+    agent.server = createServer((request, response) => void agent.respond(request, response));
+    await new Promise<void>((resolve) => agent.server?.listen(0, '127.0.0.1', resolve));
     return agent;
   }
 
@@ -55,10 +55,10 @@ export class ScriptedAgent {
 
   async close(): Promise<void> {
     this.server?.closeAllConnections();
-    await new Promise((done) => this.server?.close(done));
+    await new Promise((resolve) => this.server?.close(resolve));
   }
 
-  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  private async respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let body = '';
     for await (const chunk of request) body += chunk;
     const input = JSON.parse(body) as Input;
@@ -73,7 +73,7 @@ export class ScriptedAgent {
       emit({ type: 'TEXT_MESSAGE_END', messageId });
     };
     emit({ type: 'RUN_STARTED', threadId, runId });
-    const said = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
+    const message = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
     const [resumed] = input.resume ?? [];
     // A next message that comes with an abandoned interrupt is answered like any other.
     const command = input.forwardedProps?.command?.resume;
@@ -86,32 +86,32 @@ export class ScriptedAgent {
     } else if (resumed?.status === 'resolved') {
       const toolCallId = resumed.interruptId.replace('ask-', '');
       const { approved = false, editedArgs, reason } = resumed.payload ?? {};
-      const content = approved ? JSON.stringify({ sent: editedArgs ?? args }) : 'refused';
+      const content = approved ? JSON.stringify({ sent: editedArgs ?? mailArguments }) : 'refused';
       emit({ type: 'TOOL_CALL_RESULT', messageId: `r-${toolCallId}`, toolCallId, content, role: 'tool' });
-      say(approved ? `Sent: ${JSON.stringify(editedArgs ?? args)}` : `Not sent: ${reason ?? 'refused'}`);
+      say(approved ? `Sent: ${JSON.stringify(editedArgs ?? mailArguments)}` : `Not sent: ${reason ?? 'refused'}`);
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
-    } else if (/mail/.test(said)) {
+    } else if (/mail/.test(message)) {
       const toolCallId = `call-${runId}`;
       emit({ type: 'TOOL_CALL_START', toolCallId, toolCallName: 'send_mail' });
-      emit({ type: 'TOOL_CALL_ARGS', toolCallId, delta: JSON.stringify(args) });
+      emit({ type: 'TOOL_CALL_ARGS', toolCallId, delta: JSON.stringify(mailArguments) });
       emit({ type: 'TOOL_CALL_END', toolCallId });
       const interrupt = {
         id: `ask-${toolCallId}`,
         reason: 'tool_call',
         message: 'May I send this mail? <b>It cannot be taken back.</b>',
         toolCallId,
-        metadata: { toolName: 'send_mail', args },
+        metadata: { toolName: 'send_mail', args: mailArguments },
       };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
-    } else if (/deploy/.test(said)) {
+    } else if (/deploy/.test(message)) {
       // The interrupt of LangGraph's adapter in its default configuration.
       emit({ type: 'CUSTOM', name: 'on_interrupt', value: 'Deploy to production?' });
       emit({ type: 'RUN_FINISHED', threadId, runId });
-    } else if (/form/.test(said)) {
+    } else if (/form/.test(message)) {
       const interrupt = { id: `form-${runId}`, reason: 'question', message: 'How shall the report be?', responseSchema: form };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
     } else {
-      say(`You said: ${said}`);
+      say(`You said: ${message}`);
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'success' } });
     }
     response.end();

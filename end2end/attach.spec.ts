@@ -4,8 +4,7 @@ import { ask, connected, runIs } from './threads.ts';
 
 const log = 'timestamp,model,input_tokens,output_tokens\n2026-01-01T00:00:00Z,gpt-4o,100,10\n';
 
-test('a file of a thread can be downloaded, unchanged and under its name', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a file of a thread can be downloaded, unchanged and under its name', async ({ page, signedIn: _ }) => {
   const name = 'Übung "1" 👩‍🚀.csv';
   await ask(page, 'Where do my tokens go?', { name, mimeType: 'text/csv', buffer: Buffer.from(log) });
   await runIs(page, 'finished');
@@ -17,8 +16,7 @@ test('a file of a thread can be downloaded, unchanged and under its name', async
   await expect(page).toHaveURL(/\/threads\//);
 });
 
-test('a pasted picture is attached, and invisible characters are removed from pasted text', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a pasted picture is attached, and invisible characters are removed from pasted text', async ({ page, signedIn: _ }) => {
   await page.goto('/');
   await connected(page);
   const message = page.getByLabel('Message');
@@ -41,8 +39,7 @@ test('a pasted picture is attached, and invisible characters are removed from pa
   await expect(message).toHaveValue('5 000 tokens\n👩‍🚀');
 });
 
-test('hidden characters in names are made visible', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('hidden characters in names are made visible', async ({ page, signedIn: _ }) => {
   await ask(page, 'invoice\u{202e}fdp.exe שלום', { name: 'log\u{202e}vsc.exe.csv', mimeType: 'text/csv', buffer: Buffer.from(log) });
   await runIs(page, 'finished');
   await expect(page.locator('.header-title')).toHaveText('invoice\\u202efdp.exe שלום');

@@ -20,7 +20,7 @@ export async function keyWhileComposing(field: Locator, text: string, key: strin
   }, key);
 }
 
-/** The key that ends a composition as Safari sends it: after the composition; only its key code shows that it belonged to it. */
+/** The key that ends a composition as Safari sends it: after the composition; only the key code shows that the key belonged to the composition. */
 export async function keyAfterComposing(field: Locator, text: string, key: string): Promise<void> {
   await compose(field, text);
   await field.evaluate(

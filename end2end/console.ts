@@ -1,14 +1,14 @@
 /** Collects the errors on the browser's console. By default, any error fails the test. */
 import type { BrowserContext, ConsoleMessage } from '@playwright/test';
 
-/** Warnings that count as errors: the browser's page differs from the server's, or the page panicked. */
+/** Messages that count as errors, whatever their type: the browser's page differs from the server's, or the page panicked. */
 const severe = /hydrat|panick|leptos|unreachable/i;
 
 export class Console {
   private readonly errors: string[] = [];
   private readonly allowed: RegExp[] = [];
 
-  /** Ignores matching errors, for a test that causes them: being offline, or a wrong password. */
+  /** Ignores matching errors, which the test itself causes, for example by going offline. */
   allow(...patterns: RegExp[]): void {
     this.allowed.push(...patterns);
   }

@@ -45,12 +45,12 @@ const position = (page: Page) => page.$eval(area, ({ scrollTop }) => scrollTop);
 const isAway = async (page: Page) => (await page.$('.jump-to-end')) !== null;
 const runs = (page: Page) => page.$$eval('[data-run-id]', (runs) => runs.map((run) => run.getAttribute('data-run-state')));
 
-async function expectEndInSight(page: Page): Promise<void> {
+async function expectEndVisible(page: Page): Promise<void> {
   await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
   expect(await isAway(page)).toBe(false);
 }
 
-async function say(page: Page, text: string): Promise<void> {
+async function sendMessage(page: Page, text: string): Promise<void> {
   await page.locator('#message').fill(text);
   await page.locator('.composer button[type=submit]:enabled').click();
 }
@@ -65,7 +65,7 @@ async function grow(page: Page, agent: StreamedAgent, name: string, count: numbe
 }
 
 /** Scrolls by a number of pixels; negative is up. */
-const ways: Record<string, (page: Page, by: number) => Promise<void>> = {
+const scrollMethods: Record<string, (page: Page, by: number) => Promise<void>> = {
   wheel: async (page, by) => {
     await page.hover(area);
     await page.mouse.wheel({ deltaY: by });
@@ -78,10 +78,10 @@ const ways: Record<string, (page: Page, by: number) => Promise<void>> = {
 };
 
 /** Scrolls, and waits until the box has moved and stopped. */
-async function scroll(page: Page, way: string, by: number): Promise<void> {
+async function scroll(page: Page, method: string, by: number): Promise<void> {
   let last = await position(page);
   const before = last;
-  await ways[way]?.(page, by);
+  await scrollMethods[method]?.(page, by);
   await expect
     .poll(async () => {
       const now = await position(page);
@@ -119,10 +119,10 @@ async function inPage(firefox: Browser, server: Server, size: Viewport, use: (pa
 
 /** Starts an answer that is longer than the window. */
 async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
-  await say(page, '@streamed Go on');
+  await sendMessage(page, '@streamed Go on');
   await expect.poll(() => agent.isAnswering).toBe(true);
   await grow(page, agent, 'start', 40);
-  await expectEndInSight(page);
+  await expectEndVisible(page);
 }
 
 async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
@@ -131,32 +131,32 @@ async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
 }
 
 for (const [name, size] of Object.entries(sizes)) {
-  for (const who of ['analyst', 'recorded']) {
-    test(`in a ${name} the follow-ups of ${who} stay visible @desktop`, async ({ firefox, server }) => {
+  for (const agent of ['analyst', 'recorded']) {
+    test(`in a ${name} the follow-ups of ${agent} stay visible @desktop`, async ({ firefox, server }) => {
       await inPage(firefox, server, size, async (page) => {
         for (let round = 1; round <= 4; round++) {
-          await say(page, `@${who} What can you do, for the ${round}. time?`);
+          await sendMessage(page, `@${agent} What can you do, for the ${round}. time?`);
           await expect.poll(() => runs(page), { timeout: 30_000 }).toEqual(Array<string>(round).fill('finished'));
-          await expectEndInSight(page);
+          await expectEndVisible(page);
         }
       });
     });
   }
 
-  for (const way of Object.keys(ways)) {
-    test(`in a ${name} scrolling up by ${way} stops following, and scrolling back to the end resumes it @desktop`, async ({ firefox, server, agent }) => {
+  for (const method of Object.keys(scrollMethods)) {
+    test(`in a ${name} scrolling up by ${method} stops following, and scrolling back to the end resumes it @desktop`, async ({ firefox, server, agent }) => {
       await inPage(firefox, server, size, async (page) => {
         await beginAnswer(page, agent);
-        await scroll(page, way, -900);
+        await scroll(page, method, -900);
         await expect.poll(() => isAway(page)).toBe(true);
         const [read, top] = [await topOf(page, 'start20'), await position(page)];
         await grow(page, agent, 'away', 10);
         expect(await position(page)).toBe(top);
         expect(await topOf(page, 'start20')).toBe(read);
-        await scroll(page, way, (await below(page)) + 100);
-        await expectEndInSight(page);
+        await scroll(page, method, (await below(page)) + 100);
+        await expectEndVisible(page);
         await grow(page, agent, 'back', 10);
-        await expectEndInSight(page);
+        await expectEndVisible(page);
         await endAnswer(page, agent);
       });
     });
@@ -167,11 +167,11 @@ for (const [name, size] of Object.entries(sizes)) {
       const shrunken = { ...size, height: Math.round(size.height * 0.6) };
       await beginAnswer(page, agent);
       await page.locator('#message').fill('A long thought\n'.repeat(8));
-      await expectEndInSight(page);
+      await expectEndVisible(page);
       await page.setViewport(shrunken);
-      await expectEndInSight(page);
+      await expectEndVisible(page);
       await page.setViewport(size);
-      await expectEndInSight(page);
+      await expectEndVisible(page);
       await scroll(page, 'script', -900);
       const read = (await topOf(page, 'start30')) ?? 0;
       const moved = async () => Math.abs(((await topOf(page, 'start30')) ?? 0) - read);

@@ -12,7 +12,7 @@ interface Fixtures {
   freshServer: Server;
   /** The errors on the browser's console; `browserConsole.allow(/.../)` for those that the test causes. */
   browserConsole: Console;
-  /** Signs the test's page in as the administrator, by a request instead of the form. */
+  /** Signs the test's page in as the administrator, by a request instead of the form. `signedIn: _` if the account is not used. */
   signedIn: Account;
 }
 

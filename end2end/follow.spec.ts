@@ -11,25 +11,25 @@ const test = base.extend<object, { agent: StreamedAgent }>({
 });
 
 const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });
-const jump = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
-const box = (page: Page) => page.getByLabel('Message');
+const jumpButton = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
+const messageField = (page: Page) => page.getByLabel('Message');
 
 /** The distance of the end below the window, in pixels. */
 const below = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
 
 async function expectEndVisible(page: Page): Promise<void> {
   await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
-  await expect(jump(page)).toHaveCount(0);
+  await expect(jumpButton(page)).toHaveCount(0);
 }
 
 /** Measures in each painted frame how far the end is below the window. The returned function stops and returns the maximum. */
 async function watchEnd(page: Page): Promise<() => Promise<number>> {
   await scroller(page).evaluate((area) => {
-    const watched = { most: 0, on: true };
+    const watched = { maximum: 0, on: true };
     Object.assign(window, { watched });
     const afterPaint = new MessageChannel();
     afterPaint.port1.onmessage = () => {
-      watched.most = Math.max(watched.most, area.scrollHeight - area.clientHeight - area.scrollTop);
+      watched.maximum = Math.max(watched.maximum, area.scrollHeight - area.clientHeight - area.scrollTop);
     };
     const frame = () => {
       afterPaint.port2.postMessage(null);
@@ -39,23 +39,23 @@ async function watchEnd(page: Page): Promise<() => Promise<number>> {
   });
   return () =>
     page.evaluate(() => {
-      const { watched } = window as unknown as { watched: { most: number; on: boolean } };
+      const { watched } = window as unknown as { watched: { maximum: number; on: boolean } };
       watched.on = false;
-      return watched.most;
+      return watched.maximum;
     });
 }
 
-async function say(page: Page, text: string): Promise<void> {
-  await box(page).fill(text);
+async function sendMessage(page: Page, text: string): Promise<void> {
+  await messageField(page).fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
-  await expect(box(page)).toHaveValue('');
+  await expect(messageField(page)).toHaveValue('');
 }
 
 /** Starts an answer that is longer than the window and continues until the test ends it. */
 async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
   await page.goto('/');
   await connected(page);
-  await say(page, '@streamed Go on');
+  await sendMessage(page, '@streamed Go on');
   await expect.poll(() => agent.isAnswering).toBe(true);
   await grow(page, agent, 'a', 40);
 }
@@ -79,19 +79,19 @@ async function expectInPlace(page: Page, paragraph: string, top: number): Promis
 }
 
 /** Scrolls as a person would, by a number of pixels; negative is up. Resolves when the box has stopped. */
-type Way = (page: Page, by: number) => Promise<void>;
+type ScrollMethod = (page: Page, by: number) => Promise<void>;
 
 /** Waits until the box has moved and then not moved for some frames. */
 async function scrollStopped(page: Page, before: number): Promise<void> {
   await scroller(page).evaluate(
     (area, before) =>
-      new Promise<void>((done) => {
+      new Promise<void>((resolve) => {
         let [last, still] = [area.scrollTop, 0];
         const frame = () => {
           const moved = Math.abs(area.scrollTop - before) > 2;
           still = moved && area.scrollTop === last ? still + 1 : 0;
           last = area.scrollTop;
-          if (still >= 10) done();
+          if (still >= 10) resolve();
           else requestAnimationFrame(frame);
         };
         requestAnimationFrame(frame);
@@ -102,7 +102,7 @@ async function scrollStopped(page: Page, before: number): Promise<void> {
 
 const position = (page: Page) => scroller(page).evaluate((area) => area.scrollTop);
 
-const ways: Record<string, Way> = {
+const scrollMethods: Record<string, ScrollMethod> = {
   wheel: async (page, by) => {
     const before = await position(page);
     await scroller(page).hover();
@@ -139,37 +139,35 @@ const ways: Record<string, Way> = {
 };
 
 for (const agent of ['analyst', 'recorded']) {
-  test(`question and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn }) => {
-    expect(signedIn.name).not.toBe('');
+  test(`question and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn: _ }) => {
     await ask(page, `@${agent} Where do my tokens go?`, agent === 'analyst' ? generatedLog(400) : undefined);
     await runIs(page, 'finished');
     await expectEndVisible(page);
-    const most = await watchEnd(page);
+    const maximum = await watchEnd(page);
     for (let round = 1; round <= 4; round++) {
-      await say(page, `@${agent} And what else, for the ${round}. time?`);
+      await sendMessage(page, `@${agent} And what else, for the ${round}. time?`);
       await expect(page.locator('[data-run-id]')).toHaveCount(round + 1);
       await runIs(page, 'finished');
       await expectEndVisible(page);
     }
-    expect(await most(), 'the end was in sight in every frame').toBeLessThanOrEqual(2);
+    expect(await maximum(), 'the end was visible in every frame').toBeLessThanOrEqual(2);
   });
 }
 
-for (const [name, scroll] of Object.entries(ways)) {
+for (const [name, scroll] of Object.entries(scrollMethods)) {
   test.describe(name, () => {
     // Swipes need a touch screen, also at desktop size.
     if (name === 'touch') test.use({ hasTouch: true });
 
-    test(`scrolling up by ${name} keeps the position while the answer grows, and scrolling back to the end resumes following`, async ({ page, agent, signedIn }) => {
-      expect(signedIn.name).not.toBe('');
+    test(`scrolling up by ${name} keeps the position while the answer grows, and scrolling back to the end resumes following`, async ({ page, agent, signedIn: _ }) => {
       await beginAnswer(page, agent);
       await expectEndVisible(page);
       await scroll(page, -900);
-      await expect(jump(page)).toBeVisible();
+      await expect(jumpButton(page)).toBeVisible();
       const top = await topOf(page, 'a20');
       await grow(page, agent, 'b', 20);
       await expectInPlace(page, 'a20', top);
-      await expect(jump(page)).toBeVisible();
+      await expect(jumpButton(page)).toBeVisible();
       await scroll(page, (await below(page)) + 100);
       await expectEndVisible(page);
       await grow(page, agent, 'c', 20);
@@ -180,17 +178,16 @@ for (const [name, scroll] of Object.entries(ways)) {
   });
 }
 
-test('the button and a sent message both go to the end', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the button and a sent message both go to the end', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
-  await ways['script']?.(page, -900);
-  await jump(page).click();
+  await scrollMethods['script']?.(page, -900);
+  await jumpButton(page).click();
   await expectEndVisible(page);
   await expect(scroller(page)).toBeFocused();
-  await ways['script']?.(page, -900);
+  await scrollMethods['script']?.(page, -900);
   await endAnswer(page, agent);
-  await expect(jump(page)).toBeVisible();
-  await say(page, '@streamed And now?');
+  await expect(jumpButton(page)).toBeVisible();
+  await sendMessage(page, '@streamed And now?');
   await expectEndVisible(page);
   await expect.poll(() => agent.isAnswering).toBe(true);
   await grow(page, agent, 'b', 30);
@@ -198,8 +195,7 @@ test('the button and a sent message both go to the end', async ({ page, agent, s
   await endAnswer(page, agent);
 });
 
-test('layout changes alone do not change whether the end is followed', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('layout changes alone do not change whether the end is followed', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   // An article that shrinks for some frames and grows again, like one that the browser lays out late.
   await page.locator('.question').first().evaluate(async (question: HTMLElement) => {
@@ -216,41 +212,39 @@ test('layout changes alone do not change whether the end is followed', async ({ 
   await grow(page, agent, 'b', 10);
   await expectEndVisible(page);
   // Content above the reader's position grows and shrinks.
-  await ways['script']?.(page, -900);
+  await scrollMethods['script']?.(page, -900);
   const top = await topOf(page, 'a30');
   for (const height of ['1500px', '10px', '']) {
     await page.locator('.question').first().evaluate((question: HTMLElement, height) => question.style.setProperty('height', height), height);
     await expectInPlace(page, 'a30', top);
   }
-  await expect(jump(page)).toBeVisible();
+  await expect(jumpButton(page)).toBeVisible();
   await endAnswer(page, agent);
 });
 
-test('a growing composer and a shrinking window hide neither the end nor the reader’s position', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a growing composer and a shrinking window hide neither the end nor the reader’s position', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   const size = page.viewportSize() ?? { width: 0, height: 0 };
   const shrunken = { ...size, height: Math.round(size.height * 0.6) };
-  await box(page).fill('A long thought\n'.repeat(8));
+  await messageField(page).fill('A long thought\n'.repeat(8));
   await expectEndVisible(page);
   await page.setViewportSize(shrunken);
   await expectEndVisible(page);
-  await expect(box(page)).toBeInViewport();
+  await expect(messageField(page)).toBeInViewport();
   await page.setViewportSize(size);
   await expectEndVisible(page);
-  await box(page).fill('');
+  await messageField(page).fill('');
   await expectEndVisible(page);
-  await ways['script']?.(page, -900);
+  await scrollMethods['script']?.(page, -900);
   const top = await topOf(page, 'a30');
-  await box(page).fill('A long thought\n'.repeat(8));
+  await messageField(page).fill('A long thought\n'.repeat(8));
   await expectInPlace(page, 'a30', top);
   await page.setViewportSize(shrunken);
   await expectInPlace(page, 'a30', top);
   await endAnswer(page, agent);
 });
 
-test('the composer and the end stay visible above an on-screen keyboard', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the composer and the end stay visible above an on-screen keyboard', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   // Like Safari on a phone: only the visual viewport shrinks.
   const keyboard = (share: number) =>
@@ -260,7 +254,7 @@ test('the composer and the end stay visible above an on-screen keyboard', async 
       Object.defineProperty(viewport, 'height', { configurable: true, get: () => innerHeight * share });
       viewport.dispatchEvent(new Event('resize'));
     }, share);
-  const bottom = () => box(page).evaluate((area) => area.getBoundingClientRect().bottom / innerHeight);
+  const bottom = () => messageField(page).evaluate((area) => area.getBoundingClientRect().bottom / innerHeight);
   await keyboard(0.55);
   await expect.poll(bottom).toBeLessThan(0.55);
   await expectEndVisible(page);
@@ -272,8 +266,7 @@ test('the composer and the end stay visible above an on-screen keyboard', async 
   await endAnswer(page, agent);
 });
 
-test('a section that is opened keeps its place', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a section that is opened keeps its place', async ({ page, signedIn: _ }) => {
   await ask(page, '@recorded Go on');
   await runIs(page, 'finished');
   const summary = lastRun(page).locator('summary').first();

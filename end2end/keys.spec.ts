@@ -7,7 +7,7 @@ import { ask, connected, lastRun, runIs } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
-const box = (page: Page) => page.getByLabel('Message');
+const messageField = (page: Page) => page.getByLabel('Message');
 const question = (page: Page) => page.locator('.question:not(.pending)');
 const composing = { 'as Chromium sends it': keyWhileComposing, 'as Safari sends it': keyAfterComposing };
 
@@ -24,14 +24,13 @@ async function choose(page: Page, row: ReturnType<Page['locator']>, ...items: st
 }
 
 for (const [name, press] of Object.entries(composing)) {
-  test(`a key of a composition, ${name}, neither sends nor cancels nor stops`, async ({ page, signedIn }) => {
-    expect(signedIn.name).not.toBe('');
+  test(`a key of a composition, ${name}, neither sends nor cancels nor stops`, async ({ page, signedIn: _ }) => {
     await ask(page, 'What can you do?');
     await runIs(page, 'finished');
 
-    await press(box(page), '日本', 'Enter');
-    await expect(box(page)).toHaveValue('日本');
-    await box(page).fill('');
+    await press(messageField(page), '日本', 'Enter');
+    await expect(messageField(page)).toHaveValue('日本');
+    await messageField(page).fill('');
 
     await question(page).getByRole('button', { name: 'Edit' }).click();
     const edit = page.getByLabel('Edit your question');
@@ -53,12 +52,12 @@ for (const [name, press] of Object.entries(composing)) {
     await page.goto(new URL(page.url()).pathname);
     await connected(page);
 
-    await box(page).fill('@recorded Go on');
+    await messageField(page).fill('@recorded Go on');
     await page.getByRole('button', { name: 'Send' }).click();
     await runIs(page, 'running');
-    await press(box(page), '日本', 'Escape');
+    await press(messageField(page), '日本', 'Escape');
     // Commands are answered in order: had the key stopped the run, it would have stopped by now.
-    await box(page).fill('');
+    await messageField(page).fill('');
     await expect(lastRun(page)).toHaveAttribute('data-run-state', 'running');
     await expect(page.getByRole('button', { name: 'Stop' })).toBeEnabled();
     await page.keyboard.press('Escape');
@@ -68,18 +67,17 @@ for (const [name, press] of Object.entries(composing)) {
   });
 }
 
-test('Return starts a new line on a phone and sends elsewhere', async ({ page, signedIn }, { project }) => {
-  expect(signedIn.name).not.toBe('');
+test('Return starts a new line on a phone and sends elsewhere', async ({ page, signedIn: _ }, { project }) => {
   const isPhone = project.name === 'phone';
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  await box(page).pressSequentially('one');
+  await messageField(page).pressSequentially('one');
   await page.keyboard.press(isPhone ? 'Enter' : 'Shift+Enter');
-  await box(page).pressSequentially('two');
-  await expect(box(page)).toHaveValue('one\ntwo');
+  await messageField(page).pressSequentially('two');
+  await expect(messageField(page)).toHaveValue('one\ntwo');
   if (isPhone) await page.getByRole('button', { name: 'Send' }).click();
   else await page.keyboard.press('Enter');
-  await expect(box(page)).toHaveValue('');
+  await expect(messageField(page)).toHaveValue('');
   await expect(question(page)).toHaveCount(2);
   await runIs(page, 'finished');
 
@@ -95,19 +93,17 @@ test('Return starts a new line on a phone and sends elsewhere', async ({ page, s
   await expect(question(page).last()).toContainText('three');
 });
 
-test('after the first question, typing goes to its composer and Escape stops its run', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('after the first question, typing goes to its composer and Escape stops its run', async ({ page, signedIn: _ }) => {
   await ask(page, '@recorded Go on');
-  await expect(box(page)).toBeFocused();
+  await expect(messageField(page)).toBeFocused();
   await page.keyboard.type('And then');
-  await expect(box(page)).toHaveValue('And then');
+  await expect(messageField(page)).toHaveValue('And then');
   await runIs(page, 'running');
   await page.keyboard.press('Escape');
   await runIs(page, 'cancelled');
 });
 
-test('a menu, field, button or thread that disappears returns the focus', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a menu, field, button or thread that disappears returns the focus', async ({ page, signedIn: _ }) => {
   await ask(page, 'The first one');
   await runIs(page, 'finished');
   await ask(page, 'The second one');
@@ -135,20 +131,19 @@ test('a menu, field, button or thread that disappears returns the focus', async 
 
   // Deleting another thread: the focus moves to its neighbour.
   const other = page.locator('.thread-row', { hasText: 'The first one' });
-  const beside = other.locator('xpath=following-sibling::li | preceding-sibling::li').first();
+  const neighbour = other.locator('xpath=following-sibling::li | preceding-sibling::li').first();
   await choose(page, other, 'Delete', 'Delete permanently?');
   await expect(other).toHaveCount(0);
   await expect.poll(() => page.evaluate(() => document.activeElement?.className ?? '')).toMatch(/thread-link|new-thread/);
-  expect(await beside.count()).toBeLessThanOrEqual(1);
+  expect(await neighbour.count()).toBeLessThanOrEqual(1);
 
   // Deleting the open thread: the page for a new one opens.
   await choose(page, row, 'Delete', 'Delete permanently?');
   await expect(page).toHaveURL(/\/$/);
-  await expect(box(page)).toBeFocused();
+  await expect(messageField(page)).toBeFocused();
 });
 
-test('Escape closes the list of threads on a phone, also with the focus on a thread’s actions @phone', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('Escape closes the list of threads on a phone, also with the focus on a thread’s actions @phone', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
   const row = await openRow(page);
   await expect(page.getByRole('complementary', { name: 'Sidebar' }).getByRole('link').first()).toBeFocused();
@@ -158,8 +153,7 @@ test('Escape closes the list of threads on a phone, also with the focus on a thr
   await expect(page.getByRole('button', { name: 'Threads', exact: true })).toBeFocused();
 });
 
-test('the list of threads is one tab stop, and arrow keys move within it @desktop', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the list of threads is one tab stop, and arrow keys move within it @desktop', async ({ page, signedIn: _ }) => {
   for (const title of ['One', 'Two', 'Three']) await ask(page, title);
   await runIs(page, 'finished');
   const rows = page.locator('.thread-row');
@@ -189,16 +183,15 @@ test('the list of threads is one tab stop, and arrow keys move within it @deskto
   await page.goto('/');
   await connected(page);
   await page.locator('.threads [tabindex="0"]').focus();
-  while (!(await box(page).evaluate((area) => area === document.activeElement))) {
+  while (!(await messageField(page).evaluate((area) => area === document.activeElement))) {
     await page.keyboard.press('Tab');
     expect(++stops).toBeLessThanOrEqual(6);
   }
   await page.keyboard.press('Shift+Tab');
-  await expect(box(page)).not.toBeFocused();
+  await expect(messageField(page)).not.toBeFocused();
 });
 
-test('skip links move the focus and keep the address @desktop', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('skip links move the focus and keep the address @desktop', async ({ page, signedIn: _ }) => {
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
   await page.goto(path);
@@ -212,6 +205,6 @@ test('skip links move the focus and keep the address @desktop', async ({ page, s
   await page.getByRole('link', { name: 'Skip to the message' }).focus();
   await expectAccessible(page);
   await page.keyboard.press('Enter');
-  await expect(box(page)).toBeFocused();
+  await expect(messageField(page)).toBeFocused();
   await expect(page).toHaveURL(new RegExp(`${path}$`));
 });

@@ -27,7 +27,7 @@ class DictatedAgent {
 
   static async start(): Promise<DictatedAgent> {
     const agent = new DictatedAgent();
-    await new Promise<void>((done) => agent.server.listen(0, '127.0.0.1', done));
+    await new Promise<void>((resolve) => agent.server.listen(0, '127.0.0.1', resolve));
     return agent;
   }
 
@@ -36,7 +36,7 @@ class DictatedAgent {
     return `[[agents]]\nid = "dictated"\nname = "DictatedAgent"\nkind = "ag-ui"\nurl = "${url}"\nallow_private_network = true\n`;
   }
 
-  say(delta: string): void {
+  write(delta: string): void {
     this.emit({ type: 'TEXT_MESSAGE_CONTENT', messageId: `m-${this.run?.runId}`, delta });
   }
 
@@ -50,7 +50,7 @@ class DictatedAgent {
 
   async close(): Promise<void> {
     this.server.closeAllConnections();
-    await new Promise((done) => this.server.close(done));
+    await new Promise((resolve) => this.server.close(resolve));
   }
 
   private emit(event: object): void {
@@ -87,7 +87,7 @@ async function markup(page: Page): Promise<string> {
   return (await answer(page).innerHTML()).replace(/<!--.*?-->/g, '');
 }
 
-/** Marks an element and selects its text. `kept` returns whether both are unchanged. */
+/** Marks an element and selects its text, to detect later whether the page replaced them. */
 async function select(page: Page, selector: string): Promise<void> {
   await answer(page).locator(selector).first().evaluate((element) => {
     element.setAttribute('data-marked', '');
@@ -110,30 +110,29 @@ const growing = [
 ];
 
 for (const { what, head, line, part, select: selector } of growing) {
-  test(`the first lines of a ${what} keep their elements while hundreds follow`, async ({ page, agent, signedIn }) => {
-    expect(signedIn.name).not.toBe('');
+  test(`the first lines of a ${what} keep their elements while hundreds follow`, async ({ page, agent, signedIn: _ }) => {
     await ask(page);
     const lines = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => line(from + n)).join('');
-    agent.say(head + lines(0, 3));
+    agent.write(head + lines(0, 3));
     const isCode = part === 'pre code';
-    const shows = (count: number) =>
+    const expectLines = (count: number) =>
       isCode
         ? expect(answer(page).locator(part)).toContainText(`line${count - 1} = `)
         : expect(answer(page).locator(part)).toHaveCount(count);
-    await shows(3);
+    await expectLines(3);
     await select(page, selector);
     const selected = await page.evaluate(() => String(getSelection()));
     expect(selected).not.toBe('');
     const first = await answer(page).locator(part).first().evaluateHandle((element) => (element.tagName === 'CODE' ? element.firstChild : element));
     for (let sent = 3; sent < 600; sent += 199) {
-      agent.say(lines(sent, sent + 199));
-      await shows(sent + 199);
+      agent.write(lines(sent, sent + 199));
+      await expectLines(sent + 199);
     }
     // A selection includes the line break at the end of a block only once more text follows.
     expect((await page.evaluate(() => String(getSelection()))).trimEnd()).toBe(selected.trimEnd());
     expect(await first.evaluate((node) => node?.isConnected)).toBe(true);
     await expect(answer(page).locator('[data-marked]')).toHaveCount(1);
-    agent.say('\n```\n\nAnd **then**.\n');
+    agent.write('\n```\n\nAnd **then**.\n');
     agent.finish();
     await runIs(page, 'finished');
     // The grown answer equals the server's rendering of the whole text.
@@ -144,21 +143,19 @@ for (const { what, head, line, part, select: selector } of growing) {
   });
 }
 
-test('a link definition at the end turns the references above into links', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a link definition at the end turns the references above into links', async ({ page, agent, signedIn: _ }) => {
   await ask(page);
-  agent.say('See [the guide][g].\n\n- and [g]\n- more\n\nLast words.\n\n');
+  agent.write('See [the guide][g].\n\n- and [g]\n- more\n\nLast words.\n\n');
   await expect(answer(page)).toContainText('Last words.');
   await expect(answer(page).getByRole('link')).toHaveCount(0);
-  agent.say('[g]: https://e.org/guide\n');
+  agent.write('[g]: https://e.org/guide\n');
   await expect(answer(page).getByRole('link')).toHaveCount(2);
   await expect(answer(page).getByRole('link', { name: 'the guide' })).toHaveAttribute('href', 'https://e.org/guide');
   agent.finish();
   await runIs(page, 'finished');
 });
 
-test('the page stays usable with hostile nesting, brackets and columns', async ({ page, agent, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the page stays usable with hostile nesting, brackets and columns', async ({ page, agent, signedIn: _ }) => {
   await ask(page);
   const hostile = [
     '> '.repeat(3000) + 'deep\n',
@@ -170,7 +167,7 @@ test('the page stays usable with hostile nesting, brackets and columns', async (
     '<a href="'.repeat(2000) + '\n',
   ];
   for (const [place, text] of hostile.entries()) {
-    agent.say(`${text}\nmark ${place}.\n\n`);
+    agent.write(`${text}\nmark ${place}.\n\n`);
     await expect(answer(page).getByText(`mark ${place}.`)).toBeAttached();
   }
   expect(await answer(page).evaluate((element) => element.querySelectorAll('*').length)).toBeLessThan(20_000);
@@ -183,10 +180,9 @@ test('the page stays usable with hostile nesting, brackets and columns', async (
 const cases = resolve(import.meta.dirname, '../tests/data/markdown');
 const recordedAnswer = (name: string) => readFileSync(resolve(cases, `${name}.md`), 'utf8');
 
-test('Arabic and Hebrew are shown right to left, the rest of an answer left to right', async ({ page, agent, signedIn }, info) => {
-  expect(signedIn.name).not.toBe('');
+test('Arabic and Hebrew are shown right to left, the rest of an answer left to right', async ({ page, agent, signedIn: _ }, info) => {
   await ask(page);
-  agent.say(`${recordedAnswer('rtl')}\n${recordedAnswer('cjk-bold')}\n${recordedAnswer('br-table')}\n${recordedAnswer('math')}\n${recordedAnswer('bare-urls')}\n${recordedAnswer('tilde2')}\n${recordedAnswer('inline-fence')}`);
+  agent.write(`${recordedAnswer('rtl')}\n${recordedAnswer('cjk-bold')}\n${recordedAnswer('br-table')}\n${recordedAnswer('math')}\n${recordedAnswer('bare-urls')}\n${recordedAnswer('tilde2')}\n${recordedAnswer('inline-fence')}`);
   agent.finish();
   await runIs(page, 'finished');
   const direction = (selector: string) => answer(page).locator(selector).first().evaluate((element) => getComputedStyle(element).direction);

@@ -124,7 +124,7 @@ export class Server {
     const child = this.child;
     this.child = undefined;
     if (!child || child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = new Promise<void>((done) => child.once('exit', () => done()));
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill(signal);
     let timedOut = false;
     const timer = setTimeout(() => {
@@ -140,19 +140,19 @@ export class Server {
     const deadline = Date.now() + timeoutMs;
     while (!(await condition())) {
       if (Date.now() > deadline) throw new Error(`the server did not answer within ${timeoutMs} ms:\n${this.output}`);
-      await new Promise((next) => setTimeout(next, 50));
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 }
 
 function freePort(): Promise<number> {
-  return new Promise((done, failed) => {
+  return new Promise((resolve, reject) => {
     const probe = createServer();
-    probe.once('error', failed);
+    probe.once('error', reject);
     probe.listen(0, '127.0.0.1', () => {
       const address = probe.address();
-      if (address === null || typeof address === 'string') return failed(new Error('no port'));
-      probe.close(() => done(address.port));
+      if (address === null || typeof address === 'string') return reject(new Error('no port'));
+      probe.close(() => resolve(address.port));
     });
   });
 }

@@ -16,7 +16,7 @@ export class StreamedAgent {
   static async start(): Promise<StreamedAgent> {
     const agent = new StreamedAgent();
     agent.server = createServer((request, response) => void agent.begin(request, response));
-    await new Promise<void>((done) => agent.server?.listen(0, '127.0.0.1', done));
+    await new Promise<void>((resolve) => agent.server?.listen(0, '127.0.0.1', resolve));
     return agent;
   }
 
@@ -50,7 +50,7 @@ export class StreamedAgent {
 
   async close(): Promise<void> {
     this.server?.closeAllConnections();
-    await new Promise((done) => this.server?.close(done));
+    await new Promise((resolve) => this.server?.close(resolve));
   }
 
   private async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -6,7 +6,7 @@ import { ask, connected, lastRun, runIs } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
-async function say(page: Page, text: string): Promise<void> {
+async function sendMessage(page: Page, text: string): Promise<void> {
   await page.getByLabel('Message').fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page.getByLabel('Message')).toHaveValue('');
@@ -14,11 +14,10 @@ async function say(page: Page, text: string): Promise<void> {
 
 const question = (page: Page) => page.locator('.question:not(.pending)');
 
-test('a queued message is shown in every tab and can be taken back', async ({ page, context, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a queued message is shown in every tab and can be taken back', async ({ page, context, signedIn: _ }) => {
   await askRecorded(page);
-  await say(page, 'And then?');
-  await say(page, 'And after that?');
+  await sendMessage(page, 'And then?');
+  await sendMessage(page, 'And after that?');
   await expect(lastRun(page)).toContainText('Waiting: 2nd in line');
   await expect(lastRun(page)).toContainText('Starts after earlier messages in this thread');
   const other = await context.newPage();
@@ -40,10 +39,9 @@ test('a queued message is shown in every tab and can be taken back', async ({ pa
   await runIs(page, 'cancelled');
 });
 
-test('Escape stops the current run, and the queued one starts', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('Escape stops the current run, and the queued one starts', async ({ page, signedIn: _ }) => {
   await askRecorded(page);
-  await say(page, 'And then?');
+  await sendMessage(page, 'And then?');
   await expect(lastRun(page)).toHaveAttribute('data-run-state', 'waiting');
   await page.keyboard.press('Escape');
   await expect(page.locator('[data-run-id]').first()).toHaveAttribute('data-run-state', 'cancelled');
@@ -52,11 +50,10 @@ test('Escape stops the current run, and the queued one starts', async ({ page, s
   await runIs(page, 'cancelled');
 });
 
-test('an edited question becomes another version; each branch continues separately', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('an edited question becomes another version; each branch continues separately', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  await say(page, 'And without a log?');
+  await sendMessage(page, 'And without a log?');
   await expect(question(page)).toHaveCount(2);
   await runIs(page, 'finished');
 
@@ -81,7 +78,7 @@ test('an edited question becomes another version; each branch continues separate
   await expect(versions.getByRole('button', { name: 'Next version' })).toBeFocused();
 
   // A follow-up stays in its branch.
-  await say(page, 'And with one?');
+  await sendMessage(page, 'And with one?');
   await expect(question(page)).toHaveCount(3);
   await expect(question(page).last()).toContainText('And with one?');
   await runIs(page, 'finished');
@@ -93,8 +90,7 @@ test('an edited question becomes another version; each branch continues separate
   await expect(question(page)).toContainText('What can you not do?');
 });
 
-test('an answer can be regenerated, and the older one stays reachable', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('an answer can be regenerated, and the older one stays reachable', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
   const first = await lastRun(page).getAttribute('data-run-id');
@@ -108,22 +104,21 @@ test('an answer can be regenerated, and the older one stays reachable', async ({
   await expect(lastRun(page)).toHaveAttribute('data-run-id', first ?? '');
 });
 
-test('the agent of a thread can be changed, and @ asks another one once', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the agent of a thread can be changed, and @ asks another one once', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  const box = page.getByLabel('Message');
-  await box.pressSequentially('@rec');
-  const offer = page.getByRole('listbox', { name: 'Suggestions' });
-  await expect(offer.getByRole('option')).toHaveCount(1);
+  const messageField = page.getByLabel('Message');
+  await messageField.pressSequentially('@rec');
+  const suggestions = page.getByRole('listbox', { name: 'Suggestions' });
+  await expect(suggestions.getByRole('option')).toHaveCount(1);
   await expectAccessible(page);
   await page.keyboard.press('Escape');
-  await expect(offer).toHaveCount(0);
-  await box.pressSequentially('o');
-  await expect(offer).toBeVisible();
+  await expect(suggestions).toHaveCount(0);
+  await messageField.pressSequentially('o');
+  await expect(suggestions).toBeVisible();
   await page.keyboard.press('Enter');
-  await expect(box).toHaveValue('@recorded ');
-  await box.pressSequentially('Go on');
+  await expect(messageField).toHaveValue('@recorded ');
+  await messageField.pressSequentially('Go on');
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'running');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
@@ -136,7 +131,7 @@ test('the agent of a thread can be changed, and @ asks another one once', async 
   await page.reload();
   await connected(page);
   await expect(page.getByLabel('Agent')).toHaveValue('recorded');
-  await say(page, 'And now?');
+  await sendMessage(page, 'And now?');
   await runIs(page, 'running');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   await page.keyboard.press('Escape');

@@ -4,12 +4,12 @@ import { expect, type Page, test } from './fixtures.ts';
 import { createAdmin, signInByRequest, submitSignIn } from './accounts.ts';
 import { ask, connected, runIs } from './threads.ts';
 
-/** Blocks or allows sockets while pages load normally, so that sent messages wait. */
+/** Blocks or allows sockets while pages load normally, so that sent messages wait in the browser. */
 class Sockets {
   private closed = false;
   private readonly open = new Set<WebSocketRoute>();
 
-  static async of(context: BrowserContext): Promise<Sockets> {
+  static async route(context: BrowserContext): Promise<Sockets> {
     const sockets = new Sockets();
     await context.routeWebSocket(/\/ws$/, (socket) => {
       if (sockets.closed) return void socket.close({ code: 1012 });
@@ -19,44 +19,44 @@ class Sockets {
     return sockets;
   }
 
-  async cut(): Promise<void> {
+  async block(): Promise<void> {
     this.closed = true;
     await Promise.all([...this.open].map((socket) => socket.close({ code: 1012 }).catch(() => {})));
     this.open.clear();
   }
 
-  mend(): void {
+  allow(): void {
     this.closed = false;
   }
 }
 
-const message = (page: Page) => page.getByLabel('Message');
+const messageField = (page: Page) => page.getByLabel('Message');
 const pending = (page: Page) => page.locator('.question.pending');
 const questions = (page: Page) => page.locator('.question:not(.pending)');
 const log = { name: 'log.csv', mimeType: 'text/csv', buffer: Buffer.from('timestamp,input_tokens,output_tokens\n2024-01-01T00:00:00Z,10,20\n') };
 
-async function send(page: Page, text: string): Promise<void> {
-  await message(page).fill(text);
+async function sendMessage(page: Page, text: string): Promise<void> {
+  await messageField(page).fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
-  await expect(message(page)).toHaveValue('');
+  await expect(messageField(page)).toHaveValue('');
 }
 
 /** The records that this browser stores. */
 async function stored(page: Page): Promise<string[]> {
   return page.evaluate(async () => {
     const local = Object.keys(localStorage).filter((key) => key.startsWith('netra.written/'));
-    const database = await new Promise<IDBDatabase>((done, failed) => {
+    const database = await new Promise<IDBDatabase>((resolve, reject) => {
       const request = indexedDB.open('netra');
-      request.onsuccess = () => done(request.result);
-      request.onerror = () => failed(request.error);
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error);
     });
     const keys = await Promise.all(
       ['records', 'files'].map(
         (name) =>
-          new Promise<IDBValidKey[]>((done, failed) => {
+          new Promise<IDBValidKey[]>((resolve, reject) => {
             const request = database.transaction(name).objectStore(name).getAllKeys();
-            request.onsuccess = () => done(request.result);
-            request.onerror = () => failed(request.error);
+            request.onsuccess = () => resolve(request.result);
+            request.onerror = () => reject(request.error);
           }),
       ),
     );
@@ -65,17 +65,16 @@ async function stored(page: Page): Promise<string[]> {
   });
 }
 
-test('a message sent offline is shown after a reload, with its file, and sent once', async ({ page, context, signedIn, browserConsole }) => {
+test('a message sent offline is shown after a reload, with its file, and sent once', async ({ page, context, signedIn: _, browserConsole }) => {
   browserConsole.allow(/WebSocket/);
-  expect(signedIn.name).not.toBe('');
-  const sockets = await Sockets.of(context);
+  const sockets = await Sockets.route(context);
   await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  await sockets.cut();
+  await sockets.block();
   await page.locator('input[type=file]').setInputFiles(log);
   await expect(page.getByText('log.csv')).toBeVisible();
-  await send(page, 'And with this log?');
-  await send(page, 'And after that?');
+  await sendMessage(page, 'And with this log?');
+  await sendMessage(page, 'And after that?');
   for (let reloads = 0; reloads < 2; reloads += 1) {
     await page.reload();
     await expect(pending(page)).toHaveCount(2);
@@ -83,11 +82,11 @@ test('a message sent offline is shown after a reload, with its file, and sent on
     await expect(pending(page).first()).toContainText('log.csv');
     await expect(pending(page).last()).toContainText('And after that?');
   }
-  sockets.mend();
+  sockets.allow();
   await page.reload();
   await expect(questions(page)).toHaveCount(3, { timeout: 30_000 });
   await expect(pending(page)).toHaveCount(0);
-  await expect.poll(() => stored(page), 'the server has it all').toEqual([]);
+  await expect.poll(() => stored(page), 'no stored record is left').toEqual([]);
   await page.reload();
   await connected(page);
   await expect(questions(page)).toHaveCount(3);
@@ -96,19 +95,18 @@ test('a message sent offline is shown after a reload, with its file, and sent on
   await expect(questions(page).last()).toContainText('And after that?');
 });
 
-test('a new thread’s question survives a crash of its page, and another page sends it', async ({ page, context, signedIn, browserConsole }) => {
+test('a new thread’s question survives a crash of its page, and another page sends it', async ({ page, context, signedIn: _, browserConsole }) => {
   // The server does not know the thread yet.
   browserConsole.allow(/WebSocket|status of 404/);
-  expect(signedIn.name).not.toBe('');
-  const sockets = await Sockets.of(context);
+  const sockets = await Sockets.route(context);
   await page.goto('/');
   await connected(page);
-  await sockets.cut();
+  await sockets.block();
   const question = `What survives a crash, ${test.info().project.name}?`;
-  await send(page, question);
+  await sendMessage(page, question);
   await expect(page).toHaveURL(/\/threads\//);
   const path = new URL(page.url()).pathname;
-  await message(page).fill('half a thought');
+  await messageField(page).fill('half a thought');
   const crashed = page.waitForEvent('crash');
   const devtools = await context.newCDPSession(page);
   devtools.send('Page.crash').catch(() => {});
@@ -116,14 +114,14 @@ test('a new thread’s question survives a crash of its page, and another page s
   const next = await context.newPage();
   await next.goto(path);
   await expect(pending(next)).toContainText(question);
-  await expect(message(next)).toHaveValue('half a thought');
-  sockets.mend();
+  await expect(messageField(next)).toHaveValue('half a thought');
+  sockets.allow();
   await next.goto('/');
   await expect(next.locator('.sidebar a', { hasText: question })).toHaveCount(1, { timeout: 30_000 });
   await next.goto(path);
   await runIs(next, 'finished');
   await expect(questions(next)).toHaveCount(1);
-  await expect(message(next)).toHaveValue('half a thought');
+  await expect(messageField(next)).toHaveValue('half a thought');
 });
 
 test('a message sent to a killed server is sent once when the server is back @desktop', async ({ page, freshServer, browserConsole }) => {
@@ -132,11 +130,11 @@ test('a message sent to a killed server is sent once when the server is back @de
   await signInByRequest(page, freshServer);
   await page.goto(freshServer.url);
   await connected(page);
-  await send(page, 'What can you do?');
+  await sendMessage(page, 'What can you do?');
   await runIs(page, 'finished');
   await freshServer.kill9();
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
-  await send(page, 'And without a log?');
+  await sendMessage(page, 'And without a log?');
   await expect(pending(page)).toContainText('And without a log?');
   await freshServer.start();
   await page.reload();
@@ -147,13 +145,12 @@ test('a message sent to a killed server is sent once when the server is back @de
   await expect(questions(page)).toHaveCount(2);
 });
 
-test('twelve questions each get a thread although another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn }) => {
+test('twelve questions each get a thread although another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn: _ }) => {
   test.slow();
-  expect(signedIn.name).not.toBe('');
   for (let n = 0; n < 12; n += 1) {
     await page.goto('/');
     await connected(page);
-    await message(page).fill(`Question number ${n} of twelve?`);
+    await messageField(page).fill(`Question number ${n} of twelve?`);
     await page.evaluate((delay) => {
       const area = document.querySelector('#message') as HTMLTextAreaElement;
       area.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
@@ -171,11 +168,10 @@ test('twelve questions each get a thread although another page is loaded within 
   await expect.poll(() => stored(page), { timeout: 40_000 }).toEqual([]);
 });
 
-test('an edit survives an edit of the same question in another tab, and a reload', async ({ page, context, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('an edit survives an edit of the same question in another tab, and a reload', async ({ page, context, signedIn: _ }) => {
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
-  const area = (of: Page) => of.getByLabel('Edit your question');
+  const area = (tab: Page) => tab.getByLabel('Edit your question');
   await page.getByRole('button', { name: 'Edit' }).click();
   await area(page).fill('my words');
   const other = await context.newPage();
@@ -202,77 +198,74 @@ test('an edit survives an edit of the same question in another tab, and a reload
   await expect(area(page)).toHaveCount(0);
 });
 
-test('a draft keeps its text and file through navigation, a reload and a closed tab', async ({ page, context, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('a draft keeps its text and file through navigation, a reload and a closed tab', async ({ page, context, signedIn: _ }) => {
   const path = await ask(page, 'What can you do?');
   await runIs(page, 'finished');
   await page.goto('/');
   await connected(page);
   await page.locator('input[type=file]').setInputFiles(log);
-  await message(page).fill('What is in this log?');
-  const whole = async (of: Page) => {
-    await expect(message(of)).toHaveValue('What is in this log?');
-    await expect(of.getByRole('list', { name: 'Attached files' })).toContainText('log.csv');
+  await messageField(page).fill('What is in this log?');
+  const expectDraft = async (tab: Page) => {
+    await expect(messageField(tab)).toHaveValue('What is in this log?');
+    await expect(tab.getByRole('list', { name: 'Attached files' })).toContainText('log.csv');
   };
-  await whole(page);
+  await expectDraft(page);
   // To another page of the application, and back.
   await page.evaluate((path) => (document.querySelector(`a[href="${path}"]`) as HTMLAnchorElement).click(), path);
   await expect(questions(page)).toHaveCount(1);
-  await expect(message(page)).toHaveValue('');
+  await expect(messageField(page)).toHaveValue('');
   await page.goBack();
-  await whole(page);
+  await expectDraft(page);
   await page.reload();
-  await whole(page);
+  await expectDraft(page);
   const next = await context.newPage();
   await page.close();
   await next.goto('/');
-  await whole(next);
+  await expectDraft(next);
   await next.getByRole('button', { name: 'Send' }).click();
   await expect(questions(next)).toContainText('log.csv');
   await next.goto('/');
   await connected(next);
-  await expect(message(next)).toHaveValue('');
+  await expect(messageField(next)).toHaveValue('');
   await expect.poll(() => stored(next)).toEqual([]);
 });
 
-test('two tabs have separate drafts, and a new tab takes over the draft of a closed one @desktop', async ({ page, context, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('two tabs have separate drafts, and a new tab takes over the draft of a closed one @desktop', async ({ page, context, signedIn: _ }) => {
   const other = await context.newPage();
   await page.goto('/');
   await connected(page);
-  await message(page).fill('first draft');
+  await messageField(page).fill('first draft');
   await other.goto('/');
   await connected(other);
-  await expect(message(other)).toHaveValue('');
-  await message(other).fill('second draft');
+  await expect(messageField(other)).toHaveValue('');
+  await messageField(other).fill('second draft');
   await page.close();
   const next = await context.newPage();
   await next.goto('/');
-  await expect(message(next)).toHaveValue('first draft');
-  await expect(message(other)).toHaveValue('second draft');
+  await expect(messageField(next)).toHaveValue('first draft');
+  await expect(messageField(other)).toHaveValue('second draft');
 });
 
 test('signing out removes all stored text from the browser', async ({ page, signedIn }) => {
   await page.goto('/');
   await connected(page);
   await page.locator('input[type=file]').setInputFiles(log);
-  await message(page).fill('a secret');
+  await messageField(page).fill('a secret');
   await expect.poll(async () => (await stored(page)).length).toBeGreaterThan(1);
-  const shown: string[] = [];
-  page.on('framenavigated', (frame) => shown.push(frame.url()));
+  const visited: string[] = [];
+  page.on('framenavigated', (frame) => visited.push(frame.url()));
   await page.getByRole('button', { name: /^Account of/ }).click();
   await page.getByRole('button', { name: 'Sign out' }).click();
   await expect(page.getByRole('button', { name: 'Sign in' })).toBeVisible();
   expect(await stored(page)).toEqual([]);
   // One navigation only: no second sign-in page replaces this one and drops what is typed.
-  expect(shown).toEqual([new URL('/sign-in', page.url()).href]);
+  expect(visited).toEqual([new URL('/sign-in', page.url()).href]);
   await submitSignIn(page, signedIn);
   await connected(page);
-  await expect(message(page)).toHaveValue('');
+  await expect(messageField(page)).toHaveValue('');
 });
 
-test('the page warns once if the browser stores nothing, and keeps working @desktop', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
+test('the page warns once if the browser stores nothing, and keeps working @desktop', async ({ page, signedIn: _ }) => {
   await page.addInitScript(() => {
     const refuse = () => {
       throw new DOMException('no', 'QuotaExceededError');
@@ -282,11 +275,11 @@ test('the page warns once if the browser stores nothing, and keeps working @desk
   });
   await page.goto('/');
   await connected(page);
-  await message(page).fill('What can you do?');
+  await messageField(page).fill('What can you do?');
   const notice = page.getByText('This browser cannot store what you write');
   await expect(notice).toBeVisible();
   await page.getByRole('button', { name: 'Dismiss notice' }).click();
-  await message(page).fill('What can you do now?');
+  await messageField(page).fill('What can you do now?');
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'finished');
   await expect(notice).toHaveCount(0);

@@ -4,8 +4,7 @@ import { connected } from './threads.ts';
 
 test.use({ serverOptions: { env: { NETRA_ANALYST__MAX_FILE_BYTES: '1000' } } });
 
-test('a refused upload shows its reason before the file is sent completely', async ({ page, signedIn, browserConsole }) => {
-  expect(signedIn.email).toBeTruthy();
+test('a refused upload shows its reason before the file is sent completely', async ({ page, signedIn: _, browserConsole }) => {
   browserConsole.allow(/413/);
   await page.goto('/');
   await connected(page);

@@ -1,10 +1,10 @@
-// Checks that imports only point down: a module may import modules on earlier lines of FLOORS, not other modules on its own line or
+// Checks that imports only point down: a module may import modules on earlier lines of LAYERS, not other modules on its own line or
 // later ones. Modules inside one listed module may import each other. Run by `make lint`.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-// Each line is one floor, the lowest first. Modules on the same line must not import each other.
-const FLOORS = [
+// Each line is one layer, the lowest first. Modules on the same line must not import each other.
+const LAYERS = [
   ['protocol', 'text', 'json_size'],
   ['thread'],
   ['analyst', 'socket'],
@@ -34,7 +34,7 @@ const FLOORS = [
   ['cli'],
 ];
 
-const floorOf = new Map(FLOORS.flatMap((modules, floor) => modules.map((module) => [module, floor])));
+const layerOf = new Map(LAYERS.flatMap((modules, layer) => modules.map((module) => [module, layer])));
 
 function* sourceFiles(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
@@ -107,16 +107,16 @@ function imports(source, module) {
   });
 }
 
-/** The module of FLOORS that contains a path. */
+/** The module of LAYERS that contains a path. */
 function listed(path) {
   for (let length = path.length; length > 0; length--) {
     const name = path.slice(0, length).join('::');
-    if (floorOf.has(name)) return name;
+    if (layerOf.has(name)) return name;
   }
   return undefined;
 }
 
-const upward = new Map();
+const upward = new Set();
 const unlisted = new Set();
 for (const file of sourceFiles('src')) {
   const module = moduleOf(file);
@@ -128,15 +128,14 @@ for (const file of sourceFiles('src')) {
   if (from === 'server' && module.length > 1) unlisted.add(module.slice(0, 2).join('::'));
   for (const path of imports(readFileSync(file, 'utf8'), module)) {
     const to = listed(path);
-    if (to === undefined || to === from || floorOf.get(to) < floorOf.get(from)) continue;
-    const message = `${file}: ${from} must not import ${to} (${path.join('::')})`;
-    upward.set(message, true);
+    if (to === undefined || to === from || layerOf.get(to) < layerOf.get(from)) continue;
+    upward.add(`${file}: ${from} must not import ${to} (${path.join('::')})`);
   }
 }
 
-for (const name of unlisted) console.error(`error: ${name} is on no floor: add it to FLOORS in scripts/imports.mjs`);
-for (const message of upward.keys()) console.error(`error: ${message}`);
+for (const name of unlisted) console.error(`error: ${name} is in no layer: add it to LAYERS in scripts/imports.mjs`);
+for (const message of upward) console.error(`error: ${message}`);
 if (upward.size + unlisted.size > 0) {
-  console.error(`error: ${upward.size} imports point up; move shared code to a lower floor (docs/architecture.md)`);
+  console.error(`error: ${upward.size} imports point up; move shared code to a lower layer (docs/architecture.md)`);
   process.exit(1);
 }

@@ -3,7 +3,8 @@
 
 Usage: scripts/memory.py [NETRA]    the program; default target/release/netra
 SETTLE=60: seconds from the end of an attack to the last measurement. ONLY=json_body,all: the attacks to run. LD_PRELOAD is passed to
-the server. Servers listen on 127.0.0.1 with a store in a temporary folder; each attack gets a new server, and the last one all attacks.
+the server. Servers listen on 127.0.0.1 with a store in a temporary folder; each attack gets a new server, and the last server gets all
+attacks in turn.
 """
 
 import concurrent.futures
@@ -55,8 +56,8 @@ class Server:
         if token:
             request.add_header("authorization", f"Bearer {token}")
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
-                return answer.read()
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return response.read()
         except (urllib.error.URLError, OSError):
             return b""
 

@@ -34,25 +34,26 @@ async function ask(page: Page, question: string): Promise<void> {
   await page.getByRole('textbox').press('Enter');
 }
 
-const answered = (page: Page, turn: number) => expect(page.locator('[data-message-id]', { hasText: `It is sunny in turn ${turn}.` }).last()).toBeVisible();
+/** Waits for the last text of a turn's answer. */
+const waitForAnswer = (page: Page, turn: number) => expect(page.locator('[data-message-id]', { hasText: `It is sunny in turn ${turn}.` }).last()).toBeVisible();
 
 /** The whole text of the page, including tool calls. */
 const text = async (page: Page) => (await page.locator('#root').innerText()).replace(/\s+/g, ' ').trim();
 
-/** Has the whole conversation without interruptions; returns what the page shows after each turn. */
-async function undisturbed(page: Page): Promise<{ messages: ShownMessage[]; text: string }[]> {
+/** Holds the whole conversation without interruptions; returns what the page shows after each turn. */
+async function converseUndisturbed(page: Page): Promise<{ messages: ShownMessage[]; text: string }[]> {
   const turns = [];
   for (const [index, question] of questions.entries()) {
     await ask(page, question);
-    await answered(page, index + 1);
-    await settled(page);
+    await waitForAnswer(page, index + 1);
+    await waitUntilSettled(page);
     turns.push({ messages: withoutQuestionIds(await shownMessages(page)), text: await text(page) });
   }
   return turns;
 }
 
 /** Waits until the page no longer changes: an answer's last events come after its last text. */
-async function settled(page: Page): Promise<void> {
+async function waitUntilSettled(page: Page): Promise<void> {
   let before = '';
   await expect
     .poll(async () => {
@@ -85,20 +86,20 @@ for (const { name, folder, runtime } of variants) {
         site.handlers.set('/runtime-direct', runtimeHandler('/runtime-direct', `${site.url}/agent`));
         site.handlers.set('/runtime-netra', runtimeHandler('/runtime-netra', netra, () => server.token()));
       }
-      const where: Record<string, string>[] = runtime ? [{ runtime: '/runtime-direct' }, { runtime: '/runtime-netra' }] : [{}, { netra, token: await server.token() }];
+      const queries: Record<string, string>[] = runtime ? [{ runtime: '/runtime-direct' }, { runtime: '/runtime-netra' }] : [{}, { netra, token: await server.token() }];
 
-      await page.goto(address({ ...where[0], thread: crypto.randomUUID() }));
-      const direct = await undisturbed(page);
+      await page.goto(address({ ...queries[0], thread: crypto.randomUUID() }));
+      const direct = await converseUndisturbed(page);
       expect(direct.at(-1)!.text.split('get_weather').length - 1, 'the calls are shown').toBe(questions.length);
       /** Checks that the page shows the same as in the direct conversation after a number of turns. */
       const expectSame = async (turn: number) => {
-        await answered(page, turn);
-        await settled(page);
+        await waitForAnswer(page, turn);
+        await waitUntilSettled(page);
         expect(withoutQuestionIds(await shownMessages(page))).toEqual(direct[turn - 1]!.messages);
         expect(await text(page)).toBe(direct[turn - 1]!.text);
       };
 
-      await page.goto(address({ ...where[1], thread: crypto.randomUUID() }));
+      await page.goto(address({ ...queries[1], thread: crypto.randomUUID() }));
       /** The user's messages with the ids that the page gave them, read before their answers end, since nothing has restated them then. */
       const asked: ShownMessage[] = [];
       /** Asks the next question; its answer pauses in its middle. */

@@ -9,8 +9,8 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => unknown;
 
 export class Site {
   readonly agent = new Agent();
-  /** Handlers of other requests, by the beginning of the path. */
-  readonly handlers = new Map<string, Handler>([['/agent', (request, response) => this.agent.answer(request, response)]]);
+  /** Request handlers, by path prefix. Other paths get the page and its bundle. */
+  readonly handlers = new Map<string, Handler>([['/agent', (request, response) => this.agent.respond(request, response)]]);
 
   private constructor(private readonly server: Server) {}
 
@@ -30,17 +30,17 @@ export class Site {
     });
     const files = new Map(built.outputFiles.map(({ path, contents }) => [path.endsWith('.css') ? '/page.css' : '/page.js', contents]));
     const types = { css: 'text/css', js: 'text/javascript' };
-    return new Promise((done) => {
+    return new Promise((resolve) => {
       const server = createServer((request, response) => {
         const { pathname } = new URL(request.url ?? '/', 'http://site');
-        const handler = [...site.handlers].find(([path]) => pathname.startsWith(path))?.[1];
+        const handler = [...site.handlers].find(([prefix]) => pathname.startsWith(prefix))?.[1];
         if (handler) return void handler(request, response);
         const file = files.get(pathname);
         if (file) return void response.setHeader('content-type', types[pathname.split('.')[1] as 'css' | 'js']).end(file);
         response.setHeader('content-type', 'text/html').end(page(files.has('/page.css')));
       });
       const site = new Site(server);
-      server.listen(0, '127.0.0.1', () => done(site));
+      server.listen(0, '127.0.0.1', () => resolve(site));
     });
   }
 
@@ -49,6 +49,7 @@ export class Site {
   }
 
   stop(): void {
+    // End the paused answers.
     this.agent.resume();
     this.server.close();
     this.server.closeAllConnections();

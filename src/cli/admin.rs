@@ -21,7 +21,7 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    /// The first that is given.
+    /// The first of these that is given: token, email address, data folder.
     pub(super) fn from_args(
         token: Option<String>,
         email: Option<String>,
@@ -57,7 +57,9 @@ impl AdminClient {
             Credentials::DataFolder(data) => {
                 let auth = Location::from_data_folder(data).auth().await?;
                 let admin = auth.users().await?.into_iter().find(|user| user.role == Role::Admin);
-                let admin = admin.ok_or_else(|| Failure::Failed("this server has no administrator yet".into()))?;
+                let admin = admin.ok_or_else(|| {
+                    Failure::Failed("there is no administrator yet; add one: netra user add --role admin".into())
+                })?;
                 auth.mint_short_token(admin.id).await?
             }
         };

@@ -59,7 +59,7 @@ pub(super) async fn run(args: AskArgs) -> Result<(), Failure> {
 
     let sending = ask(&client, &http, &token, args.question, args.file, args.thread, args.agent);
     let (thread_id, run_id) = tokio::select! {
-        // Of both failures, the reason of a closed connection says more than the error of the command that failed with it.
+        // First, since the reason of a closed connection says more than the error of the command that failed with it.
         biased;
         failure = watch_connection(&client) => return Err(failure),
         sent = sending => sent?,

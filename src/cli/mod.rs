@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::server::{config::ConfigError, file_modes};
 
-/// A durable, authenticated home for AI agents on one WebSocket.
+/// A server and page for AI agents: stores all that they do and streams it to every tab and device.
 #[derive(Parser)]
 #[command(name = "netra", version, about, propagate_version = true, arg_required_else_help = true)]
 struct Cli {
@@ -37,7 +37,7 @@ enum Command {
     /// Add, list, change and remove accounts; disconnect users
     #[command(subcommand)]
     User(user::UserCommand),
-    /// Show a notice to everyone who is connected (administrators)
+    /// Show a notice to everyone who is connected (for administrators)
     Notice(notice::NoticeArgs),
     /// Maintain the store
     #[command(subcommand)]
@@ -56,7 +56,7 @@ struct ServerArgs {
     /// URL of the server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000")]
     server: String,
-    /// An access token
+    /// Access token, from `POST /api/auth/token`
     #[arg(long, env = "NETRA_TOKEN", hide_env_values = true, conflicts_with = "email")]
     token: Option<String>,
     /// Sign in with this email address instead of a token
@@ -136,7 +136,7 @@ fn report(failure: &Failure) -> ExitCode {
 fn print_line(line: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{line}") {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("standard output: {error}")))
+            Err(Failure::Failed(format!("cannot write to standard output: {error}")))
         }
         _ => Ok(()),
     }
@@ -145,13 +145,13 @@ fn print_line(line: &str) -> Result<(), Failure> {
 /// Reads a password: from the first line of standard input, or from a prompt on the terminal.
 fn read_password(from_stdin: bool) -> Result<String, Failure> {
     if !from_stdin {
-        let asked = rpassword::prompt_password("Password: ");
-        return asked.map_err(|error| {
+        let password = rpassword::prompt_password("Password: ");
+        return password.map_err(|error| {
             Failure::Failed(format!("cannot prompt for the password ({error}); use --password-stdin"))
         });
     }
     let mut text = String::new();
     let read = std::io::stdin().take(8 * 1024).read_to_string(&mut text);
-    read.map_err(|error| Failure::Failed(format!("standard input: {error}")))?;
+    read.map_err(|error| Failure::Failed(format!("cannot read the password from standard input: {error}")))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -18,8 +18,8 @@ use crate::server::{
 
 #[derive(Subcommand)]
 pub(super) enum StoreCommand {
-    /// Run this after restoring the store from a backup, while no server uses it: clients then reload everything instead of
-    /// resuming from positions that the restored log does not have
+    /// Make clients reload everything instead of resuming from positions that a restored backup does not have; run it after
+    /// restoring, while no server uses the store
     Restored(Location),
     /// Check every run in the log against AG-UI's rules; servers may use the store meanwhile
     Verify(Location),

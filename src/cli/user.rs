@@ -1,5 +1,5 @@
 //! `netra user`: accounts, changed directly in the store. A running server notices a change within about a second, and closes
-//! the sockets of users whose sessions ended. `disconnect` is a request to the server.
+//! the sockets of users whose sessions ended. `disconnect` sends a request to the server.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(super) enum UserCommand {
     Password(PasswordArgs),
     /// Remove a user with all their threads and files
     Remove(RemoveArgs),
-    /// End all sessions and access tokens of a user and close their sockets, on all nodes (administrators)
+    /// End all sessions and access tokens of a user and close their sockets, on all nodes (for administrators)
     Disconnect(DisconnectArgs),
 }
 
@@ -146,7 +146,9 @@ async fn open(config: &Config) -> Result<Auth, Failure> {
 pub(super) async fn open_store(config: &Config) -> Result<Store, Failure> {
     let folder = &config.server.data;
     private_folder(folder).map_err(|error| {
-        config::ConfigError::new(format!("data folder {}", folder.display()), format!("cannot be created ({error})"))
+        let advice = "--data must name a folder that this user may write to";
+        let place = format!("data folder {}", folder.display());
+        config::ConfigError::new(place, format!("cannot be created ({error}); {advice}"))
     })?;
     Ok(Store::open_url(&config.store_url()).await?)
 }
@@ -199,7 +201,10 @@ async fn remove(args: RemoveArgs) -> Result<(), Failure> {
         let folder = config.files_dir().join(thread.to_string());
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::Failed(format!("{} could not be removed: {error}", folder.display())));
+                let folder = folder.display();
+                return Err(Failure::Failed(format!(
+                    "the account is removed, but not {folder} ({error}); delete that folder"
+                )));
             }
             _ => {}
         }

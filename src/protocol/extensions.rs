@@ -1,6 +1,6 @@
 //! What Netra adds to AG-UI's events: metadata keys, marks in their content, and values with a meaning of their own.
 //!
-//! A text longer than one log entry may be is split into several. In the state, the first `STATE_DELTA` sets the text's first
+//! A text that is too long for one log entry is split into several. In the state, the first `STATE_DELTA` sets the text's first
 //! piece and is marked [`FIRST_PIECE`]; each later piece is the only operation of its delta and is marked [`LATER_PIECE`]. A
 //! tool's result is split the same way, with the marks in the metadata of `TOOL_CALL_RESULT`. The reducer joins the pieces, and
 //! callers over AG-UI's HTTP binding get the whole text.
@@ -22,7 +22,7 @@ pub const KNOWN_RESULT: &str = "netraKnown";
 /// Metadata key of the events with which a run records the state that its caller sent. They are not sent back to that caller.
 pub const CALLER_STATE: &str = "netraGiven";
 
-/// Metadata key: the interrupts of the run before are cancelled, and from this event on the run answers its own message.
+/// Metadata key: the interrupts of the previous run are cancelled, and from this event on the run answers its own message.
 pub const AFTER_CANCELLATION: &str = "afterCancellation";
 
 /// Metadata key of a `STEP_FINISHED` that closes a step of a failed or stopped run: the step did not complete.

@@ -74,13 +74,13 @@ pub struct Present {
     pub connections: u32,
 }
 
-/// An ephemeral message on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the one of its kind
-/// before.
+/// An ephemeral message on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the previous one of its
+/// kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ThreadSignal {
-    /// Who has the thread open now. Not sent while the receiver has been alone from the start.
+    /// Who has the thread open now. Not sent until a second connection has opened the thread.
     Presence {
         /// Everyone, ordered by id.
         present: Vec<Present>,

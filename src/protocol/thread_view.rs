@@ -127,8 +127,8 @@ pub struct RunView {
     pub ended_at: Option<i64>,
     /// Its texts, calls, steps and so on, in the order in which they began. A node's index never changes.
     pub nodes: Vec<Arc<Node>>,
-    /// If the run first cancelled the interrupts of the run before: how many of the first nodes belong to that, before the agent was
-    /// given the run's own message. Absent if it cancelled nothing, or was not given the message yet.
+    /// If the run first cancelled the interrupts of the previous run: how many nodes it produced before the agent was given the run's
+    /// own message. Absent if it cancelled nothing, or the agent was not given the message yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes_before_message: Option<usize>,
     /// Encrypted values that only the run's agent can read, oldest first. Never sent to people.
@@ -182,7 +182,7 @@ pub enum NodeState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 pub struct Node {
-    /// The agent's id of it; unique in the run only per kind of body.
+    /// The id that the agent gave it; unique only among the run's nodes of the same kind.
     pub id: String,
     /// The sub-agent that it belongs to; absent for the run itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,7 +234,7 @@ pub enum NodeBody {
         /// The result, as text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result: Option<String>,
-        /// The agent's id of the result's message.
+        /// The id that the agent gave the result's message.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         result_id: Option<String>,
         /// The result's parts, if it is not plain text.

@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn an_outage_of_the_store_is_unavailable_and_any_other_error_internal() {
-        let away = [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, std::io::Error::other("cut").into()];
-        for error in away {
+        let outages = [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, std::io::Error::other("cut").into()];
+        for error in outages {
             let body = Error::Store(error).into_body();
             assert_eq!((body.code, body.retry_after_ms), (ErrorCode::Unavailable, Some(1_000)));
         }

@@ -179,11 +179,11 @@ impl Inner {
     }
 }
 
-/// Asks the server for the socket's URL and whether the session is signed in.
+/// Requests the socket's URL, and whether the session is signed in.
 async fn discover() -> Result<Discovery, String> {
     let response = Request::get("/api/config").send().await.map_err(|e| e.to_string())?;
     if !response.ok() {
-        return Err(format!("GET /api/config answered {}", response.status()));
+        return Err(format!("GET /api/config returned status {}", response.status()));
     }
     response.json::<Config>().await.map(Discovery::from).map_err(|e| e.to_string())
 }

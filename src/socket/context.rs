@@ -42,9 +42,9 @@ pub struct Seed {
 /// A thread's state in the page.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Loaded<T> {
-    /// Requested, not here yet.
+    /// Requested but not received yet.
     Loading,
-    /// Here, and kept up to date.
+    /// Received, and kept up to date.
     Ready(T),
     /// The server refused the subscription.
     Refused(ErrorBody),
@@ -141,7 +141,7 @@ impl Socket {
         self.status.with(|status| matches!(status, Status::Connected | Status::Connecting))
     }
 
-    /// By how many milliseconds the server's clock was ahead of the device's when the last connection opened.
+    /// How many milliseconds the server's clock was ahead of the device's when the last connection opened.
     pub fn clock_offset(self) -> Signal<Option<i64>> {
         self.clock_offset.into()
     }
@@ -198,7 +198,7 @@ impl Socket {
         Signal::stored(Loaded::Loading)
     }
 
-    /// Who has a thread open, in this tab and elsewhere; empty until the server's first signal, and unless the caller follows it.
+    /// Who has a thread open, in this tab and elsewhere; empty if the thread is not followed, and until the server's first signal.
     pub fn present(self, id: ThreadId) -> Signal<Vec<Present>> {
         #[cfg(feature = "hydrate")]
         if let Some(present) = self.page_connection().and_then(|page| page.present(id)) {
@@ -208,7 +208,7 @@ impl Socket {
         Signal::stored(Vec::new())
     }
 
-    /// Which of a thread's runs wait, and for what; empty until the server's first signal, and unless the caller follows it.
+    /// Which of a thread's runs wait, and for what; empty if the thread is not followed, and until the server's first signal.
     pub fn queue(self, id: ThreadId) -> Signal<Vec<Waiting>> {
         #[cfg(feature = "hydrate")]
         if let Some(queue) = self.page_connection().and_then(|page| page.queue(id)) {
@@ -270,7 +270,7 @@ where
     T: serde::de::DeserializeOwned,
     F: Future<Output = Result<Outcome, E>>,
 {
-    let gone = || ErrorBody::new(ErrorCode::Unavailable, "there is no connection here");
+    let gone = || ErrorBody::new(ErrorCode::Unavailable, "this page has no connection; reload it");
     let outcome = reply.ok_or_else(gone)?.await.map_err(|_| gone())??;
     serde_json::from_value(outcome)
         .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the reply does not match the protocol: {e}")))

@@ -24,8 +24,8 @@ pub struct FeedTail {
     applied: u64,
     /// A page that is newer than the last applied entry: it is added once the entries have caught up.
     early_page: Option<(Option<FeedPlace>, ThreadPage)>,
-    /// Threads that the feed lacks and that an entry moved to the front, where older pages do not contain them; with the `seq` of
-    /// that entry.
+    /// Threads that the feed lacks although an entry moved them to its front, so that no older page contains them; each with the
+    /// `seq` of that entry.
     missing: BTreeMap<ThreadId, u64>,
 }
 
@@ -85,7 +85,7 @@ impl FeedTail {
             self.kept_after = cursor.seq;
             feed.older = older;
         } else {
-            // A missing thread that is not in this page, although its entry is older, comes after the page or was deleted.
+            // If this page includes a missing thread's entry but not the thread, the thread comes after the page or was deleted.
             let has_gap = self.missing.values().any(|seq| *seq <= cursor.seq);
             let oldest_is_new = older.is_some_and(|oldest| feed.thread(oldest.thread_id).is_none());
             if has_gap || oldest_is_new {

@@ -71,18 +71,25 @@ struct Thread {
     /// Entries that wait to be folded, with their time.
     pending: Vec<(i64, ThreadEntry)>,
     /// How many components use it.
-    users: usize,
-    /// A counter that orders unused threads by when they were released.
-    released: u64,
+    component_count: usize,
+    /// Orders the unused threads by when they were released.
+    release_number: u64,
 }
 
 impl Thread {
     fn new(view: Loaded<ThreadView>) -> Self {
         let (present, queue) = Default::default();
-        Self { view: ArcRwSignal::new(view), present, queue, pending: Vec::new(), users: 0, released: 0 }
+        Self {
+            view: ArcRwSignal::new(view),
+            present,
+            queue,
+            pending: Vec::new(),
+            component_count: 0,
+            release_number: 0,
+        }
     }
 
-    /// Applies a signal, which replaces the one of its kind before.
+    /// Applies a signal, which replaces the previous one of its kind.
     fn apply_signal(&self, signal: ThreadSignal) {
         match signal {
             ThreadSignal::Presence { present } => self.present.set(present),
@@ -139,14 +146,15 @@ impl PageConnection {
     /// Follows a thread for a component; each call needs one [`Self::release`].
     pub(super) fn acquire(&self, id: ThreadId) -> ArcRwSignal<Loaded<ThreadView>> {
         let channel = ChannelName::Thread(id);
-        let (view, refused) = {
+        let (view, is_unavailable) = {
             let mut threads = self.state.threads.borrow_mut();
             let thread = threads.entry(id).or_insert_with(|| Thread::new(Loaded::Loading));
-            thread.users += 1;
-            let refused = thread.view.with_untracked(|view| matches!(view, Loaded::Refused(_) | Loaded::Deleted));
-            (thread.view.clone(), refused)
+            thread.component_count += 1;
+            let is_unavailable =
+                thread.view.with_untracked(|view| matches!(view, Loaded::Refused(_) | Loaded::Deleted));
+            (thread.view.clone(), is_unavailable)
         };
-        if refused {
+        if is_unavailable {
             view.set(Loaded::Loading);
             self.driver.handle(Input::Unfollow(channel));
         }
@@ -168,13 +176,13 @@ impl PageConnection {
     pub(super) fn release(&self, id: ThreadId) {
         let surplus: Vec<ThreadId> = {
             let mut threads = self.state.threads.borrow_mut();
-            let newest = threads.values().map(|thread| thread.released).max().unwrap_or(0);
+            let newest = threads.values().map(|thread| thread.release_number).max().unwrap_or(0);
             if let Some(thread) = threads.get_mut(&id) {
-                thread.users = thread.users.saturating_sub(1);
-                thread.released = newest + 1;
+                thread.component_count = thread.component_count.saturating_sub(1);
+                thread.release_number = newest + 1;
             }
             let mut unused: Vec<(u64, ThreadId)> =
-                threads.iter().filter(|(_, t)| t.users == 0).map(|(id, t)| (t.released, *id)).collect();
+                threads.iter().filter(|(_, t)| t.component_count == 0).map(|(id, t)| (t.release_number, *id)).collect();
             unused.sort_unstable();
             let surplus = unused.len().saturating_sub(MAX_UNUSED_THREADS);
             unused.into_iter().take(surplus).map(|(_, id)| id).collect()
@@ -242,7 +250,7 @@ impl PageConnection {
         self.state.threads.borrow_mut().retain(|_, thread| {
             thread.pending.clear();
             thread.view.set(Loaded::Loading);
-            thread.users > 0
+            thread.component_count > 0
         });
         self.state.socket.feed.set(Default::default());
         self.state.socket.notices.set(Vec::new());

@@ -99,7 +99,7 @@ impl ThreadView {
             Event::StateDelta(_) => self.begin_state(run_id, at),
             _ => {}
         }
-        // A resuming run may repeat the start of a call of the run before, to send its result.
+        // A resuming run may repeat the start of a call of the previous run, to send its result.
         let holder = self.holder_of_call(run_id, &event).unwrap_or(run_id);
         let is_end = matches!(event, Event::RunFinished(_) | Event::RunError(_));
         self.run_mut(run_id, at);

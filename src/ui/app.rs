@@ -73,7 +73,7 @@ pub fn App() -> impl IntoView {
     let context = AppContext {
         config: StoredValue::new(boot.config),
         agents: StoredValue::new(boot.agents.into_iter().map(with_visible_text).collect()),
-        refused: StoredValue::new(boot.refused),
+        thread_refusal: StoredValue::new(boot.refused),
     };
     provide_context(context);
     let socket = provide_socket(boot.seed);

@@ -14,7 +14,7 @@ use crate::{
 /// A page's initial data.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Boot {
-    /// The answer of `GET /api/config`.
+    /// The response to `GET /api/config`.
     pub config: Option<Config>,
     /// The agents that the user may ask.
     pub agents: Vec<AgentInfo>,

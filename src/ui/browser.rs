@@ -10,7 +10,7 @@ pub(crate) enum RequestError {
     /// The server refused it, with this reason.
     #[cfg_attr(not(feature = "hydrate"), expect(dead_code, reason = "only the browser makes requests"))]
     Refused(Problem),
-    /// There was no answer, or one that could not be read.
+    /// There was no response, or one that could not be read.
     Unreachable,
 }
 
@@ -27,7 +27,7 @@ impl RequestError {
     }
 }
 
-/// Is called with the uploaded share of a file, 0 to 1.
+/// A callback for the uploaded share of a file, 0 to 1.
 pub(crate) type Progress = Box<dyn Fn(f64)>;
 
 #[cfg(not(feature = "hydrate"))]
@@ -118,7 +118,7 @@ mod web {
         js_sys::Date::now() as i64
     }
 
-    /// Tells `public/early-presses.js` that buttons and forms work now.
+    /// Dispatches the event for which `public/early-presses.js` waits: buttons and forms work now.
     pub(crate) fn announce_hydrated() {
         if let (Some(window), Ok(event)) = (web_sys::window(), web_sys::Event::new("netra:hydrated")) {
             let _ = window.dispatch_event(&event);
@@ -176,7 +176,7 @@ mod web {
         }
     }
 
-    /// Posts JSON and reads JSON. An empty answer reads as `null`.
+    /// Posts JSON and reads JSON. An empty response reads as `null`.
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(path: &str, body: &T) -> Result<R, RequestError> {
         send(Request::post(path).json(body)).await
     }
@@ -200,10 +200,10 @@ mod web {
         let unreachable = |_| RequestError::Unreachable;
         let response = request.map_err(unreachable)?.send().await.map_err(unreachable)?;
         let text = response.text().await.map_err(unreachable)?;
-        parse_answer(response.ok(), response.status(), &text)
+        parse_response(response.ok(), response.status(), &text)
     }
 
-    fn parse_answer<R: DeserializeOwned>(ok: bool, status: u16, text: &str) -> Result<R, RequestError> {
+    fn parse_response<R: DeserializeOwned>(ok: bool, status: u16, text: &str) -> Result<R, RequestError> {
         if ok {
             let text = if text.is_empty() { "null" } else { text };
             return serde_json::from_str(text).map_err(|_| RequestError::Unreachable);
@@ -212,7 +212,7 @@ mod web {
             status,
             title: String::new(),
             code: "internal".into(),
-            detail: format!("The server answered {status}. Try again later."),
+            detail: format!("The server returned status {status}. Try again later."),
             retry_after_ms: None,
         });
         Err(RequestError::Refused(problem))
@@ -246,6 +246,6 @@ mod web {
             return Err(RequestError::Unreachable);
         }
         let text = request.response_text().map_err(failed)?.unwrap_or_default();
-        parse_answer((200..300).contains(&status), status, &text)
+        parse_response((200..300).contains(&status), status, &text)
     }
 }

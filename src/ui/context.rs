@@ -1,4 +1,4 @@
-//! What every page and component may read: the server's configuration, the agents, and why the first page was refused.
+//! What every page and component may read: the server's configuration, the agents, and why the requested thread was refused.
 
 use leptos::prelude::*;
 
@@ -15,17 +15,17 @@ use crate::{
 pub(crate) struct AppContext {
     pub(crate) config: StoredValue<Option<Config>>,
     pub(crate) agents: StoredValue<Vec<AgentInfo>>,
-    /// Why the server could not show the first page's thread.
-    pub(crate) refused: StoredValue<Option<ErrorBody>>,
+    /// Why the server did not render the requested page's thread.
+    pub(crate) thread_refusal: StoredValue<Option<ErrorBody>>,
 }
 
 impl AppContext {
     /// The agent's display name; its id if the agent is unknown.
     pub(crate) fn agent_name(self, id: &str) -> String {
-        let named =
+        let find_name =
             |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.id == id).map(|agent| agent.name.clone());
         self.agents
-            .with_value(named)
+            .with_value(find_name)
             .unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { escape_invisible(id) })
     }
 

@@ -23,9 +23,9 @@ pub(crate) struct DraftContent {
     pub(crate) text: String,
     pub(crate) files: Vec<LocalFile>,
     /// Files that were uploaded to the thread before.
-    pub(crate) attached: Vec<Attachment>,
+    pub(crate) uploaded: Vec<Attachment>,
     /// Messages that the user took back while the composer was in use.
-    pub(crate) returned: Vec<TakenBackMessage>,
+    pub(crate) taken_back: Vec<TakenBackMessage>,
 }
 
 impl DraftContent {
@@ -34,8 +34,8 @@ impl DraftContent {
         DraftRecord {
             text: self.text.clone(),
             files: self.files.iter().map(file).collect(),
-            attached: self.attached.clone(),
-            returned: self.returned.clone(),
+            uploaded: self.uploaded.clone(),
+            taken_back: self.taken_back.clone(),
         }
     }
 }
@@ -98,10 +98,10 @@ impl Drafts {
     }
 
     /// Appends a message that could not be sent, or was taken back, to a draft.
-    pub(crate) fn restore(self, thread: Option<ThreadId>, text: &str, attached: Vec<Attachment>) {
+    pub(crate) fn restore(self, thread: Option<ThreadId>, text: &str, uploaded: Vec<Attachment>) {
         let mut kept = self.get(thread);
         kept.text = super::storage::record::join(&kept.text, text);
-        kept.attached.extend(attached);
+        kept.uploaded.extend(uploaded);
         self.save(thread, kept);
     }
 
@@ -128,8 +128,8 @@ impl Drafts {
         let mut joined = DraftRecord { files: Vec::new(), ..draft };
         joined.append(DraftRecord { files: Vec::new(), ..now.record() });
         let files = files.into_iter().chain(now.files).collect();
-        let DraftRecord { text, attached, returned, .. } = joined;
-        self.save(thread, DraftContent { text, files, attached, returned });
+        let DraftRecord { text, uploaded, taken_back, .. } = joined;
+        self.save(thread, DraftContent { text, files, uploaded, taken_back });
     }
 
     /// Claims the edits that closed tabs left in a thread. Calls `done` after each.
@@ -146,12 +146,12 @@ impl Drafts {
         }
     }
 
-    /// Takes the leftovers of a thread that `is_it` accepts out of the list.
-    fn take_leftovers(self, thread: Option<ThreadId>, is_it: fn(Slot) -> bool) -> Vec<RecordKey> {
+    /// Removes from the list the leftovers of a thread for which `matches` is true, and returns them.
+    fn take_leftovers(self, thread: Option<ThreadId>, matches: fn(Slot) -> bool) -> Vec<RecordKey> {
         let mut taken = Vec::new();
         self.leftovers.update_untracked(|leftovers| {
             leftovers.retain(|(key, of)| {
-                let take = *of == thread && is_it(key.slot);
+                let take = *of == thread && matches(key.slot);
                 if take {
                     taken.push(*key);
                 }

@@ -19,7 +19,7 @@ pub(crate) enum Lines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyAction {
     /// Send or save the text.
-    Send,
+    Submit,
     /// Leave the field without saving.
     Cancel,
 }
@@ -47,8 +47,8 @@ impl Press<'_> {
         match self.key {
             _ if self.is_composing() => None,
             "Escape" => Some(KeyAction::Cancel),
-            "Enter" if self.command => Some(KeyAction::Send),
-            "Enter" if !self.shift && (lines == Lines::One || !touch_only) => Some(KeyAction::Send),
+            "Enter" if self.command => Some(KeyAction::Submit),
+            "Enter" if !self.shift && (lines == Lines::One || !touch_only) => Some(KeyAction::Submit),
             _ => None,
         }
     }
@@ -87,18 +87,18 @@ mod tests {
     const ESCAPE: Press<'static> = Press { key: "Escape", code: 27, ..ENTER };
 
     #[test]
-    fn enter_sends_only_where_another_key_starts_a_new_line() {
-        assert_eq!(ENTER.action(Lines::Many, false), Some(KeyAction::Send));
+    fn enter_submits_only_where_another_key_starts_a_new_line() {
+        assert_eq!(ENTER.action(Lines::Many, false), Some(KeyAction::Submit));
         assert_eq!(ENTER.action(Lines::Many, true), None);
-        assert_eq!(ENTER.action(Lines::One, true), Some(KeyAction::Send));
+        assert_eq!(ENTER.action(Lines::One, true), Some(KeyAction::Submit));
         assert_eq!(Press { shift: true, ..ENTER }.action(Lines::Many, false), None);
-        assert_eq!(Press { command: true, ..ENTER }.action(Lines::Many, true), Some(KeyAction::Send));
+        assert_eq!(Press { command: true, ..ENTER }.action(Lines::Many, true), Some(KeyAction::Submit));
         assert_eq!(ESCAPE.action(Lines::Many, true), Some(KeyAction::Cancel));
         assert_eq!(Press { key: "a", ..ENTER }.action(Lines::One, false), None);
     }
 
     #[test]
-    fn keys_of_a_composition_neither_send_nor_cancel() {
+    fn keys_of_a_composition_neither_submit_nor_cancel() {
         for key in [ENTER, ESCAPE, Press { command: true, ..ENTER }] {
             for lines in [Lines::One, Lines::Many] {
                 assert_eq!(Press { composing: true, ..key }.action(lines, false), None);

@@ -27,7 +27,7 @@ pub(crate) struct NewMessage {
     pub(crate) text: String,
     pub(crate) files: Vec<LocalFile>,
     /// Files that were uploaded to the thread before.
-    pub(crate) attached: Vec<Attachment>,
+    pub(crate) uploaded: Vec<Attachment>,
     /// The agent to ask; `None`: the thread's agent.
     pub(crate) agent: Option<String>,
 }
@@ -40,7 +40,7 @@ pub(crate) struct OutgoingMessage {
     pub(crate) text: String,
     pub(crate) files: Vec<OutgoingFile>,
     /// Files that were uploaded to the thread before.
-    pub(crate) attached: Vec<Attachment>,
+    pub(crate) uploaded: Vec<Attachment>,
     /// The agent to ask; `None`: the thread's agent.
     pub(crate) agent: Option<String>,
     pub(crate) place: Place,
@@ -75,7 +75,7 @@ impl OutgoingMessage {
             thread_id: self.thread_id,
             text: self.text.clone(),
             files: self.files.iter().map(file).collect(),
-            attached: self.attached.clone(),
+            uploaded: self.uploaded.clone(),
             agent: self.agent.clone(),
             place: self.place,
             new_thread: self.new_thread.clone().filter(|_| !self.thread_exists.get_untracked()),
@@ -94,7 +94,7 @@ impl OutgoingMessage {
             thread_id: record.thread_id,
             text: record.text,
             files: files.collect(),
-            attached: record.attached,
+            uploaded: record.uploaded,
             agent: record.agent,
             place: record.place,
             error: ArcRwSignal::new(None),
@@ -139,11 +139,11 @@ impl Outgoing {
         place: Place,
         new_thread: Option<Option<String>>,
     ) {
-        let NewMessage { text, files, attached, agent } = message;
+        let NewMessage { text, files, uploaded, agent } = message;
         let new_thread = new_thread.map(|agent| NewThread { agent });
         let message_id = MessageId::new();
         let none = Vec::new();
-        let record = MessageRecord { message_id, thread_id, text, files: none, attached, agent, place, new_thread };
+        let record = MessageRecord { message_id, thread_id, text, files: none, uploaded, agent, place, new_thread };
         let message = OutgoingMessage::from_record(record, files, Vec::new());
         // First of all, so that the message is sent even if this page is closed now.
         self.store(&message);
@@ -164,7 +164,7 @@ impl Outgoing {
         let slot = Slot::Answer(answer.answer_id);
         self.storage.write(slot, Some(Content::Answer(answer.clone())));
         let answered = self.socket.send(answer).await;
-        if answered.as_ref().err().is_none_or(|refused| refused.code != ErrorCode::Unavailable) {
+        if answered.as_ref().err().is_none_or(|error| error.code != ErrorCode::Unavailable) {
             self.storage.write(slot, None);
         }
         answered.map(drop)
@@ -272,7 +272,7 @@ impl Outgoing {
             message.thread_exists.set(true);
             self.store(message);
         }
-        let mut attachments: Vec<FileId> = message.attached.iter().map(|file| file.file_id).collect();
+        let mut attachments: Vec<FileId> = message.uploaded.iter().map(|file| file.file_id).collect();
         for file in &message.files {
             let known = file.id.get_untracked();
             attachments.push(match known {

@@ -47,7 +47,7 @@ impl SignOut {
     /// # Errors
     /// The request failed. The page then stays.
     pub(crate) async fn post(self, action: &'static str) -> Result<(), RequestError> {
-        // Before the request: the server closes the socket before it answers.
+        // Before the request: the server closes the socket before it responds.
         self.started.set(true);
         match browser::post::<_, ()>(action, &serde_json::json!({})).await {
             Ok(()) => {
@@ -55,9 +55,9 @@ impl SignOut {
                 self.leave();
                 Ok(())
             }
-            Err(refused) => {
+            Err(error) => {
                 self.started.try_set(false);
-                Err(refused)
+                Err(error)
             }
         }
     }
@@ -77,7 +77,7 @@ impl SignOut {
         Effect::new(move |_| {
             let last_seen = StoredValue::new(browser::read_local_storage(KEY));
             let check = move || {
-                // This page is being left. If the browser shows it again, it checks again.
+                // This page is being left. If the browser shows it again, the check runs again.
                 if !browser::is_visible() && self.started.try_get_untracked().unwrap_or(true) {
                     return;
                 }

@@ -6,10 +6,10 @@ import { createRoot } from 'react-dom/client';
 import { direct, netra, runtime, threadId, token } from '../browser';
 
 const agent = netra ? new NetraAgent({ url: netra, token, threadId }) : new HttpAgent({ url: direct, threadId });
-const where = runtime ? { runtimeUrl: runtime } : { agents__unsafe_dev_only: { default: agent } };
+const source = runtime ? { runtimeUrl: runtime } : { agents__unsafe_dev_only: { default: agent } };
 
 createRoot(document.getElementById('root')!).render(
-  <CopilotKit {...where} renderToolCalls={[WildcardToolCallRender]}>
+  <CopilotKit {...source} renderToolCalls={[WildcardToolCallRender]}>
     <CopilotChat threadId={threadId} />
   </CopilotKit>,
 );

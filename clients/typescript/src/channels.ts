@@ -22,7 +22,7 @@ interface Channel {
   mayBeSubscribed: boolean;
   /** The id of the last `subscribe`. */
   requestId: number;
-  /** How often in a row something did not fit the cursor. */
+  /** How many times in a row the received entries did not continue from the cursor. */
   mismatches: number;
   followers: Set<Follower>;
   /** The calls of {@link Channels.add} that wait for the server's reply. */
@@ -61,7 +61,7 @@ export class Channels {
     return new Promise((resolve, reject) => channel.waiting.push({ resolve, reject }));
   }
 
-  /** If this was the last follower and the server may follow the channel, {@link sendDue} unsubscribes. */
+  /** If this was the last follower and the connection may be subscribed, {@link sendDue} unsubscribes. */
   remove(name: string, follower: Follower): void {
     const channel = this.followed.get(name);
     channel?.followers.delete(follower);
@@ -120,7 +120,7 @@ export class Channels {
     return undefined;
   }
 
-  /** Handles the reply to an `unsubscribe`; one that is refused for now is sent again. */
+  /** Handles the reply to an `unsubscribe`; one that is refused temporarily is sent again. */
   onUnsubscribed(name: string, body?: ErrorBody): Action {
     const error = body && toError(body);
     if (error && isRetryable(error)) {
@@ -183,13 +183,13 @@ export class Channels {
       for (const follower of [...channel.followers]) follower.entry(seq, entry);
       return undefined;
     }
-    // Until the reply to `subscribe`, entries of the previous subscription may arrive; the reply resolves the difference.
+    // Until the reply to `subscribe`, entries of the previous subscription may arrive. They are ignored: the new one starts at the cursor.
     if (channel.state !== 'subscribed' || (cursor?.epoch === epoch && seq <= cursor.seq)) return undefined;
     if (cursor?.epoch !== epoch) channel.cursor = undefined;
     return this.resubscribe(channel);
   }
 
-  /** Something did not fit the cursor: subscribes again from it, from the second time on from a snapshot and after growing delays. */
+  /** Subscribes again after a mismatch: the first time from the cursor, then from a snapshot and after growing delays. */
   private resubscribe(channel: Channel): Action {
     channel.mismatches += 1;
     channel.state = 'due';

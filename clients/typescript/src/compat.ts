@@ -23,11 +23,11 @@ export function metadataOf(event: BaseEvent): Record<string, unknown> {
   return (event as BaseEvent & { metadata?: Record<string, unknown> }).metadata ?? {};
 }
 
-/** Removes fields from an event's metadata, and the metadata if nothing else is in it. */
+/** Removes fields from an event's metadata, and the metadata itself if it is then empty. */
 export function withoutMetadata<E extends BaseEvent>(event: E, ...fields: string[]): E {
-  const { metadata: _, ...bare } = event as E & { metadata?: object };
-  const left = Object.entries(metadataOf(event)).filter(([field]) => !fields.includes(field));
-  return { ...bare, ...(left.length > 0 && { metadata: Object.fromEntries(left) }) } as E;
+  const { metadata: _, ...rest } = event as E & { metadata?: object };
+  const kept = Object.entries(metadataOf(event)).filter(([field]) => !fields.includes(field));
+  return { ...rest, ...(kept.length > 0 && { metadata: Object.fromEntries(kept) }) } as E;
 }
 
 /** A part of a user's message. */

@@ -1,8 +1,9 @@
 /**
  * One durable socket: opens when it is needed, reconnects after a failure, and closes when it was not needed for a while.
  *
- * Guarantees: each entry of a followed channel is passed on once and in order. Each command is answered once; commands that were under
- * way when a connection failed are sent again unchanged and in order, which their ids make harmless. Every queue and map has a bound.
+ * Guarantees: each entry of a followed channel is passed on once and in order. Each command gets one reply; commands that were under
+ * way when a connection failed are sent again unchanged and in order, and their ids keep the server from executing them twice. Every
+ * queue and map has a bound.
  */
 import type { RunAgentInput } from '@ag-ui/client';
 import { type Action, Channels, type Follower } from './channels.js';
@@ -125,7 +126,7 @@ export class Connection {
     return this.options.getTicket === undefined;
   }
 
-  /** Starts a run over HTTP. Retries network errors while it is wanted, and refusals for now at most {@link MAX_ATTEMPTS} times. */
+  /** Starts a run over HTTP. Retries network errors while `isWanted`, and temporary refusals at most {@link MAX_ATTEMPTS} times. */
   async startRun(agent: string, input: RunAgentInput, isWanted: () => boolean): Promise<Accepted | undefined> {
     const backoff = new Backoff(this.options.random ?? Math.random);
     for (let refused = 0; isWanted(); ) {
@@ -135,7 +136,7 @@ export class Connection {
         if (error instanceof NetraError) throw error;
         if (error instanceof RetryableError && ++refused >= MAX_ATTEMPTS) throw error.error;
         const retryAfterMs = error instanceof RetryableError ? (error.error.retryAfterMs ?? 0) : 0;
-        await new Promise((done) => setTimeout(done, retryAfterMs + backoff.next(undefined, '')));
+        await new Promise((resolve) => setTimeout(resolve, retryAfterMs + backoff.next(undefined, '')));
       }
     }
     return undefined;

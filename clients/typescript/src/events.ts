@@ -13,7 +13,7 @@ import { type Kind, keyOf, missingEvents, messagesOf, nodeId, type Progress, ter
 import { PieceJoiner } from './pieces.js';
 import type { Node, RunView } from './wire.js';
 
-/** In the metadata of a `MESSAGES_SNAPSHOT` of the log: it leaves out the messages before the one that its run answers. */
+/** The metadata key of a `MESSAGES_SNAPSHOT` in the log that leaves out the messages before the one that its run answers. */
 const SINCE_QUESTION = 'netraSinceQuestion';
 
 /** Gives access to any field: the log may hold events of a newer version. */
@@ -30,7 +30,7 @@ function withMessageIds<T>(value: T, ids: ReadonlyMap<string, string>): T {
 }
 
 export class RunEvents {
-  /** By the nodes' keys; names of steps can repeat. */
+  /** By the nodes' keys. A key has several if a step's name repeats. */
   private readonly progress = new Map<string, Progress[]>();
   private started = false;
   private ended = false;
@@ -74,7 +74,7 @@ export class RunEvents {
     this.emit(this.withCallerIds(this.withEarlierMessages(withMessageIds(joined, this.messageIds))));
   }
 
-  /** The log may hold a restated conversation only from the question on; adds the messages before it, since it replaces all. */
+  /** The log may hold a restated conversation only from the question on. Adds the messages before it: a snapshot replaces all messages. */
   private withEarlierMessages(event: BaseEvent): BaseEvent {
     if (event.type !== EventType.MESSAGES_SNAPSHOT || !(SINCE_QUESTION in metadataOf(event))) return event;
     const { messages, ...rest } = withoutMetadata(event as MessagesSnapshotEvent, SINCE_QUESTION);
@@ -117,8 +117,8 @@ export class RunEvents {
   }
 
   /**
-   * The calls of earlier runs that this run announced again: those that were emitted as its own, and those that are open. In a run
-   * that has ended, a call is open only while a later run announces it again.
+   * The calls of earlier runs that this run announced again: those that were emitted as its own, and those that are open, since a call
+   * of a run that has ended is open only while a later run announces it again.
    */
   private announcedAgain(run: RunView, earlier: RunView[]): Node[] {
     const key = (node: Node) => keyOf(node.body.is, nodeId(node), node.within);
@@ -224,7 +224,7 @@ export class RunEvents {
     }
   }
 
-  /** Replaces the progress by a restated conversation after the user's last message, which is this run. What it leaves out is removed. */
+  /** Replaces the progress by the restated messages of this run, those after the user's last message. Removes what they leave out. */
   private trackSnapshot(messages: Message[]): void {
     const hasReasoning = messages.some(({ role }) => role === 'reasoning');
     const named = new Set(messages.flatMap((message) => [message.id, ...(message.role === 'assistant' ? (message.toolCalls ?? []).map(({ id }) => id) : [])]));

@@ -25,11 +25,11 @@ function branchTo(view: ThreadView, id?: string): MessageItem[] {
   return branch;
 }
 
-/** The turns of the newest branch, oldest first; nothing if there is no message, or the last one has no run yet. */
+/** The turns of the newest branch, oldest first; `undefined` if there is no message, or the last one has no run yet. */
 export function turnsOf(view: ThreadView): Turn[] | undefined {
   const runs = runsOf(view);
-  const answers = ({ message }: MessageItem) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
-  const turns = branchTo(view).map((item): Turn => ({ item, runs: answers(item) }));
+  const runsFor = ({ message }: MessageItem) => runs.filter((run) => run.message_id === message.id || run.run_id === message.run_id);
+  const turns = branchTo(view).map((item): Turn => ({ item, runs: runsFor(item) }));
   return turns.at(-1)?.runs.length ? turns : undefined;
 }
 
@@ -39,7 +39,7 @@ export const callerIdOf = ({ message }: MessageItem): string => message.external
 /** The messages of an earlier run's nodes. A call with incomplete arguments is left out: the newest run announces it again. */
 const messagesIn = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
 
-/** The conversation up to the newest run. What a run said about a cancelled interrupt comes before the message that it answers. */
+/** The conversation up to the newest run. A run's reaction to a cancelled interrupt comes before the message that the run answers. */
 export function messagesBefore(turns: Turn[]): Message[] {
   const newest = turns.at(-1)?.runs.at(-1);
   return turns.flatMap(({ item, runs }): Message[] => {
@@ -55,13 +55,13 @@ export function messagesBefore(turns: Turn[]): Message[] {
 /** The events that produce the shared state at the start of a run. A run that is not in the view comes after all that are. */
 export function stateBefore(view: ThreadView, runId: string): BaseEvent[] {
   const runs = runsOf(view);
-  const at = runs.findIndex(({ run_id }) => run_id === runId);
-  const branch = new Set(branchTo(view, runs[at]?.message_id).map(({ message }) => message.id));
-  const before = runs.slice(0, at < 0 ? undefined : at).filter(({ message_id }) => message_id === undefined || branch.has(message_id));
-  const whole = before.findLastIndex(({ shared }) => shared !== undefined);
-  const changes = before.slice(whole + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
+  const index = runs.findIndex(({ run_id }) => run_id === runId);
+  const branch = new Set(branchTo(view, runs[index]?.message_id).map(({ message }) => message.id));
+  const before = runs.slice(0, index < 0 ? undefined : index).filter(({ message_id }) => message_id === undefined || branch.has(message_id));
+  const stateIndex = before.findLastIndex(({ shared }) => shared !== undefined);
+  const changes = before.slice(stateIndex + 1).flatMap(({ shared_changes }) => shared_changes ?? []);
   return [
-    ...(whole < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[whole]!.shared } as BaseEvent]),
+    ...(stateIndex < 0 ? [] : [{ type: EventType.STATE_SNAPSHOT, snapshot: before[stateIndex]!.shared } as BaseEvent]),
     ...changes.map((delta) => ({ type: EventType.STATE_DELTA, delta }) as BaseEvent),
   ];
 }

@@ -30,7 +30,7 @@ export class PieceJoiner {
     for (const message of before) if (message.role === 'tool') this.results.set(message.toolCallId, message.content);
   }
 
-  /** Returns the event for the front end, or nothing while later pieces are missing. */
+  /** Returns the event for the front end, or `undefined` while later pieces are missing. */
   join(event: BaseEvent): BaseEvent | undefined {
     if (event.type === EventType.STATE_DELTA) return this.joinState(event as BaseEvent & { delta: Operation[] });
     if (event.type === EventType.MESSAGES_SNAPSHOT) return this.fillResults(event as MessagesSnapshotEvent);

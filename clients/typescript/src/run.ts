@@ -14,7 +14,7 @@ import { messagesBefore, runsOf, stateBefore, type Turn, turnsOf } from './histo
 import { idFor } from './ids.js';
 import { type Accepted, type Entry, NetraError, type RunView, type ThreadView } from './wire.js';
 
-/** In the metadata of the events that set the state which the caller of the run gave. */
+/** The metadata key of the events that set the state given by the run's caller. */
 const GIVEN = 'netraGiven';
 /** The longest message id (UTF-8) that the server stores and returns after a reload. */
 const MAX_EXTERNAL_ID_BYTES = 256;
@@ -180,11 +180,11 @@ export class Run implements Follower {
   }
 
   private onAccepted({ run_id, seq }: Accepted): void {
-    const passed = this.runId === undefined && seq <= this.connection.position(this.channel);
+    const wasReceived = this.runId === undefined && seq <= this.connection.position(this.channel);
     this.setRun(run_id, seq);
     if (this.stopping) this.sendStop();
     // A repeated message: the entries of its run were received before, so they are requested again.
-    else if (passed && !this.ended) this.connection.rewind(this.channel, seq - 1);
+    else if (wasReceived && !this.ended) this.connection.rewind(this.channel, seq - 1);
   }
 
   private setRun(runId: string, seq: number, before = this.input.messages): void {
@@ -230,10 +230,10 @@ export class Run implements Follower {
     if (this.ended || !this.events || seq < this.firstSeq || seq < this.lastSeq) return;
     this.lastSeq = seq;
     const runs = runsOf(view);
-    const at = runs.findIndex(({ run_id }) => run_id === this.runId);
-    const run = runs[at];
+    const index = runs.findIndex(({ run_id }) => run_id === this.runId);
+    const run = runs[index];
     if (!run) return this.failed(new NetraError('not_found', 'the run is no longer in the thread’s log'));
-    this.events.restate(run, runs.slice(0, at));
+    this.events.restate(run, runs.slice(0, index));
   }
 
   failed(error: NetraError): void {
@@ -318,7 +318,7 @@ export class Run implements Follower {
   }
 }
 
-/** The tool results at the end of the conversation, for the calls that a run left to the caller; nothing if there are none. */
+/** The tool results at the end of the conversation, for the calls that a run left to the caller; `undefined` if there are none. */
 function resultsOf(messages: Message[]): Answer[] | undefined {
   const from = messages.findLastIndex(({ role }) => role !== 'tool') + 1;
   const results = messages.slice(from).flatMap((message): Answer[] =>
@@ -367,7 +367,7 @@ function needsState(input: RunAgentInput, isJoining: boolean): boolean {
   return isJoining || ('state' in input && (input.state == null || JSON.stringify(input.state) === '{}'));
 }
 
-/** Whether the input has more than a message, which only HTTP can carry. */
+/** Whether the input has tools, context, state or forwarded properties, which only HTTP can carry. */
 function needsHttp({ tools, context, state, forwardedProps }: RunAgentInput): boolean {
   const isGiven = (value: unknown) => value !== undefined && value !== null && JSON.stringify(value) !== '{}';
   return tools.length > 0 || context.length > 0 || isGiven(state) || isGiven(forwardedProps);

@@ -1,7 +1,7 @@
 /**
  * {@link netraConnection}: a connection for TanStack AI's `useChat({ connection })`, over the durable socket.
  *
- * A run's events are TanStack's chunks. Interruptions of the network do not show: the socket reconnects and resumes. After a reload,
+ * Each event of a run is a chunk. A network interruption causes no error: the socket reconnects and resumes. After a reload,
  * `hydrate` returns the conversation, and `joinRun` the current turn from its beginning.
  */
 import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag-ui/client';
@@ -34,7 +34,7 @@ export interface NetraConnection extends ResumableConnectConnectionAdapter {
   close(): void;
 }
 
-/** How many events wait for a page that reads them slowly. */
+/** The most events that are buffered for a page that reads them slowly. */
 const MAX_BUFFERED_EVENTS = 100_000;
 /** How many runs are remembered with their threads. */
 const MAX_RUNS = 64;
@@ -44,17 +44,18 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
   const { base, agent } = parseUrl(config.url);
   const connection = new Connection({ ...config, base });
   const leaveOnAbort = config.onAbort === 'leave';
+  // The runs that wait for answers, by the ids of their interrupts and pending calls.
   const waitingRuns = new Map<string, string>();
-  const threads = new Map<string, string>();
+  const threadsByRun = new Map<string, string>();
   const remember = (runId: string, threadId: string) => {
-    threads.delete(runId);
-    threads.set(runId, threadId);
-    const [oldest] = threads.keys();
-    if (threads.size > MAX_RUNS && oldest !== undefined) threads.delete(oldest);
+    threadsByRun.delete(runId);
+    threadsByRun.set(runId, threadId);
+    const [oldest] = threadsByRun.keys();
+    if (threadsByRun.size > MAX_RUNS && oldest !== undefined) threadsByRun.delete(oldest);
   };
   const follow = (input: Partial<RunAgentInput> & { threadId: string; runId: string }, start: Start): BufferedRun => {
-    const complete = { messages: [], tools: [], context: [], state: {}, forwardedProps: {}, ...input };
-    return new BufferedRun((subscriber) => new Run(connection, config.agent ?? agent, complete, waitingRuns, subscriber), start);
+    const fullInput = { messages: [], tools: [], context: [], state: {}, forwardedProps: {}, ...input };
+    return new BufferedRun((subscriber) => new Run(connection, config.agent ?? agent, fullInput, waitingRuns, subscriber), start);
   };
 
   return {
@@ -75,7 +76,7 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
     },
 
     async *joinRun(runId, signal) {
-      const threadId = threads.get(runId) ?? config.threadId;
+      const threadId = threadsByRun.get(runId) ?? config.threadId;
       if (threadId === undefined) {
         const remedy = 'give `persistence: true` to the chat, or `threadId` to the connection';
         throw new NetraError('not_found', `the thread of the run ${runId} is not known; ${remedy}`);
@@ -87,17 +88,17 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
 
     async hydrate(threadId) {
       let turns: Turn[] = [];
-      const newest = await follow({ threadId, runId: newId() }, (run) =>
-        run.join((known) => {
-          turns = known;
+      const newestEvents = await follow({ threadId, runId: newId() }, (run) =>
+        run.join((current) => {
+          turns = current;
           return [];
         }),
       ).initialEvents();
-      const runId = serverRunId(newest);
+      const runId = serverRunId(newestEvents);
       if (runId === undefined) return { messages: [], activeRun: null, interrupts: null };
       remember(runId, threadId);
-      const active = !newest.some(isTerminal);
-      const pending = newest.flatMap(interruptsOf);
+      const active = !newestEvents.some(isTerminal);
+      const pending = newestEvents.flatMap(interruptsOf);
       return {
         messages: uiMessagesOf(turns, active),
         activeRun: active ? { runId } : null,
@@ -111,7 +112,7 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
 
 const snapshotOf = (messages: unknown[]): BaseEvent => ({ type: EventType.MESSAGES_SNAPSHOT, messages }) as unknown as BaseEvent;
 
-/** The conversation as TanStack would build it from the events. An active last turn is left to `joinRun`. */
+/** The conversation as TanStack would build it from the events, without the answer of an active last turn, which `joinRun` returns. */
 function uiMessagesOf(turns: Turn[], active: boolean): UIMessage[] {
   const processor = new StreamProcessor();
   turns.forEach(({ item, runs }, index) => {
@@ -126,7 +127,7 @@ function uiMessagesOf(turns: Turn[], active: boolean): UIMessage[] {
 
 /**
  * The events before a run that TanStack joins: the messages up to the newest turn, and the events of the turn's earlier runs.
- * Without the messages, TanStack would drop its newest one, with its reasoning, at the run's first text.
+ * Without the messages, TanStack would drop its newest message, including the reasoning, at the run's first text.
  */
 function eventsBeforeJoined(turns: Turn[]): BaseEvent[] {
   const earlier = turns.at(-1)!.runs.slice(0, -1).flatMap(eventsOf);
@@ -141,8 +142,8 @@ interface MessageFields {
 }
 
 /**
- * Converts a run's events to TanStack's chunks. A tool call may name a message that no other event starts; TanStack would show such a
- * call in the previous message, so the message is started here.
+ * Converts a run's events to TanStack's chunks: adds events that start a message to which only a tool call refers. Otherwise TanStack
+ * would show the call in the previous message.
  */
 class ChunkConverter {
   private started: Set<string>;
@@ -200,7 +201,7 @@ class BufferedRun {
     void start(run);
   }
 
-  /** The first events, which arrive together: all that the thread has so far. Stops following the run, which continues. */
+  /** The first events, which arrive together: all events so far. Stops following the run, which continues on the server. */
   async initialEvents(): Promise<BaseEvent[]> {
     await this.untilReadable();
     this.leave();
@@ -243,6 +244,7 @@ class BufferedRun {
     });
   }
 
+  /** Stops following the run, which continues on the server. */
   private leave(): void {
     this.run.detach();
     this.run.leave();

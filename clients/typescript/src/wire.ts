@@ -7,7 +7,7 @@ export interface Cursor {
   seq: number;
 }
 
-/** The error of a refused command, and of a run's stream that the server or the connection made fail. */
+/** Why a command was refused, or why a run's stream failed. */
 export class NetraError extends Error {
   override readonly name = 'NetraError';
 

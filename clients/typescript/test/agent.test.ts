@@ -144,7 +144,7 @@ test('aborting before anything was sent ends the run without a request', async (
   proxy.block();
   const { received, done } = ask(agent);
   await until('it runs', () => agent.isRunning);
-  await new Promise((next) => setTimeout(next, 50));
+  await new Promise((resolve) => setTimeout(resolve, 50));
   agent.abortRun();
   await done;
   proxy.restore();
@@ -238,7 +238,7 @@ test('a client that is far behind gets the rest from a snapshot, with no text lo
     for (const events of [20, 40]) {
       await until(`${events} events`, () => received.length > events);
       network.block();
-      await new Promise((next) => setTimeout(next, 700));
+      await new Promise((resolve) => setTimeout(resolve, 700));
       network.restore();
     }
     await done;

@@ -14,7 +14,7 @@ export class Model {
   private constructor(private readonly server: Server) {}
 
   static start(): Promise<Model> {
-    return new Promise((done) => {
+    return new Promise((resolve) => {
       const server = createServer(async (request, response) => {
         let body = '';
         for await (const chunk of request) body += chunk;
@@ -25,7 +25,7 @@ export class Model {
         response.end('data: [DONE]\n\n');
       });
       const model = new Model(server);
-      server.listen(0, '127.0.0.1', () => done(model));
+      server.listen(0, '127.0.0.1', () => resolve(model));
     });
   }
 

@@ -11,10 +11,10 @@ export class Proxy {
   private constructor(private readonly listener: Server) {}
 
   static start(target: number): Promise<Proxy> {
-    return new Promise((done) => {
+    return new Promise((resolve) => {
       const listener = createServer((client) => proxy.accept(client, target));
       const proxy = new Proxy(listener);
-      listener.listen(0, '127.0.0.1', () => done(proxy));
+      listener.listen(0, '127.0.0.1', () => resolve(proxy));
     });
   }
 

@@ -38,8 +38,8 @@ const refused = (code: string, message: RegExp) => (error: Error) =>
 test('a state that came from the server is not sent back, so a ticket is enough for the next message', async () => {
   const getTicket = async () => {
     const headers = { authorization: `Bearer ${await server.token()}` };
-    const answer = await fetch(`${server.url}/api/auth/ticket`, { method: 'POST', headers });
-    return ((await answer.json()) as { ticket: string }).ticket;
+    const response = await fetch(`${server.url}/api/auth/ticket`, { method: 'POST', headers });
+    return ((await response.json()) as { ticket: string }).ticket;
   };
   const agent = createAgent({ url: url('shares'), getTicket });
   await ask(agent);

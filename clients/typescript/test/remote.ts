@@ -12,7 +12,7 @@ export class Remote {
   private constructor(private readonly server: Server) {}
 
   static start(): Promise<Remote> {
-    return new Promise((done) => {
+    return new Promise((resolve) => {
       const server = createServer(async (request, response) => {
         const chunks: Buffer[] = [];
         for await (const chunk of request) chunks.push(chunk);
@@ -24,7 +24,7 @@ export class Remote {
         response.end();
       });
       const remote = new Remote(server);
-      server.listen(0, '127.0.0.1', () => done(remote));
+      server.listen(0, '127.0.0.1', () => resolve(remote));
     });
   }
 

@@ -24,16 +24,16 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   const deadline = Date.now() + TIMEOUT_MS;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`not within ${TIMEOUT_MS} ms: ${what}`);
-    await new Promise((next) => setTimeout(next, 20));
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
 /** A free port. */
 const freePort = (): Promise<number> =>
-  new Promise((done) => {
+  new Promise((resolve) => {
     const probe = createServer().listen(0, '127.0.0.1', () => {
       const { port } = probe.address() as AddressInfo;
-      probe.close(() => done(port));
+      probe.close(() => resolve(port));
     });
   });
 
@@ -93,8 +93,8 @@ export class Server {
     await server.start();
     const body = JSON.stringify({ setup_token: SETUP_TOKEN, name: 'First', ...ACCOUNT });
     const headers = { 'content-type': 'application/json', origin: server.url };
-    const answer = await fetch(`${server.url}/api/auth/setup`, { method: 'POST', headers, body });
-    if (!answer.ok) throw new Error(`set-up answered ${answer.status}: ${await answer.text()}`);
+    const response = await fetch(`${server.url}/api/auth/setup`, { method: 'POST', headers, body });
+    if (!response.ok) throw new Error(`the setup returned ${response.status}: ${await response.text()}`);
     return server;
   }
 
@@ -117,14 +117,14 @@ export class Server {
     });
   }
 
-  /** Kills the process, or asks it to stop, and waits for its end. */
+  /** Kills the process or stops it gracefully, and waits for its end. */
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.child;
     this.child = undefined;
     if (!child || child.exitCode !== null) return;
-    const gone = new Promise((done) => child.once('exit', done));
+    const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill(signal);
-    await gone;
+    await exited;
   }
 
   /** Marks the store as restored from a backup, which changes its epoch. The server must not run. */
@@ -140,9 +140,9 @@ export class Server {
   /** An access token of the administrator. */
   async token(): Promise<string> {
     const headers = { 'content-type': 'application/json' };
-    const answer = await fetch(`${this.url}/api/auth/token`, { method: 'POST', headers, body: JSON.stringify(ACCOUNT) });
-    if (!answer.ok) throw new Error(`no token: ${answer.status} ${await answer.text()}`);
-    return ((await answer.json()) as { access_token: string }).access_token;
+    const response = await fetch(`${this.url}/api/auth/token`, { method: 'POST', headers, body: JSON.stringify(ACCOUNT) });
+    if (!response.ok) throw new Error(`no token: ${response.status} ${await response.text()}`);
+    return ((await response.json()) as { access_token: string }).access_token;
   }
 
   /** Uploads a file to a thread. */
@@ -150,8 +150,8 @@ export class Server {
     const body = new FormData();
     body.set('file', new Blob([content]), name);
     const headers = { authorization: `Bearer ${await this.token()}` };
-    const answer = await fetch(`${this.url}/api/threads/${threadId}/files`, { method: 'POST', headers, body });
-    if (answer.status !== 201) throw new Error(`the upload was answered ${answer.status}: ${await answer.text()}`);
+    const response = await fetch(`${this.url}/api/threads/${threadId}/files`, { method: 'POST', headers, body });
+    if (response.status !== 201) throw new Error(`the upload returned ${response.status}: ${await response.text()}`);
   }
 
   /** Downloads the files of a thread's newest message: names and bytes. */
@@ -164,9 +164,9 @@ export class Server {
     const headers = { authorization: `Bearer ${await this.token()}` };
     return Promise.all(
       attachments.map(async ({ file_id, name }): Promise<[string, Buffer]> => {
-        const answer = await fetch(`${this.url}/api/threads/${threadId}/files/${file_id}`, { headers });
-        if (!answer.ok) throw new Error(`the download was answered ${answer.status}: ${await answer.text()}`);
-        return [name, Buffer.from(await answer.arrayBuffer())];
+        const response = await fetch(`${this.url}/api/threads/${threadId}/files/${file_id}`, { headers });
+        if (!response.ok) throw new Error(`the download returned ${response.status}: ${await response.text()}`);
+        return [name, Buffer.from(await response.arrayBuffer())];
       }),
     );
   }
@@ -200,13 +200,13 @@ export class Server {
     const socket = new WebSocket(`ws://127.0.0.1:${this.port}/ws`, 'netra.v1', { headers });
     const subscribe = (id: number, after?: object) =>
       socket.send(JSON.stringify({ type: 'subscribe', id, payload: { channel: `thread/${threadId}`, ...(after && { after }) } }));
-    const finished = new Promise<void>((done, failed) => {
-      socket.on('error', failed);
+    const finished = new Promise<void>((resolve, reject) => {
+      socket.on('error', reject);
       socket.on('message', (data) => {
         const { type, id, payload } = JSON.parse(String(data));
         if (type === 'welcome') return subscribe(1);
-        if (type === 'error') return failed(new Error(payload.message));
-        onPayload(payload, done);
+        if (type === 'error') return reject(new Error(payload.message));
+        onPayload(payload, resolve);
         if (id === 1) subscribe(2, { epoch: payload.epoch, seq: 0 });
       });
     });

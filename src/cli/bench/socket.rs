@@ -42,9 +42,9 @@ impl Target {
         let wrong =
             || Failure::Usage(format!("`{server}` is not a server's URL; expected http://HOST:PORT, without TLS"));
         let host = server.trim_end_matches('/').strip_prefix("http://").ok_or_else(wrong)?;
-        let named = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
+        let host_and_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let address =
-            tokio::net::lookup_host(&named).await.ok().and_then(|mut found| found.next()).ok_or_else(wrong)?;
+            tokio::net::lookup_host(&host_and_port).await.ok().and_then(|mut found| found.next()).ok_or_else(wrong)?;
         Ok(Self { address, url: format!("ws://{host}/ws"), token })
     }
 

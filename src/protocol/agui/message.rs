@@ -220,7 +220,7 @@ pub struct RunAgentInput {
     /// Arbitrary data that the client passes to the agent.
     #[serde(default)]
     pub forwarded_props: Value,
-    /// Answers to the interrupts of the run before.
+    /// Answers to the interrupts of the previous run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Vec<Resume>>,
 }

@@ -55,7 +55,7 @@ pub enum NodeMessage {
 }
 
 impl NodeMessage {
-    /// Whether to drop the message while the bus is away: it is repeated anyway, or its receivers find out in another way.
+    /// Whether to drop the message while the bus is down: it is repeated anyway, or its receivers find out in another way.
     pub(super) fn is_transient(&self) -> bool {
         matches!(self, Self::Compare {} | Self::Present { .. } | Self::Leaving { .. })
     }

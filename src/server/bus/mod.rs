@@ -3,7 +3,7 @@
 //! Either local, without other nodes, or NATS. It is the [`Hub`] of this node's channels: entries go to the node's own connections
 //! directly, and to the other nodes through a bounded queue.
 //!
-//! Promises: sending never blocks and never fails. What is lost (the bus is away, a queue is full) is counted and shown in [`Status`];
+//! Promises: sending never blocks and never fails. What is lost (the bus is down, a queue is full) is counted and shown in [`Status`];
 //! then nodes compare the ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
 
 // Without NATS the items that only NATS uses are unused.
@@ -88,7 +88,7 @@ struct Inner {
     hub: Arc<dyn Hub>,
     nats: Option<Queues>,
     health: watch::Sender<Health>,
-    /// How many comparisons of the logs' ends were requested.
+    /// How many times a comparison of the logs' ends was requested.
     comparisons: watch::Sender<u64>,
     dropped: AtomicU64,
 }
@@ -140,7 +140,7 @@ impl Bus {
     }
 
     /// Sends and receives until `stopping`, then sends what is still queued. Nodes receive only from nodes of their store, which is named
-    /// by its `epoch`. Reconnects when the bus was away. A local bus returns at once.
+    /// by its `epoch`. Reconnects after the bus was down. A local bus returns at once.
     pub async fn run(self, node: String, epoch: Epoch, listener: Arc<dyn Listener>, stopping: CancellationToken) {
         let Some(queues) = &self.0.nats else { return };
         let Some(receivers) = queues.receivers.lock().take() else { return };
@@ -167,13 +167,13 @@ impl Bus {
         changed.map_or(known, |health| health.status)
     }
 
-    /// How many entries and messages were not sent: the bus was away, or a queue was full.
+    /// How many entries and messages were not sent: the bus was down, or a queue was full.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
-    /// Sends a message to the other nodes. While the bus is away, all but transient ones wait for it.
+    /// Sends a message to the other nodes. While the bus is down, all but transient ones wait for it.
     pub fn send(&self, message: NodeMessage) {
         let Some(queues) = &self.0.nats else { return };
         if message.is_transient() && !self.0.health.borrow().connected {
@@ -202,7 +202,7 @@ impl Bus {
         let bytes = delivery.frame.len();
         // Count before queueing: the entry may be taken out, and subtracted, at once.
         let before = queues.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // While the bus is away entries are not queued: other nodes read them from the store by then.
+        // While the bus is down entries are not queued: other nodes read them from the store by then.
         let fits = self.0.health.borrow().connected
             && before + bytes <= MAX_QUEUED_BYTES
             && queues.entries.try_send(delivery.clone()).is_ok();

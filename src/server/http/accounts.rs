@@ -28,7 +28,7 @@ type Result<T> = std::result::Result<T, Problem>;
 /// For answers that hold a secret.
 const NO_STORE: AppendHeaders<[(header::HeaderName, &str); 1]> = AppendHeaders([(header::CACHE_CONTROL, "no-store")]);
 
-/// The answer to `GET /api/auth/me`.
+/// The response to `GET /api/auth/me`.
 #[derive(Serialize)]
 pub(super) struct Me {
     user: User,
@@ -152,7 +152,7 @@ pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Call
     Ok((NO_STORE, Answer(Ticket { ticket, expires_in })))
 }
 
-/// The answer to `POST /api/users/{user_id}/disconnect`, which also takes an e-mail address.
+/// The response to `POST /api/users/{user_id}/disconnect`, which also takes an e-mail address.
 #[derive(Serialize)]
 pub(super) struct Disconnected {
     /// How many connections were closed on this node; other nodes close theirs, too.

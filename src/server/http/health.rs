@@ -1,6 +1,6 @@
 //! Liveness, readiness and metrics, for machines.
 //!
-//! `/healthz` depends on this process alone: a supervisor must not restart it because the store is away. `/readyz` asks the store,
+//! `/healthz` depends on this process alone: a supervisor must not restart it because the store is down. `/readyz` tests the store,
 //! within [`STORE_TIMEOUT`]. `/metrics` exists only if `server.metrics` says so; a local address gives no access to it, as a request
 //! from this machine may come from a proxy.
 

@@ -22,7 +22,7 @@ use crate::{
 /// The longest notice, in bytes.
 const MAX_NOTICE_BYTES: usize = 2_000;
 
-/// The answer to `GET /api/config`: what a client needs first. `signed_in`: whether the caller is.
+/// The response to `GET /api/config`: what a client needs first. `signed_in`: whether the caller is.
 ///
 /// # Errors
 /// If the store fails.
@@ -82,7 +82,7 @@ pub(super) struct NewNotice {
     text: String,
 }
 
-/// The answer to `POST /api/notices`.
+/// The response to `POST /api/notices`.
 #[derive(Serialize)]
 pub(super) struct NoticeSent {
     notice: Notice,

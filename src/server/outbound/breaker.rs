@@ -107,7 +107,7 @@ impl Breakers {
 struct State {
     config: BreakerConfig,
     failures: u32,
-    /// How often it opened since the last success.
+    /// How many times it opened since the last success.
     opened: u32,
     open_until: Option<Instant>,
     probing: bool,
@@ -216,7 +216,7 @@ mod tests {
         BreakerConfig { failures: 3, first_pause: Duration::from_secs(5), max_pause: Duration::from_secs(15) };
 
     fn fail(breaker: &Breaker, now: Instant) {
-        breaker.acquire(now).expect("a permit").failure(now, "it is away");
+        breaker.acquire(now).expect("a permit").failure(now, "it is down");
     }
 
     fn opened(now: Instant) -> Breaker {
@@ -239,7 +239,7 @@ mod tests {
             (snapshot.circuit, snapshot.failures, snapshot.wait),
             (Circuit::Open, 3, Some(Duration::from_secs(3)))
         );
-        assert_eq!(snapshot.describe(), "it failed 3 times in a row (it is away); the next attempt is in 3 s");
+        assert_eq!(snapshot.describe(), "it failed 3 times in a row (it is down); the next attempt is in 3 s");
     }
 
     #[test]
@@ -268,7 +268,7 @@ mod tests {
             let probe = breaker.acquire(now).expect("the pause is over");
             assert_eq!(breaker.snapshot(now).circuit, Circuit::HalfOpen);
             breaker.acquire(now).expect_err("only one");
-            probe.failure(now, "still away");
+            probe.failure(now, "still down");
         }
     }
 

@@ -75,7 +75,7 @@ fn provider(endpoint: &str, config: &TelemetryConfig, instance: String) -> Resul
         [KeyValue::new("service.version", env!("CARGO_PKG_VERSION")), KeyValue::new("service.instance.id", instance)];
     let resource = Resource::builder().with_service_name("netra").with_attributes(attributes).build();
     let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(config.sample_ratio)));
-    // The exporter's queue is bounded: while the receiver is away, spans are dropped.
+    // The exporter's queue is bounded: while the receiver is unavailable, spans are dropped.
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter).with_sampler(sampler);
     Ok(provider.with_resource(resource).build())
 }

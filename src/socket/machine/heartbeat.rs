@@ -4,7 +4,7 @@ use crate::protocol::limits::HEARTBEAT_TIMEOUT_MS;
 
 /// How long after its welcome a connection counts as stable, in milliseconds.
 const STABLE_AFTER_MS: i64 = 5_000;
-/// How long an answer may take when the connection is suspect (the page was suspended), in milliseconds.
+/// How long a suspect connection (the page was suspended) may receive nothing, in milliseconds.
 const PROBE_TIMEOUT_MS: i64 = 4_000;
 
 /// What is due now.
@@ -12,7 +12,7 @@ const PROBE_TIMEOUT_MS: i64 = 4_000;
 pub(super) enum Due {
     Nothing,
     Ping,
-    /// No answer in time: the connection is dead.
+    /// Nothing was received in time: the connection is dead.
     TimedOut,
 }
 
@@ -22,7 +22,8 @@ pub(super) struct Heartbeat {
     opened_at: i64,
     is_stable: bool,
     ping_at: i64,
-    answer_by: Option<i64>,
+    /// When the connection is dead unless a frame arrives before.
+    receive_by: Option<i64>,
 }
 
 impl Heartbeat {
@@ -34,7 +35,7 @@ impl Heartbeat {
             opened_at: now,
             is_stable: false,
             ping_at: now + STABLE_AFTER_MS.min(interval),
-            answer_by: None,
+            receive_by: None,
         }
     }
 
@@ -43,25 +44,25 @@ impl Heartbeat {
         let stable_at = self.opened_at + STABLE_AFTER_MS.min(self.interval);
         let becomes_stable = !self.is_stable && now >= stable_at;
         self.is_stable |= becomes_stable;
-        self.answer_by = None;
+        self.receive_by = None;
         self.ping_at = if self.is_stable { now + self.interval } else { stable_at };
         becomes_stable
     }
 
-    /// The connection may be dead: expects an answer within [`PROBE_TIMEOUT_MS`]. True if the caller has to send a ping, false
-    /// if one is unanswered already.
+    /// The connection may be dead: expects a frame within [`PROBE_TIMEOUT_MS`]. True if the caller has to send a ping, false if
+    /// one was sent already.
     pub(super) fn probe(&mut self, now: i64) -> bool {
-        let needs_ping = self.answer_by.is_none();
+        let needs_ping = self.receive_by.is_none();
         let soon = now + PROBE_TIMEOUT_MS;
-        self.answer_by = Some(self.answer_by.map_or(soon, |by| by.min(soon)));
+        self.receive_by = Some(self.receive_by.map_or(soon, |by| by.min(soon)));
         needs_ping
     }
 
     pub(super) fn due(&mut self, now: i64) -> Due {
-        match self.answer_by {
+        match self.receive_by {
             Some(by) if now >= by => Due::TimedOut,
             None if now >= self.ping_at => {
-                self.answer_by = Some(now + HEARTBEAT_TIMEOUT_MS as i64);
+                self.receive_by = Some(now + HEARTBEAT_TIMEOUT_MS as i64);
                 Due::Ping
             }
             _ => Due::Nothing,
@@ -69,6 +70,6 @@ impl Heartbeat {
     }
 
     pub(super) fn deadline(&self) -> i64 {
-        self.answer_by.unwrap_or(self.ping_at)
+        self.receive_by.unwrap_or(self.ping_at)
     }
 }

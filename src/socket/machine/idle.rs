@@ -8,7 +8,7 @@ const MIN_IDLE_MS: i64 = 2_000;
 /// Two idle times that differ by at most this many milliseconds count as the same timeout.
 const TOLERANCE_MS: i64 = 1_500;
 
-/// What was learned from connections that were lost while idle.
+/// What is known from connections that were lost while idle.
 #[derive(Debug, Default)]
 pub(super) struct IdleCloses {
     /// How long the most recently lost connection had been idle, in milliseconds.

@@ -47,7 +47,7 @@ pub enum Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommandToken(pub u64);
 
-/// The answer of `GET /api/config`, as far as the machine needs it.
+/// The response to `GET /api/config`, as far as the machine needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discovery {
     /// The socket's absolute URL, `ws:` or `wss:`.
@@ -122,7 +122,7 @@ pub enum Output {
 pub enum Event {
     /// The connection is open.
     Welcome(Welcome),
-    /// A channel's whole state; it replaces the state before.
+    /// A channel's whole state; it replaces the previous state.
     Snapshot {
         /// The channel.
         channel: ChannelName,

@@ -32,7 +32,7 @@ impl Machine {
         match result {
             Ok(discovery) if !discovery.signed_in => self.phase = Phase::SignedOut,
             Ok(discovery) if discovery.protocol != PROTOCOL => {
-                self.close_for_good("The server speaks a newer version; reload.", false);
+                self.close_for_good("The server uses a newer version of the protocol; reload this page.", false);
             }
             Ok(discovery) => {
                 self.unreachable = false;
@@ -113,13 +113,15 @@ impl Machine {
             }
             CloseCode::TooLarge => {
                 let error = ErrorBody::new(ErrorCode::TooLarge, "larger than the server accepts");
-                let refused = if was_in_flight { self.outbox.finish_first(Err(error)) } else { None };
-                self.finish_command(refused);
-                self.close_for_good("Something sent was too large.", true);
+                let finished = if was_in_flight { self.outbox.finish_first(Err(error)) } else { None };
+                self.finish_command(finished);
+                self.close_for_good("This page sent more than the server accepts at once.", true);
             }
             CloseCode::Disconnected => self.close_for_good("An administrator closed this connection.", false),
             CloseCode::TooManyConnections => self.close_for_good("This page was open in too many places.", true),
-            CloseCode::NotProtocol => self.close_for_good("This page does not fit the server; reload it.", false),
+            CloseCode::NotProtocol => {
+                self.close_for_good("This page has another version than the server; reload it.", false)
+            }
             _ => self.close_for_good("The server closed the connection.", true),
         }
     }

@@ -45,7 +45,8 @@ enum Phase {
         since: i64,
     },
     Connected(Connection),
-    /// Between two attempts. [`Machine::check_connection`] may shorten the wait to `earliest`, which the server asked for.
+    /// Between two attempts. [`Machine::check_connection`] may shorten the wait to `earliest`, the earliest time that the
+    /// server allows.
     Waiting {
         until: i64,
         earliest: i64,
@@ -186,7 +187,7 @@ impl Machine {
             Phase::Waiting { until: i64::MAX, .. } => return None,
             Phase::Waiting { until, .. } => *until,
             Phase::Connected(connection) => {
-                // What is due already was sent, or waits for a reply, which comes as a frame.
+                // What is due already has been sent, or waits for a reply, which arrives as a frame.
                 let later = |at: &i64| *at > self.now;
                 let waits = [self.outbox.deadline(), self.subscriptions.deadline(self.now)];
                 waits.into_iter().flatten().filter(later).fold(connection.heartbeat.deadline(), i64::min)
@@ -308,12 +309,12 @@ impl Machine {
     }
 
     fn enqueue(&mut self, token: CommandToken, command: Command) {
-        let refused = match &self.phase {
+        let result = match &self.phase {
             Phase::SignedOut if !self.signed_in => Err(ErrorBody::new(ErrorCode::Forbidden, "sign in first")),
             Phase::Closed { reason, can_reconnect: false } => Err(ErrorBody::new(ErrorCode::Unavailable, reason)),
             _ => self.outbox.push(token, command),
         };
-        if let Err(error) = refused {
+        if let Err(error) = result {
             self.notify(Event::Reply { token, outcome: Err(error) });
         }
     }
@@ -326,7 +327,7 @@ impl Machine {
         }
     }
 
-    /// Does what is due by time alone.
+    /// Handles timeouts: of waits, handshakes, the heartbeat and replies.
     fn on_tick(&mut self) {
         let overdue = self.outbox.is_overdue(self.now);
         match &mut self.phase {
@@ -369,8 +370,8 @@ impl Machine {
                 self.transmit(text);
             } else {
                 let too_large = format!("{} bytes; a command may have at most {max_frame_bytes}", text.len());
-                let refused = self.outbox.finish_first(Err(ErrorBody::new(ErrorCode::TooLarge, too_large)));
-                self.finish_command(refused);
+                let finished = self.outbox.finish_first(Err(ErrorBody::new(ErrorCode::TooLarge, too_large)));
+                self.finish_command(finished);
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::protocol::{Command, ErrorBody, ErrorCode, Outcome, ThreadId};
 
 /// The maximum number of queued commands.
 pub(super) const MAX_QUEUED: usize = 256;
-/// How often a command is sent before it fails.
+/// How many times a command is sent before it fails.
 const MAX_ATTEMPTS: u32 = 10;
 /// How long a reply may take on a live connection, in milliseconds.
 const REPLY_TIMEOUT_MS: i64 = 30_000;

@@ -18,7 +18,7 @@ const MAX_RETRY_MS: u64 = 5 * 60_000;
 /// The state of a subscription on the current connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// `subscribe` is to be sent, not before this time.
+    /// `subscribe` is to be sent from this time on.
     Due(i64),
     /// `subscribe` was sent with this id.
     Sent(i64),
@@ -34,7 +34,7 @@ enum State {
 struct Subscription {
     cursor: Option<Cursor>,
     state: State,
-    /// Whether the server may already follow the channel for this connection, whatever the next `subscribe` leads to.
+    /// Whether the connection may already be subscribed to the channel, whatever the reply to the next `subscribe` is.
     may_be_active: bool,
     /// How many replies and entries in a row did not match the cursor.
     mismatches: u32,
@@ -50,7 +50,7 @@ impl Subscription {
 /// An `unsubscribe` on the current connection; it is sent until the server accepts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unsubscribing {
-    /// To be sent, not before this time.
+    /// To be sent from this time on.
     Due(i64),
     /// Sent with this id.
     Sent(i64),
@@ -80,7 +80,7 @@ impl Subscriptions {
         Ok(())
     }
 
-    /// Stops following a channel; an `unsubscribe` becomes due if the server may follow it.
+    /// Stops following a channel; an `unsubscribe` becomes due if the connection may be subscribed.
     pub(super) fn remove(&mut self, channel: ChannelName) {
         let Some(subscription) = self.followed.remove(&channel) else { return };
         if subscription.takes_slot() {
@@ -124,7 +124,7 @@ impl Subscriptions {
         }
     }
 
-    /// Handles a reply to an `unsubscribe`; false if `id` is not one.
+    /// Handles a reply to an `unsubscribe`; false if `id` is not that of an `unsubscribe`.
     fn on_unsubscribe_reply(&mut self, now: i64, id: i64, outcome: &Outcome) -> bool {
         let sent = self.leaving.iter().find(|(_, leaving)| **leaving == Unsubscribing::Sent(id));
         let Some(channel) = sent.map(|(channel, _)| *channel) else { return false };

@@ -282,7 +282,7 @@ async fn open(url: String, config: ClientConfig) -> Result<Ws, Input> {
     }
 }
 
-/// The close that a refused handshake stands for.
+/// The close that corresponds to a refused handshake.
 fn refusal<B>(response: &Response<B>) -> Input {
     let seconds =
         response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

@@ -51,7 +51,7 @@ impl ClientConfig {
 /// What a follower of a channel receives, in order, each exactly once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Update {
-    /// The whole state; it replaces the state before.
+    /// The whole state; it replaces the previous state.
     Snapshot {
         /// The log position of this state.
         cursor: Cursor,
@@ -116,7 +116,7 @@ impl Client {
     /// channel replaces the first.
     pub async fn follow(&self, channel: ChannelName, after: Option<Cursor>) -> mpsc::Receiver<Update> {
         let (updates, receiver) = mpsc::channel(FOLLOWER_BUFFER);
-        // If the task has ended, the receiver ends at once, which tells the caller.
+        // If the task has ended, the receiver ends at once.
         let _ = self.operations.send(Operation::Follow(channel, after, updates)).await;
         receiver
     }

@@ -45,12 +45,12 @@ impl AutoScroll {
     }
 
     /// Scrolls to the end and follows it.
-    pub(crate) fn jump(self) {
+    pub(crate) fn jump_to_end(self) {
         self.apply(ScrollEvent::JumpToEnd);
     }
 
     /// Stops following the end.
-    pub(crate) fn stay(self) {
+    pub(crate) fn stop_following(self) {
         self.apply(ScrollEvent::StartReading);
     }
 

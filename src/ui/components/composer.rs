@@ -10,7 +10,7 @@ use leptos_router::hooks::use_location;
 use super::{
     clock::use_clock,
     draft::Draft,
-    draft_items::{AttachedFiles, ReturnedMessages},
+    draft_items::{AttachedFiles, TakenBackMessages},
     error_message::error_message,
     focus::ComposerFocus,
     icons::{Glyph, icon},
@@ -47,7 +47,7 @@ fn send_error(text: &str, files: usize, agents: &[AgentInfo]) -> Option<String> 
     }
 }
 
-/// Says that a text exceeds the limit for messages, in bytes: a character can have several.
+/// The error for a text that exceeds the limit for messages, in bytes: a character can have several.
 pub(crate) fn too_long(text: &str) -> String {
     let size = |bytes: usize| format::size(bytes as u64);
     let (text_size, limit) = (size(text.len()), size(limits::MAX_MESSAGE_BYTES));
@@ -116,7 +116,7 @@ pub(crate) fn Composer(
         send();
     };
     let on_keydown = Callback::new(move |event: KeyboardEvent| {
-        if !mention.on_keydown(&event) && key_action(&event, Lines::Many) == Some(KeyAction::Send) {
+        if !mention.on_keydown(&event) && key_action(&event, Lines::Many) == Some(KeyAction::Submit) {
             event.prevent_default();
             send();
         }
@@ -125,7 +125,7 @@ pub(crate) fn Composer(
     let hint = hint(active, accept);
     view! {
         <form class="composer" on:submit=submit>
-            <ReturnedMessages draft/>
+            <TakenBackMessages draft/>
             <AttachedFiles draft/>
             {move || error.get().map(error_message)}
             <MentionList mention/>
@@ -187,9 +187,9 @@ fn take_message(draft: Draft, agents: StoredValue<Vec<AgentInfo>>) -> NewMessage
         None => (None, text.trim().to_owned()),
     });
     draft.error.set(None);
-    let (files, attached) = draft.clear();
+    let (files, uploaded) = draft.clear();
     focus_area(draft.area);
-    NewMessage { text, files, attached, agent }
+    NewMessage { text, files, uploaded, agent }
 }
 
 fn focus_area(area: NodeRef<html::Textarea>) {
@@ -223,7 +223,7 @@ fn focus_if_requested(area: NodeRef<html::Textarea>) {
 
 /// How to send, and which files can be attached.
 fn hint(active: Signal<Option<RunId>>, accept: Memo<String>) -> impl Fn() -> String + Copy + Send + Sync + 'static {
-    // Only the browser can tell; the server renders the hint for a keyboard.
+    // The server cannot detect this, and renders the hint for a keyboard.
     let touch_only = RwSignal::new(false);
     Effect::new(move |_| touch_only.set(is_touch_only()));
     move || {
@@ -318,11 +318,11 @@ fn AgentSelect(agent: AgentChoice) -> impl IntoView {
             .filter(|id| !is_known(id))
             .map(|id| view! { <option value=id.clone() selected disabled>{id.clone()}</option> })
     };
-    let first = current.get_untracked();
+    let initial = current.get_untracked();
     let option = |agent: &AgentInfo| {
         let why = agent.disabled.as_deref().map(|why| format!(" (not available: {})", why.trim_end_matches('.')));
         view! {
-            <option value=agent.id.clone() disabled=agent.disabled.is_some() selected=first.as_ref() == Some(&agent.id)>
+            <option value=agent.id.clone() disabled=agent.disabled.is_some() selected=initial.as_ref() == Some(&agent.id)>
                 {format!("{}{}", agent.name, why.unwrap_or_default())}
             </option>
         }
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_too_long_says_so_in_bytes() {
+    fn the_error_for_a_text_that_is_too_long_counts_bytes() {
         let expected = "Too long: 36 kB, and the limit is 33 kB. Attach the text as a file instead.";
         assert_eq!(too_long(&"\u{6587}".repeat(12_000)), expected);
         let expected = "Too long by 1 bytes: 33 kB, and the limit is 33 kB. Attach the text as a file instead.";

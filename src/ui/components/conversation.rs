@@ -30,7 +30,7 @@ pub(crate) enum ItemKey {
 impl ItemKey {
     fn for_item(item: &Item) -> Self {
         match item {
-            Item::Message(said) => Self::Message(said.message.id),
+            Item::Message(item) => Self::Message(item.message.id),
             Item::Run(run) => Self::Run(run.run_id),
         }
     }
@@ -61,7 +61,7 @@ fn branch_items(thread: &ThreadView, through: Option<MessageId>, end: Option<Mes
             continue;
         }
         let turn = match item {
-            Item::Message(said) => *turns.entry(said.message.id).or_insert(index),
+            Item::Message(item) => *turns.entry(item.message.id).or_insert(index),
             Item::Run(run) => run.message_id.and_then(|id| turns.get(&id).copied()).unwrap_or(index),
         };
         shown.push((turn, index, ItemKey::for_item(item)));
@@ -74,14 +74,15 @@ fn branch_items(thread: &ThreadView, through: Option<MessageId>, end: Option<Mes
 /// Groups of messages that are versions of each other, oldest first. Messages with a single version are left out.
 fn versions(thread: &ThreadView) -> Vec<Vec<MessageId>> {
     let mut groups: Vec<Vec<MessageId>> = Vec::new();
-    let mut known: HashMap<Option<MessageId>, usize> = HashMap::new();
+    // The index of each group, by the message that its messages follow.
+    let mut indexes: HashMap<Option<MessageId>, usize> = HashMap::new();
     for item in &thread.items {
-        if let Item::Message(said) = item {
-            let group = *known.entry(said.follows).or_insert_with(|| {
+        if let Item::Message(item) = item {
+            let group = *indexes.entry(item.follows).or_insert_with(|| {
                 groups.push(Vec::new());
                 groups.len() - 1
             });
-            groups[group].push(said.message.id);
+            groups[group].push(item.message.id);
         }
     }
     groups.retain(|group| group.len() > 1);
@@ -93,23 +94,22 @@ fn versions(thread: &ThreadView) -> Vec<Vec<MessageId>> {
 pub(crate) struct Conversation {
     pub(crate) id: ThreadId,
     pub(crate) view: Signal<Loaded<ThreadView>>,
-    /// Its runs that wait for their turn.
+    /// Its queued runs.
     pub(crate) queue: Signal<Vec<Waiting>>,
     /// The composer's draft.
     pub(crate) draft: Draft,
     pub(crate) socket: Socket,
     pub(crate) outgoing: Outgoing,
     pub(crate) drafts: Drafts,
-    /// A message whose branch is shown. `None`: the branch of the last edited message, or else the newest.
-    through: RwSignal<Option<MessageId>>,
+    /// A message whose branch is shown. `None`: the branch of the message whose edit began last, or else the newest branch.
+    shown_message: RwSignal<Option<MessageId>>,
     /// The messages being edited. Their branch stays in view when others send messages.
     edits: RwSignal<Vec<MessageId>>,
     /// The items of the shown branch, each with its index in the thread.
     pub(crate) items: Memo<Vec<(usize, ItemKey)>>,
     pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
-    /// Whether the view follows new content.
-    pub(crate) follow: AutoScroll,
-    /// The message to focus when it appears, and whether the user went back to reach it.
+    pub(crate) auto_scroll: AutoScroll,
+    /// The version to focus when it appears, and whether the user came to it from a newer version.
     focus: StoredValue<Option<(MessageId, bool)>>,
 }
 
@@ -122,15 +122,15 @@ impl Conversation {
         (socket, outgoing): (Socket, Outgoing),
     ) -> Self {
         let drafts: Drafts = expect_context();
-        let (through, edits) = (RwSignal::new(None), RwSignal::new(drafts.edits_in(id)));
+        let (shown_message, edits) = (RwSignal::new(None), RwSignal::new(drafts.edits_in(id)));
         let items = Memo::new(move |_| {
             let end = outgoing.replaced_message(id);
-            let through = through.get().or_else(|| edits.with(|edits| edits.last().copied()));
+            let through = shown_message.get().or_else(|| edits.with(|edits| edits.last().copied()));
             view.with(|view| ready_thread(view).map(|thread| branch_items(thread, through, end))).unwrap_or_default()
         });
         Effect::new(move |_| {
             if drafts.has_leftovers(Some(id)) {
-                // If the thread was closed meanwhile, the edit is shown when it is opened again.
+                // If the thread was closed meanwhile, the edit is shown when the thread is opened again.
                 drafts.claim_edits(id, move |message| {
                     edits.try_update(|edits| edits.push(message));
                 });
@@ -138,9 +138,22 @@ impl Conversation {
         });
         let versions = Memo::new(move |_| view.with(|view| ready_thread(view).map(versions)).unwrap_or_default());
         let draft = Draft::new(Some(id));
-        let (focus, follow) = (StoredValue::new(None), AutoScroll::new());
-        let conversation =
-            Self { id, view, queue, draft, socket, outgoing, drafts, through, edits, items, versions, follow, focus };
+        let (focus, auto_scroll) = (StoredValue::new(None), AutoScroll::new());
+        let conversation = Self {
+            id,
+            view,
+            queue,
+            draft,
+            socket,
+            outgoing,
+            drafts,
+            shown_message,
+            edits,
+            items,
+            versions,
+            auto_scroll,
+            focus,
+        };
         provide_context(conversation);
         conversation
     }
@@ -167,7 +180,7 @@ impl Conversation {
             _ => Place::Newest,
         };
         self.outgoing.send(self.id, written, place, None);
-        self.follow.jump();
+        self.auto_scroll.jump_to_end();
     }
 
     /// Sends another version of a message, with the same or another text, to the same agent unless `agent` names another. Stops
@@ -179,9 +192,9 @@ impl Conversation {
             spawn_local(async move { drop(stop.await) });
         }
         let agent = agent.or_else(|| Some(message.agent.clone()));
-        let written = NewMessage { text, files: Vec::new(), attached: message.attachments.clone(), agent };
+        let written = NewMessage { text, files: Vec::new(), uploaded: message.attachments.clone(), agent };
         self.outgoing.send(self.id, written, Place::Replacing(message.id), None);
-        self.follow.jump();
+        self.auto_scroll.jump_to_end();
     }
 
     /// The unfinished runs of the shown branch from a message on.
@@ -197,7 +210,7 @@ impl Conversation {
     }
 
     /// Whether a message is being edited. Tracks.
-    pub(crate) fn is_edited(self, message: MessageId) -> bool {
+    pub(crate) fn is_being_edited(self, message: MessageId) -> bool {
         self.edits.with(|edits| edits.contains(&message))
     }
 
@@ -221,17 +234,17 @@ impl Conversation {
     pub(crate) fn on_arrival(self, message: &OutgoingMessage) {
         self.outgoing.remove(message.message_id);
         let newest = self.view.with_untracked(|view| ready_thread(view).and_then(ThreadView::newest_message));
-        self.through.set((newest != Some(message.message_id)).then_some(message.message_id));
+        self.shown_message.set((newest != Some(message.message_id)).then_some(message.message_id));
     }
 
-    /// Shows another version of a message, focuses it, and stops following the end. `back`: an older version.
+    /// Shows another version of a message, focuses it, and stops following the end. `back`: whether that version is older.
     pub(crate) fn show_version(self, version: MessageId, back: bool) {
-        self.follow.stay();
+        self.auto_scroll.stop_following();
         self.focus.set_value(Some((version, back)));
-        self.through.set(Some(version));
+        self.shown_message.set(Some(version));
     }
 
-    /// Takes the pending focus for a message. Returns whether the user went back to reach it; `None`: it has no pending focus.
+    /// Takes the pending focus for a message. Returns whether the user came from a newer version; `None`: no focus is pending.
     pub(crate) fn take_focus(self, message: MessageId) -> Option<bool> {
         let (_, back) = self.focus.get_value().filter(|(id, _)| *id == message)?;
         self.focus.set_value(None);
@@ -248,7 +261,7 @@ impl Conversation {
 
     /// The current state of a message.
     pub(crate) fn message(self, id: MessageId) -> Option<UserMessage> {
-        self.view.with_untracked(|view| ready_thread(view)?.message(id).map(|said| said.message.clone()))
+        self.view.with_untracked(|view| ready_thread(view)?.message(id).map(|item| item.message.clone()))
     }
 
     /// The id of the thread's agent.
@@ -262,7 +275,7 @@ mod tests {
     use super::*;
     use crate::protocol::{Author, RunAnswer, ThreadEntry, UserId};
 
-    fn say(thread: &mut ThreadView, replaces: Option<MessageId>, after: Option<MessageId>) -> (MessageId, RunId) {
+    fn send(thread: &mut ThreadView, replaces: Option<MessageId>, after: Option<MessageId>) -> (MessageId, RunId) {
         let author = Author { id: UserId::new(), name: "Ada".into() };
         let (id, run_id) = (MessageId::new(), RunId::new());
         let message = UserMessage { id, after, replaces, ..UserMessage::new(author, "hello", run_id, "analyst") };
@@ -277,9 +290,9 @@ mod tests {
     #[test]
     fn older_branches_stay_reachable_and_a_pending_replacement_hides_the_old_version() {
         let mut thread = ThreadView::default();
-        let (first, first_run) = say(&mut thread, None, None);
-        let (second, _) = say(&mut thread, None, None);
-        let (other, other_run) = say(&mut thread, Some(first), None);
+        let (first, first_run) = send(&mut thread, None, None);
+        let (second, _) = send(&mut thread, None, None);
+        let (other, other_run) = send(&mut thread, Some(first), None);
         assert_eq!(keys(branch_items(&thread, None, None)), [ItemKey::Message(other), ItemKey::Run(other_run)]);
         let old = keys(branch_items(&thread, Some(first), None));
         assert_eq!((old[0], old[2], old.len()), (ItemKey::Message(first), ItemKey::Message(second), 4));
@@ -291,8 +304,8 @@ mod tests {
     #[test]
     fn a_resumed_run_is_shown_after_the_message_that_it_answers() {
         let mut thread = ThreadView::default();
-        let (first, run) = say(&mut thread, None, None);
-        let (second, second_run) = say(&mut thread, None, None);
+        let (first, run) = send(&mut thread, None, None);
+        let (second, second_run) = send(&mut thread, None, None);
         let resumed_by = RunId::new();
         let author = Author { id: UserId::new(), name: "Ada".into() };
         let agent = "analyst".into();
@@ -309,7 +322,7 @@ mod tests {
         let hint = branch_items(&thread, None, None)[3].0;
         thread.apply(0, ThreadEntry::TakenBack { message_id: first });
         assert!(
-            matches!(find_item(&thread, ItemKey::Message(second), hint), Some(Item::Message(said)) if said.message.id == second)
+            matches!(find_item(&thread, ItemKey::Message(second), hint), Some(Item::Message(item)) if item.message.id == second)
         );
     }
 }

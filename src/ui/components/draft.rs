@@ -20,20 +20,20 @@ use crate::{
 pub(crate) struct Draft {
     thread: Option<ThreadId>,
     drafts: Drafts,
-    /// Whether the person typed here. Drafts that closed pages left are then merged only while this one is empty.
+    /// Whether the person typed here. If so, drafts left by closed pages are merged only while this one is empty.
     was_edited: StoredValue<bool>,
     pub(crate) text: RwSignal<String>,
     /// Files that are uploaded when the message is sent.
     pub(crate) files: RwSignal<Vec<LocalFile>>,
     /// Files that were uploaded to the thread before.
-    pub(crate) attached: RwSignal<Vec<Attachment>>,
+    pub(crate) uploaded: RwSignal<Vec<Attachment>>,
     /// Messages that were taken back while the composer was not empty.
-    pub(crate) returned: RwSignal<Vec<TakenBackMessage>>,
+    pub(crate) taken_back: RwSignal<Vec<TakenBackMessage>>,
     /// Shown above the composer.
     pub(crate) error: RwSignal<Option<String>>,
     /// The composer's text field.
     pub(crate) area: NodeRef<html::Textarea>,
-    /// The run that was asked to stop.
+    /// The run for which a stop was requested.
     pub(crate) stopping: RwSignal<Option<RunId>>,
 }
 
@@ -41,28 +41,28 @@ impl Draft {
     /// The draft of a thread; `None` for a new thread.
     pub(crate) fn new(thread: Option<ThreadId>) -> Self {
         let drafts: Drafts = expect_context();
-        let DraftContent { text, files, attached, returned } = drafts.get(thread);
+        let DraftContent { text, files, uploaded, taken_back } = drafts.get(thread);
         let draft = Self {
             thread,
             drafts,
             was_edited: StoredValue::new(false),
             text: RwSignal::new(text),
             files: RwSignal::new(files),
-            attached: RwSignal::new(attached),
-            returned: RwSignal::new(returned),
+            uploaded: RwSignal::new(uploaded),
+            taken_back: RwSignal::new(taken_back),
             error: RwSignal::new(None),
             area: NodeRef::new(),
             stopping: RwSignal::new(None),
         };
         Effect::new(move |_| {
             drafts.has_leftovers(thread);
-            draft.merge_left_drafts();
+            draft.merge_leftovers();
         });
         draft
     }
 
-    /// Merges drafts of this thread that closed pages left, unless that would interrupt the person's typing.
-    fn merge_left_drafts(self) {
+    /// Merges drafts of this thread that closed pages left, unless the person has typed here.
+    fn merge_leftovers(self) {
         let can_merge = !self.was_edited.get_value() || untrack(|| self.is_empty());
         if can_merge && untrack(|| self.drafts.has_leftovers(self.thread)) {
             self.drafts.claim_drafts(self.thread, move |missing| self.reload(&missing));
@@ -85,17 +85,17 @@ impl Draft {
 
     /// Empties the text and the files; returns the files.
     pub(crate) fn clear(self) -> (Vec<LocalFile>, Vec<Attachment>) {
-        let files = (std::mem::take(&mut *self.files.write()), std::mem::take(&mut *self.attached.write()));
+        let files = (std::mem::take(&mut *self.files.write()), std::mem::take(&mut *self.uploaded.write()));
         self.set_text(String::new());
-        self.merge_left_drafts();
+        self.merge_leftovers();
         files
     }
 
     fn is_empty(self) -> bool {
         self.text.with(String::is_empty)
             && self.files.with(Vec::is_empty)
-            && self.attached.with(Vec::is_empty)
-            && self.returned.with(Vec::is_empty)
+            && self.uploaded.with(Vec::is_empty)
+            && self.taken_back.with(Vec::is_empty)
     }
 
     /// Stores the current content.
@@ -103,35 +103,35 @@ impl Draft {
         let kept = DraftContent {
             text: self.text.get_untracked(),
             files: self.files.get_untracked(),
-            attached: self.attached.get_untracked(),
-            returned: self.returned.get_untracked(),
+            uploaded: self.uploaded.get_untracked(),
+            taken_back: self.taken_back.get_untracked(),
         };
         self.drafts.save(self.thread, kept);
     }
 
     /// Shows the stored content again after something was merged into it. `missing` names files that could not be restored.
     fn reload(self, missing: &[String]) {
-        let DraftContent { text, files, attached, returned } = self.drafts.get(self.thread);
+        let DraftContent { text, files, uploaded, taken_back } = self.drafts.get(self.thread);
         // The signals may be disposed by now: the content stays stored.
         self.text.try_set(text);
         self.files.try_set(files);
-        self.attached.try_set(attached);
-        self.returned.try_set(returned);
+        self.uploaded.try_set(uploaded);
+        self.taken_back.try_set(taken_back);
         if !missing.is_empty() {
             let names = missing.join(", ");
             self.show_error(format!("{names} was not saved before the page closed. Attach it again."));
         }
     }
 
-    /// Asks the server to stop a run; shows the error if that is refused.
+    /// Requests a stop of a run; shows the error if the server refuses.
     pub(crate) fn stop_run(self, socket: Socket, run_id: RunId) {
         if self.stopping.get_untracked() == Some(run_id) {
             return;
         }
         self.stopping.set(Some(run_id));
         spawn_local(async move {
-            if let Err(refused) = socket.send(StopRun { run_id }).await {
-                self.show_error(format::error_message(&refused));
+            if let Err(error) = socket.send(StopRun { run_id }).await {
+                self.show_error(format::error_message(&error));
                 self.stopping.try_set(None);
             }
         });
@@ -142,42 +142,42 @@ impl Draft {
     }
 
     /// Puts a message that was taken back into the composer if that is empty, else into a list beside it.
-    pub(crate) fn add_returned(self, text: String, attached: Vec<Attachment>) {
+    pub(crate) fn add_taken_back(self, text: String, uploaded: Vec<Attachment>) {
         let is_blank = self.text.with_untracked(|text| text.trim().is_empty())
             && self.files.with_untracked(Vec::is_empty)
-            && self.attached.with_untracked(Vec::is_empty);
+            && self.uploaded.with_untracked(Vec::is_empty);
         if is_blank {
-            self.attached.set(attached);
+            self.uploaded.set(uploaded);
             self.fill(text);
         } else {
-            self.returned.update(|returned| returned.push(TakenBackMessage { text, attached }));
+            self.taken_back.update(|messages| messages.push(TakenBackMessage { text, uploaded }));
             self.save();
         }
     }
 
     /// Appends a message that was taken back to the draft.
-    pub(crate) fn insert_returned(self, index: usize) {
+    pub(crate) fn insert_taken_back(self, index: usize) {
         let taken =
-            self.returned.try_update(|returned| (index < returned.len()).then(|| returned.remove(index))).flatten();
-        let Some(TakenBackMessage { text, attached }) = taken else { return };
-        self.attached.update(|attached_before| attached_before.extend(attached));
+            self.taken_back.try_update(|messages| (index < messages.len()).then(|| messages.remove(index))).flatten();
+        let Some(TakenBackMessage { text, uploaded }) = taken else { return };
+        self.uploaded.update(|uploaded_before| uploaded_before.extend(uploaded));
         let text_before = self.text.with_untracked(|text| text.trim_end().to_owned());
         self.fill(if text_before.is_empty() { text } else { format!("{text_before}\n\n{text}") });
     }
 
     /// Removes a message that was taken back.
-    pub(crate) fn discard_returned(self, index: usize) {
-        self.returned.update(|returned| {
-            if index < returned.len() {
-                returned.remove(index);
+    pub(crate) fn discard_taken_back(self, index: usize) {
+        self.taken_back.update(|messages| {
+            if index < messages.len() {
+                messages.remove(index);
             }
         });
         self.save();
     }
 
     /// Removes a file that was uploaded before.
-    pub(crate) fn remove_attached(self, file_id: FileId) {
-        self.attached.update(|attached| attached.retain(|other| other.file_id != file_id));
+    pub(crate) fn remove_uploaded(self, file_id: FileId) {
+        self.uploaded.update(|uploaded| uploaded.retain(|other| other.file_id != file_id));
         self.save();
     }
 
@@ -192,12 +192,12 @@ impl Draft {
         self.save();
     }
 
-    /// How many files are attached.
+    /// How many files the draft has.
     pub(crate) fn file_count(self) -> usize {
-        self.files.with(Vec::len) + self.attached.with(Vec::len)
+        self.files.with(Vec::len) + self.uploaded.with(Vec::len)
     }
 
-    /// Attaches files. Shows an error for each file that is refused; the last one stays.
+    /// Attaches new files. Shows the error of the last file that was refused.
     pub(crate) fn attach(self, files: Vec<LocalFile>) {
         self.error.set(None);
         for file in files {
@@ -223,9 +223,9 @@ impl Draft {
 }
 
 /// Why a file cannot be attached.
-fn refusal(name: &str, bytes: u64, attached: usize) -> Option<String> {
+fn refusal(name: &str, bytes: u64, count: usize) -> Option<String> {
     let name = escape_invisible(name);
-    if attached >= limits::MAX_ATTACHMENTS {
+    if count >= limits::MAX_ATTACHMENTS {
         return Some(format!("You can attach up to {} files to a message.", limits::MAX_ATTACHMENTS));
     }
     if bytes > limits::MAX_FILE_BYTES {

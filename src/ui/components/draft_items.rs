@@ -14,17 +14,17 @@ use crate::{
 
 /// Messages that were taken back while the composer was not empty.
 #[component]
-pub(super) fn ReturnedMessages(draft: Draft) -> impl IntoView {
-    let row = move |(index, returned): (usize, TakenBackMessage)| {
+pub(super) fn TakenBackMessages(draft: Draft) -> impl IntoView {
+    let row = move |(index, message): (usize, TakenBackMessage)| {
         view! {
             <li class="returned">
-                <span class="returned-text">"Taken back: " {returned.text}</span>
-                <button type="button" class="small-button" on:click=move |_| draft.insert_returned(index)>"Add to message"</button>
+                <span class="returned-text">"Taken back: " {message.text}</span>
+                <button type="button" class="small-button" on:click=move |_| draft.insert_taken_back(index)>"Add to message"</button>
                 <button
                     type="button"
                     class="icon-button"
                     aria-label="Discard"
-                    on:click=move |_| draft.discard_returned(index)
+                    on:click=move |_| draft.discard_taken_back(index)
                 >
                     {icon(Glyph::Close)}
                 </button>
@@ -32,9 +32,9 @@ pub(super) fn ReturnedMessages(draft: Draft) -> impl IntoView {
         }
     };
     view! {
-        <Show when=move || draft.returned.with(|returned| !returned.is_empty())>
+        <Show when=move || draft.taken_back.with(|messages| !messages.is_empty())>
             <ul class="returned-list" aria-label="Taken back">
-                {move || draft.returned.get().into_iter().enumerate().map(row).collect_view()}
+                {move || draft.taken_back.get().into_iter().enumerate().map(row).collect_view()}
             </ul>
         </Show>
     }
@@ -58,19 +58,19 @@ fn file_chip(name: String, bytes: u64, remove: impl Fn() + 'static) -> impl Into
 /// The files of a draft.
 #[component]
 pub(super) fn AttachedFiles(draft: Draft) -> impl IntoView {
-    let Draft { files, attached, .. } = draft;
-    let uploaded = move |file: Attachment| {
-        file_chip(escape_invisible(&file.name), file.bytes, move || draft.remove_attached(file.file_id))
+    let Draft { files, uploaded, .. } = draft;
+    let uploaded_chip = move |file: Attachment| {
+        file_chip(escape_invisible(&file.name), file.bytes, move || draft.remove_uploaded(file.file_id))
     };
-    let new = move |(index, file): (usize, LocalFile)| {
+    let new_chip = move |(index, file): (usize, LocalFile)| {
         let (name, bytes) = (escape_invisible(&file.name()), file.bytes());
         file_chip(name, bytes, move || draft.remove_file(index, &file))
     };
     view! {
         <Show when=move || { draft.file_count() > 0 }>
             <ul class="chips" aria-label="Attached files">
-                {move || attached.get().into_iter().map(uploaded).collect_view()}
-                {move || files.get().into_iter().enumerate().map(new).collect_view()}
+                {move || uploaded.get().into_iter().map(uploaded_chip).collect_view()}
+                {move || files.get().into_iter().enumerate().map(new_chip).collect_view()}
             </ul>
         </Show>
     }

@@ -108,7 +108,7 @@ fn text_line(id: String, limits: Limits, text: RwSignal<String>, aria: Aria) -> 
 }
 
 fn radio_buttons(id: &str, options: Vec<(String, String)>, text: RwSignal<String>, aria: &Aria) -> AnyView {
-    let (first, invalid) = (text.get_untracked(), aria.invalid);
+    let (initial, invalid) = (text.get_untracked(), aria.invalid);
     let radio = |(index, (value, name)): (usize, (String, String))| {
         view! {
             <label class="radio-option">
@@ -116,7 +116,7 @@ fn radio_buttons(id: &str, options: Vec<(String, String)>, text: RwSignal<String
                     id=(index == 0).then(|| id.to_owned())
                     type="radio"
                     name=id.to_owned()
-                    checked=first == value
+                    checked=initial == value
                     aria-invalid=move || invalid.get()
                     on:change=move |_| text.set(value.clone())
                 />
@@ -128,9 +128,9 @@ fn radio_buttons(id: &str, options: Vec<(String, String)>, text: RwSignal<String
 }
 
 fn select(id: String, options: Vec<(String, String)>, text: RwSignal<String>, aria: Aria) -> AnyView {
-    let first = text.get_untracked();
+    let initial = text.get_untracked();
     let option = |(value, name): (String, String)| {
-        view! { <option value=value.clone() selected=first == value>{name}</option> }
+        view! { <option value=value.clone() selected=initial == value>{name}</option> }
     };
     view! {
         <select
@@ -146,8 +146,8 @@ fn select(id: String, options: Vec<(String, String)>, text: RwSignal<String>, ar
 }
 
 fn text_area(id: String, code: bool, text: RwSignal<String>, aria: Aria) -> AnyView {
-    let first = text.get_untracked();
-    let rows = first.lines().count().clamp(2, 14).to_string();
+    let initial = text.get_untracked();
+    let rows = initial.lines().count().clamp(2, 14).to_string();
     view! {
         <textarea
             id=id
@@ -158,7 +158,7 @@ fn text_area(id: String, code: bool, text: RwSignal<String>, aria: Aria) -> AnyV
             autocomplete="off"
             aria-describedby=aria.described_by
             aria-invalid=move || aria.invalid.get()
-            prop:value=first
+            prop:value=initial
             on:input:target=move |event| text.set(event.target().value())
         ></textarea>
     }

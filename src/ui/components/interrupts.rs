@@ -68,7 +68,7 @@ impl AnswerForm {
         self.error.set(None);
         let reply = self.conversation.outgoing.send_answer(answer);
         // The run that resumes appears at the end.
-        self.conversation.follow.jump();
+        self.conversation.auto_scroll.jump_to_end();
         spawn_local(async move {
             if let Err(error) = reply.await {
                 self.error.try_set(Some(format::error_message(&error)));

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::text::escape_invisible;
 
 /// How many characters of a long text are shown at first.
-const SHOWN: usize = 2_000;
+const INITIAL_CHARS: usize = 2_000;
 
 /// Indents text if it is a JSON object or array. Escapes invisible characters and those that change the reading order.
 pub(crate) fn pretty(text: &str) -> String {
@@ -17,7 +17,7 @@ pub(crate) fn pretty(text: &str) -> String {
     escape_invisible(indented.as_deref().unwrap_or(text))
 }
 
-/// Says where text is not valid JSON.
+/// The error message for invalid JSON, with its position.
 pub(crate) fn json_error(error: &serde_json::Error) -> String {
     match error.is_eof() {
         true => "Invalid JSON: it ends too early.".into(),
@@ -33,7 +33,7 @@ pub(crate) fn LongText(
     label: &'static str,
 ) -> impl IntoView {
     let show_all = RwSignal::new(false);
-    let cut_at = Memo::new(move |_| text.with(|text| text.char_indices().nth(SHOWN).map(|(at, _)| at)));
+    let cut_at = Memo::new(move |_| text.with(|text| text.char_indices().nth(INITIAL_CHARS).map(|(at, _)| at)));
     let shown = move || {
         text.with(|text| match cut_at.get().filter(|_| !show_all.get()) {
             Some(end) => format!("{}…", &text[..end]),

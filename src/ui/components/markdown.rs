@@ -1,6 +1,6 @@
 //! A node's text, rendered as Markdown while it streams.
 //!
-//! The first text is rendered as HTML, on the server and in the browser alike. Later text changes as few elements as possible, so
+//! The initial text is rendered as HTML, on the server and in the browser alike. Later text changes as few elements as possible, so
 //! that a selection in finished blocks survives.
 
 use leptos::{html, prelude::*};
@@ -23,10 +23,10 @@ pub(crate) fn text_of(node: &Node) -> &str {
 #[component]
 pub(crate) fn Markdown(node: Memo<Shared<Node>>) -> impl IntoView {
     let area = NodeRef::<html::Div>::new();
-    let first = node.get_untracked();
-    let html = to_html(text_of(&first));
+    let initial = node.get_untracked();
+    let html = to_html(text_of(&initial));
     Effect::new(move |before: Option<Rendered>| {
-        let mut rendered = before.unwrap_or_else(|| Rendered { node: first.clone(), document: None });
+        let mut rendered = before.unwrap_or_else(|| Rendered { node: initial.clone(), document: None });
         let node = node.get();
         if let Some(area) = area.get() {
             rendered.update(node, &area);

@@ -40,7 +40,7 @@ pub(crate) fn OutgoingMessageCard(message: OutgoingMessage) -> impl IntoView {
     view! {
         <article class="question pending" aria-label="Question being sent" data-message-id=message_id.to_string()>
             <p class="message-text">{message.text.clone()}</p>
-            <Attachments attachments=message.attached.clone()/>
+            <Attachments attachments=message.uploaded.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>
             {move || error.with(Option::is_none).then(|| progress(socket.is_connected()))}
             {failure}

@@ -212,7 +212,7 @@ async fn take_back(conversation: Conversation, message_id: MessageId) {
         Some(agent) => {
             let is_other = agent.is_some_and(|agent| agent != message.agent);
             let text = if is_other { format!("@{} {}", message.agent, message.content) } else { message.content };
-            conversation.draft.add_returned(text, message.attachments);
+            conversation.draft.add_taken_back(text, message.attachments);
         }
         None => conversation.drafts.restore(Some(thread_id), &message.content, message.attachments),
     }

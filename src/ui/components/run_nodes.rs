@@ -37,8 +37,8 @@ pub(crate) fn Nodes(run: RunSignals, #[prop(optional_no_strip)] parent: Option<u
 
 /// The view of a node. A node's kind never changes; withdrawn nodes are not in the tree.
 fn node_view(run: RunSignals, index: usize, node: Memo<Shared<Node>>, top_level: bool) -> AnyView {
-    let first = node.get_untracked();
-    match &first.body {
+    let initial = node.get_untracked();
+    match &initial.body {
         NodeBody::Text { .. } => {
             let class = if top_level { "answer" } else { "text" };
             view! { <div class=class data-node="text"><Markdown node/></div> }.into_any()
@@ -228,7 +228,7 @@ fn subagent_summary(
     let (state, time) = (display_state(run, node), node_duration(node));
     let count = Memo::new(move |_| {
         let children = run.tree.with(|tree| tree.children(Some(index)).to_vec());
-        run.view.with(|run| count_of(children.iter().filter_map(|child| run.nodes.get(*child)).map(|node| &**node)))
+        run.view.with(|run| count_label(children.iter().filter_map(|child| run.nodes.get(*child)).map(|node| &**node)))
     });
     move || {
         let description = description
@@ -247,7 +247,7 @@ fn subagent_summary(
 }
 
 /// How many steps and tool calls a sub-agent has, in words.
-fn count_of<'a>(nodes: impl Iterator<Item = &'a Node>) -> String {
+fn count_label<'a>(nodes: impl Iterator<Item = &'a Node>) -> String {
     let (mut steps, mut calls) = (0, 0);
     for node in nodes {
         match node.body {
@@ -296,6 +296,6 @@ mod tests {
             chunked: false,
             body: NodeBody::Step,
         };
-        assert_eq!(count_of([step(), step()].iter()), "2 steps");
+        assert_eq!(count_label([step(), step()].iter()), "2 steps");
     }
 }

@@ -68,10 +68,10 @@ pub(crate) struct RunSignals {
 impl RunSignals {
     /// The node at an index. The memo notifies only when that node changed.
     pub(crate) fn node(self, index: usize) -> Option<Memo<Shared<Node>>> {
-        let first = self.view.with_untracked(|run| run.nodes.get(index).cloned())?;
+        let initial = self.view.with_untracked(|run| run.nodes.get(index).cloned())?;
         Some(Memo::new(move |before: Option<&Shared<Node>>| {
             let now = self.view.with(|run| run.nodes.get(index).cloned());
-            Shared(now.unwrap_or_else(|| before.map_or_else(|| first.clone(), |before| before.0.clone())))
+            Shared(now.unwrap_or_else(|| before.map_or_else(|| initial.clone(), |before| before.0.clone())))
         }))
     }
 }

@@ -47,7 +47,7 @@ pub(crate) enum AnswerSchema {
 
 /// Objects with more properties are entered as JSON.
 const MAX_FIELDS: usize = 30;
-/// More choices are a drop-down list instead of radio buttons.
+/// More choices are shown as a drop-down list instead of radio buttons.
 const MAX_RADIO_BUTTONS: usize = 4;
 
 impl SchemaField {

@@ -34,9 +34,9 @@ use crate::{
 
 /// How many threads are in the document at most.
 const MAX_ROWS: usize = 200;
-/// By how many threads the buttons move the visible part of the list.
+/// How many threads a button moves the visible part of the list.
 const STEP: usize = limits::FEED_PAGE as usize;
-/// How often a page of threads is requested that is outdated when it arrives.
+/// How many times a page of threads is requested while each is outdated when it arrives.
 const MAX_ATTEMPTS: usize = 3;
 
 /// The title of a thread without one.
@@ -51,20 +51,20 @@ pub(crate) fn display_title(title: &str) -> String {
 #[component]
 pub(crate) fn Sidebar() -> impl IntoView {
     let feed = use_socket().feed();
-    // The index in the feed of the first row.
-    let first = RwSignal::new(0_usize);
-    let ids = Memo::new(move |_| feed.with(|feed| row_ids(feed, first.get())));
+    // The index of the first row in the feed.
+    let first_row = RwSignal::new(0_usize);
+    let ids = Memo::new(move |_| feed.with(|feed| row_ids(feed, first_row.get())));
     let has_older = Memo::new(move |_| {
-        feed.with(|feed| feed.older.is_some() || feed.threads.len() > first.get().saturating_add(MAX_ROWS))
+        feed.with(|feed| feed.older.is_some() || feed.threads.len() > first_row.get().saturating_add(MAX_ROWS))
     });
     let error = RwSignal::new(None::<String>);
     load_when_behind();
     let focused = RwSignal::new(None::<ThreadId>);
     let tab_stop = tab_stop(ids, focused);
     let row = move |id: ThreadId| {
-        let first = feed.with_untracked(|feed| feed.thread(id).cloned())?;
+        let initial = feed.with_untracked(|feed| feed.thread(id).cloned())?;
         let thread = Memo::new(move |before: Option<&ThreadSummary>| {
-            feed.with(|feed| feed.thread(id).cloned()).unwrap_or_else(|| before.unwrap_or(&first).clone())
+            feed.with(|feed| feed.thread(id).cloned()).unwrap_or_else(|| before.unwrap_or(&initial).clone())
         });
         Some(view! { <Row id thread error tab_stop focused/> })
     };
@@ -80,8 +80,8 @@ pub(crate) fn Sidebar() -> impl IntoView {
                 when=move || !ids.with(Vec::is_empty)
                 fallback=|| view! { <p class="quiet">"Your threads will be listed here."</p> }
             >
-                <Show when=move || { first.get() > 0 }>
-                    <button type="button" class="small-button" on:click=move |_| first.update(|first| *first = first.saturating_sub(STEP))>
+                <Show when=move || { first_row.get() > 0 }>
+                    <button type="button" class="small-button" on:click=move |_| first_row.update(|first| *first = first.saturating_sub(STEP))>
                         "Show newer threads"
                     </button>
                 </Show>
@@ -89,7 +89,7 @@ pub(crate) fn Sidebar() -> impl IntoView {
                     <For each=move || ids.get() key=|id| *id children=row/>
                 </ul>
                 <Show when=move || has_older.get()>
-                    <ShowOlderButton first error/>
+                    <ShowOlderButton first_row error/>
                 </Show>
             </Show>
         </nav>
@@ -136,8 +136,8 @@ fn load_when_behind() {
         if behind.get() && !loading.get_value() {
             loading.set_value(true);
             spawn_local(async move {
-                // A page may have been made before the entry that it was requested for. A failure is not shown: the next
-                // entry requests the page again.
+                // The page may be older than the entry that caused the request. A failure is not shown: the next entry causes
+                // another request.
                 for _ in 0..MAX_ATTEMPTS {
                     if load(socket, None).await.is_err() || behind.try_get_untracked() != Some(true) {
                         break;
@@ -151,16 +151,16 @@ fn load_when_behind() {
 
 /// The button that shows older threads.
 #[component]
-fn ShowOlderButton(first: RwSignal<usize>, error: RwSignal<Option<String>>) -> impl IntoView {
+fn ShowOlderButton(first_row: RwSignal<usize>, error: RwSignal<Option<String>>) -> impl IntoView {
     let socket = use_socket();
     let loading = RwSignal::new(false);
     let show_next = move || {
         let loaded = socket.feed().with_untracked(|feed| feed.threads.len());
-        first.try_update(|first| *first = (*first + STEP).min(loaded.saturating_sub(MAX_ROWS)));
+        first_row.try_update(|first| *first = (*first + STEP).min(loaded.saturating_sub(MAX_ROWS)));
     };
     let show_older = move |_| {
         let (loaded, older) = socket.feed().with_untracked(|feed| (feed.threads.len(), feed.older));
-        let Some(older) = older.filter(|_| loaded <= first.get_untracked() + MAX_ROWS) else { return show_next() };
+        let Some(older) = older.filter(|_| loaded <= first_row.get_untracked() + MAX_ROWS) else { return show_next() };
         loading.set(true);
         spawn_local(async move {
             let result = load(socket, Some(older)).await;
@@ -237,7 +237,7 @@ fn link_selector(id: ThreadId) -> String {
     format!("[data-thread-id=\"{id}\"] .thread-link")
 }
 
-/// The thread after one in the feed; for the last one, the thread before it.
+/// The thread after this one in the feed, or before it if this is the last.
 fn neighbour(feed: &UserFeed, id: ThreadId) -> Option<ThreadId> {
     let index = feed.threads.iter().position(|thread| thread.info.id == id)?;
     let neighbour = feed.threads.get(index + 1).or_else(|| feed.threads.get(index.checked_sub(1)?))?;
@@ -340,7 +340,7 @@ fn Rename(
         let Some(action) = key_action(&event, Lines::One) else { return };
         event.prevent_default();
         match action {
-            KeyAction::Send => save(),
+            KeyAction::Submit => save(),
             KeyAction::Cancel => renaming.set(false),
         }
         // The field is removed: focus the thread's link.

@@ -29,10 +29,10 @@ pub(crate) fn Timeline() -> impl IntoView {
                 });
                 Some(view! { <UserMessageCard item is_waiting/> }.into_any())
             }
-            Item::Run(first) => {
+            Item::Run(initial) => {
                 let run = Memo::new(move |before: Option<&Shared<RunView>>| match current() {
                     Some(Item::Run(run)) => Shared(run),
-                    _ => before.cloned().unwrap_or_else(|| Shared(first.clone())),
+                    _ => before.cloned().unwrap_or_else(|| Shared(initial.clone())),
                 });
                 Some(view! { <RunCard run/> }.into_any())
             }

@@ -29,14 +29,14 @@ use crate::{
 #[component]
 pub(crate) fn UserMessageCard(
     item: MessageItem,
-    /// Whether its run has not begun.
+    /// Whether its run is queued.
     is_waiting: Memo<bool>,
 ) -> impl IntoView {
     let app: AppContext = expect_context();
     let conversation: Conversation = expect_context();
     let MessageItem { at, message, .. } = item;
     let id = message.id;
-    let is_edited = Memo::new(move |_| conversation.is_edited(id));
+    let is_being_edited = Memo::new(move |_| conversation.is_being_edited(id));
     let agent = (app.agents.with_value(Vec::len) > 1)
         .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
     let (text, author) = (message.content.clone(), escape_invisible(&message.author.name));
@@ -65,12 +65,12 @@ pub(crate) fn UserMessageCard(
                 {agent}
                 <Timestamp at/>
             </header>
-            <Show when=move || is_edited.get() fallback=move || view! { <p class="message-text">{text.clone()}</p> }>
+            <Show when=move || is_being_edited.get() fallback=move || view! { <p class="message-text">{text.clone()}</p> }>
                 <EditForm message=message.get_value() focus=takes_focus.get_value() close/>
             </Show>
             <Attachments attachments/>
             <footer class="question-actions">
-                <Show when=move || !is_edited.get() && !is_waiting.get()>
+                <Show when=move || !is_being_edited.get() && !is_waiting.get()>
                     <button type="button" class="text-button" node_ref=edit_button on:click=edit>
                         {icon(Glyph::Edit)} "Edit"
                     </button>
@@ -111,7 +111,7 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
         let Some(action) = key_action(&event, Lines::Many) else { return };
         event.prevent_default();
         match action {
-            KeyAction::Send => send(),
+            KeyAction::Submit => send(),
             KeyAction::Cancel => close.run(()),
         }
     };

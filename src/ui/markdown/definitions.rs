@@ -11,7 +11,7 @@ use super::{
     document::drop_probe,
     edit::Edit,
     source::Source,
-    writer::{Definition, units},
+    writer::{Definition, parse_units},
 };
 
 /// The most bytes of addresses that reference links may add to the HTML, beyond the length of the text.
@@ -56,7 +56,7 @@ impl Links {
     }
 
     /// Replaces the unsettled definitions. Adds edits that render again each reference whose definition appeared, changed or
-    /// went. `added`: newly settled references, with their labels.
+    /// disappeared. `added`: newly settled references, with their labels.
     pub(super) fn update(
         &mut self,
         text: &str,
@@ -99,7 +99,7 @@ impl Links {
         let source = Source::new(&reference.prefix, &text[reference.range.clone()], reference.in_math);
         let mut budget = (text.len() + MAX_EXPANSION_BYTES).saturating_sub(self.expanded);
         let used = Cell::new(0);
-        let (mut units, _) = units(&source, |label| {
+        let (mut units, _) = parse_units(&source, |label| {
             let address = self.address(label)?;
             used.set(used.get() + address.len());
             (used.get() <= budget).then(|| address.clone())

@@ -12,7 +12,7 @@ use super::{
     edit::{Edit, Length, diff},
     source::Source,
     unit::{Kind, Part, Unit},
-    writer::{Definition, units},
+    writer::{Definition, parse_units},
 };
 
 /// Newly settled references, with the labels that they refer to.
@@ -91,7 +91,8 @@ impl Document {
         }
         let (source, mut tail, definitions) = self.parse(text, &self.links.settled);
         drop(source);
-        let unsettled = definitions.into_iter().rev().map(|it| (it.label, it.address)).collect();
+        let unsettled =
+            definitions.into_iter().rev().map(|definition| (definition.label, definition.address)).collect();
         self.show_tail(&mut shown, &mut tail);
         diff(&self.tail, &shown, first, base, &mut edits);
         (self.tail, self.parsed) = (tail, text.len());
@@ -105,9 +106,9 @@ impl Document {
             return Vec::new();
         }
         let unit = Unit::plain(&text[self.parsed..]);
-        let place = self.settled + self.tail.len();
+        let index = self.settled + self.tail.len();
         match std::mem::replace(&mut self.pending, true) {
-            true => vec![Edit::Replace { unit: place, with: unit }],
+            true => vec![Edit::Replace { unit: index, with: unit }],
             false => vec![Edit::Push(unit)],
         }
     }
@@ -116,7 +117,7 @@ impl Document {
     fn parse(&self, text: &str, defined: &HashMap<String, String>) -> (Source, Vec<Unit>, Vec<Definition>) {
         let prefix = self.open.as_ref().map_or("", |open| &open.prefix);
         let source = Source::new(prefix, &text[self.from..], self.in_math);
-        let (mut units, mut definitions) = units(&source, |label| defined.get(label).cloned());
+        let (mut units, mut definitions) = parse_units(&source, |label| defined.get(label).cloned());
         if self.open.is_some() {
             drop_probe(&mut units);
         }
@@ -135,9 +136,9 @@ impl Document {
         let settled = if let Some(previous) = units.last() {
             let from = unit_start(text, Some(previous), before, &last);
             let mut start = unit_start(text, None, before, &units[0]);
-            for place in 0..units.len() {
-                let next = units.get(place + 1).map(|unit| unit_start(text, units.get(place), before, unit));
-                self.close(text, &source, start, std::mem::take(&mut units[place]), shown, added);
+            for index in 0..units.len() {
+                let next = units.get(index + 1).map(|unit| unit_start(text, units.get(index), before, unit));
+                self.close(text, &source, start, std::mem::take(&mut units[index]), shown, added);
                 start = next.unwrap_or(from);
             }
             Some(from)
@@ -243,11 +244,11 @@ impl Document {
 
     /// Records the labels that the parts of the open unit refer to.
     fn register(&self, text: &str, source: &Source, open: &Open, parts: &[Part], added: &mut Added) {
-        for (place, part) in parts.iter().enumerate().filter(|(_, part)| !part.labels.is_empty()) {
+        for (index, part) in parts.iter().enumerate().filter(|(_, part)| !part.labels.is_empty()) {
             let start = line_start(text, part.range.start);
             let reference = Reference {
                 unit: self.settled,
-                part: Some(open.parts + place),
+                part: Some(open.parts + index),
                 range: start..part.range.end,
                 prefix: open.prefix.clone(),
                 in_math: source.is_in_math(start.saturating_sub(self.from)),

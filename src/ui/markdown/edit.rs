@@ -48,23 +48,23 @@ impl std::ops::Add for Length {
 /// Adds the edits that turn the units `old` into `new`. `first`: the index of the first unit. `base`: the number of its parts and
 /// the length of its code that are settled; neither list contains them.
 pub(super) fn diff(old: &[Unit], new: &[Unit], first: usize, base: (usize, Length), edits: &mut Vec<Edit>) {
-    for (place, unit) in new.iter().enumerate() {
-        let Some(before) = old.get(place) else {
+    for (index, unit) in new.iter().enumerate() {
+        let Some(before) = old.get(index) else {
             edits.push(Edit::Push(unit.clone()));
             continue;
         };
-        let base = if place == 0 { base } else { (0, Length::default()) };
-        let place = first + place;
+        let base = if index == 0 { base } else { (0, Length::default()) };
+        let index = first + index;
         let is_same = before.kind == unit.kind && before.head == unit.head;
         match unit.kind {
-            Kind::Code if is_same => diff_code(before, unit, place, base.1, edits),
+            Kind::Code if is_same => diff_code(before, unit, index, base.1, edits),
             Kind::List { .. } | Kind::Table if is_same => {
-                diff_parts(before, unit, place, base.0, edits);
+                diff_parts(before, unit, index, base.0, edits);
                 if before.loose != unit.loose {
-                    edits.push(Edit::Loose { unit: place, loose: unit.loose });
+                    edits.push(Edit::Loose { unit: index, loose: unit.loose });
                 }
             }
-            _ if before.html() != unit.html() => edits.push(Edit::Replace { unit: place, with: unit.clone() }),
+            _ if before.html() != unit.html() => edits.push(Edit::Replace { unit: index, with: unit.clone() }),
             _ => {}
         }
     }

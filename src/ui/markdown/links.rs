@@ -34,7 +34,7 @@ pub(super) fn find_address(text: &str, from: usize) -> Option<FoundAddress> {
 }
 
 fn web_address(text: &str, at: usize, start: &str, scheme: &'static str) -> Option<FoundAddress> {
-    let has_start = text.get(at..at + start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    let has_start = text.get(at..at + start.len()).is_some_and(|text| text.eq_ignore_ascii_case(start));
     let is_separate =
         !text[..at].chars().next_back().is_some_and(|c| c.is_ascii_alphanumeric() || c == '/' || c == '@');
     if !has_start || !is_separate {

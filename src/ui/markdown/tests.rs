@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::{source::Source, unit::Unit, writer::units, *};
+use super::{source::Source, unit::Unit, writer::parse_units, *};
 
 /// The HTML of a text that is parsed at once.
 fn whole(text: &str) -> String {
-    units(&Source::new("", text, false), |_| None).0.iter().map(Unit::html).collect()
+    parse_units(&Source::new("", text, false), |_| None).0.iter().map(Unit::html).collect()
 }
 
 /// The examples of CommonMark, of GitHub Flavored Markdown, and of the parser's own tests.

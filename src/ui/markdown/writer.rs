@@ -1,4 +1,4 @@
-//! Writes the parser's events as safe HTML, in units and their parts.
+//! Writes the parser's events as safe HTML, split into [`Unit`]s and their [`Part`](super::unit::Part)s.
 
 mod output;
 
@@ -13,7 +13,7 @@ use super::{
     unit::{Kind, Unit},
 };
 
-/// How deeply elements nest. The text of deeper elements is written into the last one.
+/// How deeply elements nest. The text of deeper elements is written into the deepest one that is allowed.
 const MAX_DEPTH: usize = 48;
 
 /// A link definition.
@@ -21,19 +21,23 @@ const MAX_DEPTH: usize = 48;
 pub(super) struct Definition {
     pub(super) label: String,
     pub(super) address: String,
-    /// Its offset in the original.
+    /// Its byte offset in the original text.
     pub(super) start: usize,
 }
 
-/// Normalises a label: labels match regardless of case and white space.
+/// Normalises a label: labels match regardless of case and white space. Uppercase alone would keep `ẞ` apart from `ß`, whose
+/// uppercase is `SS`.
 pub(super) fn normalised(label: &str) -> String {
     let words: Vec<_> = restore(label).split_whitespace().map(|word| word.to_lowercase().to_uppercase()).collect();
     words.join(" ")
 }
 
-/// Parses a text into its units and link definitions. `defined` returns the address of a label that is defined outside this
-/// text; it takes precedence over definitions in the text.
-pub(super) fn units(source: &Source, defined: impl Fn(&str) -> Option<String>) -> (Vec<Unit>, Vec<Definition>) {
+/// Parses a text into its units and link definitions. `outer_address` returns the address of a label that is defined outside
+/// this text; it takes precedence over definitions in the text.
+pub(super) fn parse_units(
+    source: &Source,
+    outer_address: impl Fn(&str) -> Option<String>,
+) -> (Vec<Unit>, Vec<Definition>) {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
         // Without this, a single tilde would strike through like two.
@@ -41,13 +45,13 @@ pub(super) fn units(source: &Source, defined: impl Fn(&str) -> Option<String>) -
         | Options::ENABLE_TASKLISTS
         | Options::ENABLE_MATH;
     let labels = RefCell::new(Vec::new());
-    let answer = |link: BrokenLink<'_>| {
+    let resolve = |link: BrokenLink<'_>| {
         let label = normalised(&link.reference);
-        let address = defined(&label);
+        let address = outer_address(&label);
         labels.borrow_mut().push(label);
         address.map(|address| (CowStr::from(address), CowStr::Borrowed("")))
     };
-    let parser = Parser::new_with_broken_link_callback(source.text(), options, Some(answer));
+    let parser = Parser::new_with_broken_link_callback(source.text(), options, Some(resolve));
     let mut definitions: Vec<_> = parser
         .reference_definitions()
         .iter()
@@ -58,21 +62,21 @@ pub(super) fn units(source: &Source, defined: impl Fn(&str) -> Option<String>) -
         })
         .collect();
     definitions.sort_by_key(|definition| definition.start);
-    let mut writer = Writer::new(source, &labels, &defined);
+    let mut writer = Writer::new(source, &labels, &outer_address);
     for (event, range) in parser.into_offset_iter() {
-        writer.event(event, range);
+        writer.write_event(event, range);
     }
     (writer.units, definitions)
 }
 
 /// An open element.
 enum Open {
-    /// A list, with the place of its class in the HTML, and whether it is loose.
+    /// A list: where its `class` attribute would be inserted into the HTML, and whether it is loose.
     List {
         class: usize,
         loose: bool,
     },
-    /// A list item, and whether an implicit paragraph is open in it, for which the parser emits no event.
+    /// A list item: whether an implicit paragraph, for which the parser emits no event, is open in it.
     Item {
         paragraph: bool,
     },
@@ -83,7 +87,8 @@ struct Writer<'a> {
     source: &'a Source,
     /// The labels that the current unit or part refers to.
     labels: &'a RefCell<Vec<String>>,
-    defined: &'a dyn Fn(&str) -> Option<String>,
+    /// Returns the address of a label that is defined outside the text.
+    outer_address: &'a dyn Fn(&str) -> Option<String>,
     units: Vec<Unit>,
     /// The HTML of the current part.
     html: String,
@@ -91,7 +96,7 @@ struct Writer<'a> {
     text: String,
     open: Vec<Open>,
     /// The number of open elements that are too deep to be written.
-    hidden: usize,
+    too_deep: usize,
     /// Whether a code block is open.
     in_code: bool,
     /// Which of the open links and images are shown as links.
@@ -101,55 +106,59 @@ struct Writer<'a> {
     /// The index of the current cell in its row.
     cell: usize,
     /// Whether the current row is the table's head.
-    head: bool,
+    in_head: bool,
     /// The number of cells that the current row lacks at its end.
     missing: usize,
 }
 
 impl<'a> Writer<'a> {
-    fn new(source: &'a Source, labels: &'a RefCell<Vec<String>>, defined: &'a dyn Fn(&str) -> Option<String>) -> Self {
+    fn new(
+        source: &'a Source,
+        labels: &'a RefCell<Vec<String>>,
+        outer_address: &'a dyn Fn(&str) -> Option<String>,
+    ) -> Self {
         Self {
             source,
             labels,
-            defined,
+            outer_address,
             units: Vec::new(),
             html: String::new(),
             text: String::new(),
             open: Vec::new(),
-            hidden: 0,
+            too_deep: 0,
             in_code: false,
             links: Vec::new(),
             columns: Vec::new(),
             cell: 0,
-            head: false,
+            in_head: false,
             missing: 0,
         }
     }
 
-    fn event(&mut self, event: Event<'_>, range: Range<usize>) {
+    fn write_event(&mut self, event: Event<'_>, range: Range<usize>) {
         match event {
             Event::Start(tag) => self.start(tag, range),
             Event::End(tag) => self.end(tag),
-            Event::Text(text) if self.in_code && self.open.len() == 1 => self.code(&text, &range),
+            Event::Text(text) if self.in_code && self.open.len() == 1 => self.append_code(&text, &range),
             Event::Text(text) => self.write_text(&text),
             Event::InlineMath(text) => self.write_text(&format!("${text}$")),
             Event::DisplayMath(text) => self.write_text(&format!("$${text}$$")),
             Event::Code(code) => {
-                self.inline("<code dir=\"ltr\">");
-                self.escape(&restore(&code));
+                self.write_inline("<code dir=\"ltr\">");
+                self.write_escaped(&restore(&code));
                 self.html.push_str("</code>");
             }
-            Event::Html(html) | Event::InlineHtml(html) if is_line_break(&html) => self.inline("<br>"),
+            Event::Html(html) | Event::InlineHtml(html) if is_line_break(&html) => self.write_inline("<br>"),
             Event::Html(html) | Event::InlineHtml(html) => self.write_text(&html),
             Event::SoftBreak => self.write_text("\n"),
-            Event::HardBreak => self.inline("<br>\n"),
+            Event::HardBreak => self.write_inline("<br>\n"),
             Event::Rule => {
                 self.begin_unit(Kind::Whole, &range);
-                self.block("<hr>");
+                self.write_block("<hr>");
                 self.end_unit();
             }
             Event::TaskListMarker(done) => {
-                self.paragraph();
+                self.open_paragraph();
                 self.text.push_str(if done { "☑ " } else { "☐ " });
             }
             Event::FootnoteReference(label) => self.write_text(&label),
@@ -157,7 +166,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends text to a top-level code block.
-    fn code(&mut self, text: &str, range: &Range<usize>) {
+    fn append_code(&mut self, text: &str, range: &Range<usize>) {
         let end = self.source.original(range.end);
         match self.units.last_mut() {
             Some(unit) if unit.kind == Kind::Code => {
@@ -171,8 +180,8 @@ impl<'a> Writer<'a> {
     fn start(&mut self, tag: Tag<'_>, range: Range<usize>) {
         // Lists and tables need room for their items and cells, so they are written completely or not at all.
         let room = if matches!(tag, Tag::List(_) | Tag::Table(_)) { MAX_DEPTH - 4 } else { MAX_DEPTH };
-        if self.hidden > 0 || self.open.len() >= room {
-            self.hidden += 1;
+        if self.too_deep > 0 || self.open.len() >= room {
+            self.too_deep += 1;
             self.text.push_str(if is_inline(&tag) { "" } else { "\n" });
             return;
         }
@@ -183,40 +192,40 @@ impl<'a> Writer<'a> {
             Tag::List(number) => open = self.start_list(number, &range, dir),
             Tag::Item => {
                 self.begin_part(&range);
-                self.block("<li>");
+                self.write_block("<li>");
                 open = Open::Item { paragraph: false };
             }
             Tag::Table(columns) => {
                 self.begin_unit(Kind::Table, &range);
                 self.columns = columns;
-                self.block("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table");
+                self.write_block("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table");
                 self.html.push_str(dir);
                 self.html.push('>');
             }
             Tag::TableHead => {
-                (self.head, self.cell) = (true, 0);
-                self.block("<thead><tr>");
+                (self.in_head, self.cell) = (true, 0);
+                self.write_block("<thead><tr>");
             }
             Tag::TableRow => {
                 (self.cell, self.missing) = (0, 0);
                 self.begin_part(&range);
-                self.block("<tr>");
+                self.write_block("<tr>");
             }
             Tag::TableCell => self.start_cell(&range),
             Tag::CodeBlock(kind) => self.start_code(&kind, &range),
             Tag::Link { link_type, dest_url, id, .. } => self.start_link(link_type, &dest_url, &id),
             Tag::Image { link_type, id, .. } => {
                 self.record_label(link_type, &id);
-                self.inline("");
+                self.write_inline("");
                 self.links.push(false);
             }
-            Tag::Emphasis => self.inline("<em>"),
-            Tag::Strong => self.inline("<strong>"),
-            Tag::Strikethrough => self.inline("<del>"),
+            Tag::Emphasis => self.write_inline("<em>"),
+            Tag::Strong => self.write_inline("<strong>"),
+            Tag::Strikethrough => self.write_inline("<del>"),
             Tag::Subscript => self.write_text("~"),
             tag => {
                 self.begin_unit(Kind::Whole, &range);
-                self.block(&format!("<{}{dir}>", element_name(&tag.to_end())));
+                self.write_block(&format!("<{}{dir}>", element_name(&tag.to_end())));
                 if matches!(tag, Tag::Paragraph) {
                     self.start_paragraph();
                 }
@@ -232,7 +241,7 @@ impl<'a> Writer<'a> {
         if let Some(number) = number.filter(|number| *number != 1) {
             let _ = write!(html, " start=\"{number}\"");
         }
-        self.block(&html);
+        self.write_block(&html);
         let open = Open::List { class: self.html.len(), loose: false };
         match self.units.last_mut().filter(|_| at_top) {
             Some(unit) => unit.head = std::mem::take(&mut self.html),
@@ -245,15 +254,15 @@ impl<'a> Writer<'a> {
         let is_unit = self.open.is_empty() && matches!(kind, CodeBlockKind::Fenced(_));
         self.in_code = true;
         self.begin_unit(if is_unit { Kind::Code } else { Kind::Whole }, range);
-        self.block("<pre tabindex=\"0\" dir=\"ltr\"><code>");
+        self.write_block("<pre tabindex=\"0\" dir=\"ltr\"><code>");
         if let Some(unit) = self.units.last_mut().filter(|_| is_unit) {
             unit.head = std::mem::take(&mut self.html);
         }
     }
 
     fn end(&mut self, tag: TagEnd) {
-        if self.hidden > 0 {
-            self.hidden -= 1;
+        if self.too_deep > 0 {
+            self.too_deep -= 1;
             return;
         }
         let open = self.open.pop();
@@ -285,12 +294,12 @@ impl<'a> Writer<'a> {
                 self.flush();
                 self.links.pop();
             }
-            (TagEnd::Emphasis, _) => self.inline("</em>"),
-            (TagEnd::Strong, _) => self.inline("</strong>"),
-            (TagEnd::Strikethrough, _) => self.inline("</del>"),
+            (TagEnd::Emphasis, _) => self.write_inline("</em>"),
+            (TagEnd::Strong, _) => self.write_inline("</strong>"),
+            (TagEnd::Strikethrough, _) => self.write_inline("</del>"),
             (TagEnd::Subscript, _) => self.write_text("~"),
             (tag, _) => {
-                self.block("");
+                self.write_block("");
                 let _ = write!(self.html, "</{}>", element_name(&tag));
             }
         }
@@ -302,7 +311,7 @@ impl<'a> Writer<'a> {
             TagEnd::Table if self.open.is_empty() => {}
             TagEnd::Table => self.html.push_str("</tbody></table></div>"),
             TagEnd::TableHead => {
-                self.head = false;
+                self.in_head = false;
                 self.html.push_str("</tr></thead><tbody>");
                 if let (1, Some(unit)) = (self.open.len(), self.units.last_mut()) {
                     unit.head = std::mem::take(&mut self.html);
@@ -318,7 +327,7 @@ impl<'a> Writer<'a> {
                 self.end_part(1);
             }
             TagEnd::TableCell if self.missing > 0 => {}
-            _ => self.block(if self.head { "</th>" } else { "</td>" }),
+            _ => self.write_block(if self.in_head { "</th>" } else { "</td>" }),
         }
     }
 
@@ -334,8 +343,9 @@ impl<'a> Writer<'a> {
     }
 
     fn start_cell(&mut self, range: &Range<usize>) {
-        // The parser adds empty cells that a row lacks. All cells after the first of them are missing too.
-        if !self.head && range.is_empty() && self.cell > 0 {
+        // A cell with an empty range was added by the parser because the row lacks it, or is written as `||`. It was written if
+        // a cell that is not empty follows.
+        if !self.in_head && range.is_empty() && self.cell > 0 {
             self.missing += 1;
             return;
         }
@@ -345,7 +355,7 @@ impl<'a> Writer<'a> {
         }
         let right = self.columns.get(self.cell) == Some(&Alignment::Right);
         self.cell += 1;
-        self.block(match (self.head, right) {
+        self.write_block(match (self.in_head, right) {
             (true, true) => "<th class=\"number\">",
             (true, false) => "<th>",
             (false, true) => "<td class=\"number\">",
@@ -354,13 +364,13 @@ impl<'a> Writer<'a> {
     }
 
     fn start_link(&mut self, link_type: LinkType, address: &str, id: &str) {
-        let defined = self.record_label(link_type, id).and_then(|label| (self.defined)(&label));
-        let address = defined.as_deref().unwrap_or(address);
+        let outer = self.record_label(link_type, id).and_then(|label| (self.outer_address)(&label));
+        let address = outer.as_deref().unwrap_or(address);
         let address = restore_address(address);
         // The parser reports a mail address in angle brackets without its scheme.
         let address = if link_type == LinkType::Email { format!("mailto:{address}").into() } else { address };
         let shown = is_allowed(&address) && !self.links.contains(&true);
-        self.inline("");
+        self.write_inline("");
         if shown {
             self.open_link(&address);
         }

@@ -88,8 +88,8 @@ fn SignOutEverywhere() -> impl IntoView {
     let error = RwSignal::new(None::<String>);
     let sign_out = move |_| {
         spawn_local(async move {
-            let refused = sign_out.post("/api/auth/sign-out-everywhere").await.err();
-            error.try_set(refused.map(|refused| refused.message()));
+            let refusal = sign_out.post("/api/auth/sign-out-everywhere").await.err();
+            error.try_set(refusal.map(|refusal| refusal.message()));
         });
     };
     view! {

@@ -66,7 +66,7 @@ pub(super) fn Field(
     .into_any()
 }
 
-/// A field for a new password, with the rules. Whether the password is too easy to guess, the server decides.
+/// A field for a new password, with the rules. The server decides whether the password is too easy to guess.
 #[component]
 pub(super) fn NewPassword(label: &'static str, name: &'static str, input: NodeRef<html::Input>) -> impl IntoView {
     view! {
@@ -116,9 +116,9 @@ impl Submission {
         let body = body();
         spawn_local(async move {
             match browser::post::<_, A>(action, &body).await {
-                Ok(answer) => done(answer),
-                Err(refused) => {
-                    self.error.try_set(Some(refused.message()));
+                Ok(response) => done(response),
+                Err(error) => {
+                    self.error.try_set(Some(error.message()));
                     self.busy.try_set(false);
                 }
             }

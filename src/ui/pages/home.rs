@@ -26,7 +26,7 @@ const MAX_FIRST_EXAMPLES: usize = 6;
 pub(crate) fn Home() -> impl IntoView {
     let app: AppContext = expect_context();
     let outgoing: Outgoing = expect_context();
-    let next: ComposerFocus = expect_context();
+    let composer_focus: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let draft = Draft::new(None);
     // The first usable agent is the server's default.
@@ -38,7 +38,7 @@ pub(crate) fn Home() -> impl IntoView {
         let thread_id = ThreadId::new();
         outgoing.send(thread_id, message, Place::Newest, Some(chosen.get_untracked()));
         let path = format!("/threads/{thread_id}");
-        next.request(&path);
+        composer_focus.request(&path);
         navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
     };
     let description = move || {
@@ -67,7 +67,7 @@ pub(crate) fn Home() -> impl IntoView {
 #[component]
 fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
     let app: AppContext = expect_context();
-    let all = RwSignal::new(false);
+    let show_all = RwSignal::new(false);
     let examples = Memo::new(move |_| {
         let examples = |agents: &Vec<AgentInfo>| {
             chosen.with(|id| {
@@ -77,7 +77,7 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
         app.agents.with_value(examples).unwrap_or_default()
     });
     let visible = move || {
-        let shown = if all.get() { usize::MAX } else { MAX_FIRST_EXAMPLES };
+        let shown = if show_all.get() { usize::MAX } else { MAX_FIRST_EXAMPLES };
         examples.get().into_iter().take(shown).collect::<Vec<_>>()
     };
     let example = move |text: String| {
@@ -90,8 +90,8 @@ fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
                 <h2 id="examples-title">"Example questions"</h2>
                 <ul><For each=visible key=String::clone children=example/></ul>
                 <Show when=move || { examples.with(Vec::len) > MAX_FIRST_EXAMPLES }>
-                    <button type="button" class="small-button" on:click=move |_| all.update(|all| *all = !*all)>
-                        {move || if all.get() { "Fewer" } else { "More questions" }}
+                    <button type="button" class="small-button" on:click=move |_| show_all.update(|all| *all = !*all)>
+                        {move || if show_all.get() { "Fewer" } else { "More questions" }}
                     </button>
                 </Show>
             </section>

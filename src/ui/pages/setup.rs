@@ -1,5 +1,5 @@
-//! The page that creates the first account. The link that the server prints has the setup token in its fragment, which browsers
-//! do not send, so that it appears in no log.
+//! The page that creates the first account, an administrator. The link that the server prints has the setup token in its
+//! fragment, which browsers do not send: the token appears in no log.
 
 use leptos::{html, prelude::*};
 
@@ -9,7 +9,7 @@ use crate::{
     ui::{browser, context::AppContext},
 };
 
-/// The page that creates the first administrator.
+/// The page that creates the first account.
 #[component]
 pub(crate) fn SetupPage() -> impl IntoView {
     let [token, name, email, password] = [(); 4].map(|()| NodeRef::<html::Input>::new());
@@ -17,10 +17,10 @@ pub(crate) fn SetupPage() -> impl IntoView {
     let is_done = app.config.with_value(|config| config.as_ref().is_some_and(|config| !config.auth.needs_setup));
     Effect::new(move |_| {
         let fragment = location_hash();
-        let given =
+        let linked_token =
             fragment.as_deref().map(|hash| hash.trim_start_matches('#')).and_then(|hash| hash.strip_prefix("token="));
-        if let (Some(given), Some(token)) = (given, token.get()) {
-            token.set_value(given);
+        if let (Some(linked_token), Some(token)) = (linked_token, token.get()) {
+            token.set_value(linked_token);
             browser::remove_fragment();
         }
     });
@@ -32,7 +32,7 @@ pub(crate) fn SetupPage() -> impl IntoView {
     };
     if is_done {
         return view! {
-            <FormPage title="Already set up" intro="The first account of this server exists.">
+            <FormPage title="Already set up" intro="This server already has an account.">
                 <a class="button wide" href="/sign-in">"Sign in"</a>
             </FormPage>
         }

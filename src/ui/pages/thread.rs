@@ -85,8 +85,8 @@ fn use_title(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> Memo<String> {
 fn use_refusal(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> Memo<Option<ErrorBody>> {
     let (app, outgoing): (AppContext, Outgoing) = (expect_context(), expect_context());
     // The server's refusal while rendering. It applies only to the first thread that is shown.
-    let first_refusal = app.refused.get_value();
-    app.refused.set_value(None);
+    let first_refusal = app.thread_refusal.get_value();
+    app.thread_refusal.set_value(None);
     Memo::new(move |_| {
         view.with(|view| match view {
             Loaded::Refused(error) => Some(error.clone()),
@@ -131,8 +131,8 @@ fn use_agent_choice(conversation: Conversation) -> AgentChoice {
             chosen.set(Some(agent.clone()));
             spawn_local(async move {
                 // On success, the thread's own entry changes the agent.
-                if let Err(refused) = socket.send(SetAgent { thread_id: id, agent }).await {
-                    draft.show_error(format::error_message(&refused));
+                if let Err(error) = socket.send(SetAgent { thread_id: id, agent }).await {
+                    draft.show_error(format::error_message(&error));
                     chosen.try_set(None);
                 }
             });
@@ -169,7 +169,7 @@ fn use_kept_focus(conversation: Conversation, sending: Memo<Vec<ById>>) -> (Focu
     let keep_focus = move || {
         focus.restore_if_lost(|| {
             if is_touch_only() || !focus_on("#message") {
-                conversation.follow.focus();
+                conversation.auto_scroll.focus();
             }
         });
     };
@@ -226,7 +226,7 @@ fn ConversationArea(
     /// Whether the thread's channel is followed.
     is_followed: Memo<bool>,
 ) -> impl IntoView {
-    let Conversation { id, view, draft, follow, .. } = conversation;
+    let Conversation { id, view, draft, auto_scroll, .. } = conversation;
     let active = conversation.running();
     let escape = move |event: KeyboardEvent| stop_on_escape(&event, conversation, active);
     on_key_without_focus(escape);
@@ -249,7 +249,7 @@ fn ConversationArea(
             >
                 <Announcer/>
                 {move || is_followed.get().then(|| view! { <Presence id/> })}
-                <Scroller follow label="Conversation">
+                <Scroller auto_scroll label="Conversation">
                     <h1 class="sr-only">{title}</h1>
                     <Show when=move || is_loading.get()>
                         <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
@@ -261,7 +261,7 @@ fn ConversationArea(
                     <SendingList sending/>
                 </Scroller>
                 <div class="dock">
-                    <JumpToEnd follow/>
+                    <JumpToEnd auto_scroll/>
                     <div class="page">
                         <Composer draft placeholder="Ask a follow-up" agent on_send=send active/>
                     </div>
@@ -306,7 +306,7 @@ impl PartialEq for ById {
 
 /// Whether the thread contains a message.
 fn contains(thread: &ThreadView, message: &OutgoingMessage) -> bool {
-    let is_message = |item: &Item| matches!(item, Item::Message(said) if said.message.id == message.message_id);
+    let is_message = |item: &Item| matches!(item, Item::Message(item) if item.message.id == message.message_id);
     thread.items.iter().rev().any(is_message)
 }
 

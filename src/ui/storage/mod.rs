@@ -1,8 +1,8 @@
 //! Stores in the browser what the user wrote until the server has it: drafts, edits, unsent messages, and their files.
 //!
 //! The records survive a reload and a crash. They belong to one user: other users cannot read them, and signing out removes
-//! them. Each tab writes its own records. When a tab is closed, another tab of the same user sends its messages (their ids
-//! make a repetition harmless) and takes over its drafts when the user opens their thread.
+//! them. Each tab writes its own records. When a tab is closed, another tab of the same user sends its messages (the server
+//! accepts each id once) and takes over its drafts when the user opens their thread.
 
 #[cfg(feature = "hydrate")]
 mod database;

@@ -120,31 +120,32 @@ pub(crate) struct DraftRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<FileRecord>,
     /// Files that were uploaded to the thread before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) attached: Vec<Attachment>,
+    #[serde(rename = "attached", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) uploaded: Vec<Attachment>,
     /// Messages that the user took back while the composer was in use.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) returned: Vec<TakenBackMessage>,
+    #[serde(rename = "returned", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) taken_back: Vec<TakenBackMessage>,
 }
 
 /// A message that the user took back while the composer was in use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TakenBackMessage {
     pub(crate) text: String,
-    pub(crate) attached: Vec<Attachment>,
+    #[serde(rename = "attached")]
+    pub(crate) uploaded: Vec<Attachment>,
 }
 
 impl DraftRecord {
     pub(crate) fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.files.is_empty() && self.attached.is_empty() && self.returned.is_empty()
+        self.text.is_empty() && self.files.is_empty() && self.uploaded.is_empty() && self.taken_back.is_empty()
     }
 
     /// Appends another draft. The same text is not repeated.
     pub(crate) fn append(&mut self, later: Self) {
         self.text = join(&self.text, &later.text);
         self.files.extend(later.files);
-        self.attached.extend(later.attached);
-        self.returned.extend(later.returned);
+        self.uploaded.extend(later.uploaded);
+        self.taken_back.extend(later.taken_back);
     }
 }
 
@@ -187,8 +188,8 @@ pub(crate) struct MessageRecord {
     pub(crate) text: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<FileRecord>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) attached: Vec<Attachment>,
+    #[serde(rename = "attached", default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) uploaded: Vec<Attachment>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<String>,
     pub(crate) place: Place,
@@ -284,7 +285,7 @@ mod tests {
                 thread_id: ThreadId::new(),
                 text: "why?".into(),
                 files: vec![FileRecord { key: Uuid::now_v7(), name: "log.csv".into(), id: Some(FileId::new()) }],
-                attached: Vec::new(),
+                uploaded: Vec::new(),
                 agent: None,
                 place: Place::Replacing(MessageId::new()),
                 new_thread,

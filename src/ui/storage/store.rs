@@ -38,7 +38,7 @@ const REMOVE_TIMEOUT_MS: u32 = 3_000;
 
 /// The storage of one tab.
 pub(super) struct Store {
-    me: Weak<Store>,
+    weak_self: Weak<Store>,
     tab: Uuid,
     user: UserId,
     database: RefCell<Option<Rc<Database>>>,
@@ -68,8 +68,8 @@ impl Store {
         warning: Warning,
         on_found: Box<dyn Fn(RecordKey, StoredRecord)>,
     ) -> Rc<Self> {
-        let store = Rc::new_cyclic(|me| Self {
-            me: me.clone(),
+        let store = Rc::new_cyclic(|weak_self| Self {
+            weak_self: weak_self.clone(),
             tab,
             user,
             database: RefCell::default(),
@@ -85,8 +85,8 @@ impl Store {
             on_found,
         });
         store.listen();
-        let me = Rc::clone(&store);
-        spawn_local(async move { me.load().await });
+        let loading = Rc::clone(&store);
+        spawn_local(async move { loading.load().await });
         store
     }
 
@@ -94,38 +94,38 @@ impl Store {
         let Some(window) = web_sys::window() else { return };
         let mut listeners = Vec::new();
         let mut on = |target: &web_sys::EventTarget, name: &'static str, act: fn(&Rc<Self>, web_sys::Event)| {
-            let me = self.me.clone();
+            let weak = self.weak_self.clone();
             let act = move |event| {
-                if let Some(me) = me.upgrade() {
-                    act(&me, event);
+                if let Some(store) = weak.upgrade() {
+                    act(&store, event);
                 }
             };
             listeners.push(Listener::new(target, name, act));
         };
         // A page with a lock cannot enter the back/forward cache, so it releases the lock; other tabs take over its messages.
-        on(&window, "pagehide", |me, _| {
-            me.move_soon(Duration::ZERO);
-            me.lock.borrow_mut().take();
+        on(&window, "pagehide", |store, _| {
+            store.move_soon(Duration::ZERO);
+            store.lock.borrow_mut().take();
         });
-        on(&window, "pageshow", |me, _| {
-            let mut lock = me.lock.borrow_mut();
+        on(&window, "pageshow", |store, _| {
+            let mut lock = store.lock.borrow_mut();
             if lock.is_none() {
-                *lock = TabLock::hold(me.tab);
+                *lock = TabLock::hold(store.tab);
             }
         });
         if page_locks::are_supported() {
-            on(&window, "storage", |me, event| {
+            on(&window, "storage", |store, event| {
                 let key = event.dyn_ref::<web_sys::StorageEvent>().and_then(web_sys::StorageEvent::key);
                 let name = key.as_deref().and_then(local::record_name);
                 if let Some(Ok(key)) = name.map(str::parse::<RecordKey>) {
-                    me.watch(key.tab);
+                    store.watch(key.tab);
                 }
             });
         }
         if let Some(document) = window.document() {
-            on(&document, "visibilitychange", |me, _| {
+            on(&document, "visibilitychange", |store, _| {
                 if is_hidden() {
-                    me.move_soon(Duration::ZERO);
+                    store.move_soon(Duration::ZERO);
                 }
             });
         }
@@ -139,7 +139,7 @@ impl Store {
     }
 
     fn put(&self, name: String, value: Option<String>) {
-        // If local storage refuses it, the database has it a moment later.
+        // If local storage refuses the value, it is still stored in the database a moment later.
         local::set(&name, value.as_deref());
         self.pending.borrow_mut().insert(name, value);
         if !self.scheduled.replace(true) {
@@ -153,10 +153,10 @@ impl Store {
     }
 
     fn move_soon(&self, after: Duration) {
-        let me = self.me.clone();
+        let weak = self.weak_self.clone();
         let act = move || {
-            if let Some(me) = me.upgrade() {
-                spawn_local(async move { me.move_all().await });
+            if let Some(store) = weak.upgrade() {
+                spawn_local(async move { store.move_all().await });
             }
         };
         if after.is_zero() { act() } else { set_timeout(act, after) }
@@ -168,7 +168,7 @@ impl Store {
         let Some(database) = self.database.borrow().clone() else {
             if self.has_no_database.get() {
                 self.warn();
-                self.pending_files.borrow_mut().drain(..).for_each(|file| self.warn_of(&file));
+                self.pending_files.borrow_mut().drain(..).for_each(|file| self.warn_about_file(&file));
             }
             return;
         };
@@ -182,12 +182,12 @@ impl Store {
         let files = std::mem::take(&mut *self.pending_files.borrow_mut());
         for file in files {
             if database.put_file(&file.key().to_string(), file.blob()).await.is_err() {
-                self.warn_of(&file);
+                self.warn_about_file(&file);
             }
         }
     }
 
-    /// Removes changes that the database has now from local storage.
+    /// Removes from local storage the changes that are now in the database.
     fn remove_moved(&self, changes: Vec<(String, Option<String>)>) {
         let mut pending = self.pending.borrow_mut();
         for (name, value) in changes {
@@ -208,7 +208,7 @@ impl Store {
         }
     }
 
-    fn warn_of(&self, file: &LocalFile) {
+    fn warn_about_file(&self, file: &LocalFile) {
         let name = file.name();
         self.warning.set(Some(format!(
             "This browser could not store {name}. If you close this page before it is sent, attach it again."
@@ -257,17 +257,17 @@ impl Store {
         if tab == self.tab || !self.watched.borrow_mut().insert(tab) {
             return;
         }
-        let me = self.me.clone();
+        let weak = self.weak_self.clone();
         page_locks::when_closed(tab, RELOAD_GRACE_MS, move || async move {
-            if let Some(me) = me.upgrade() {
-                me.watched.borrow_mut().remove(&tab);
-                me.take_over(tab).await;
+            if let Some(store) = weak.upgrade() {
+                store.watched.borrow_mut().remove(&tab);
+                store.take_over(tab).await;
             }
         });
     }
 
     async fn take_over(&self, tab: Uuid) {
-        // Records that it removed from local storage but not yet from the database.
+        // Remove the records that the closed tab removed from local storage but not yet from the database.
         for (name, _) in local::removed().into_iter().filter(|(_, key)| key.tab == tab) {
             self.put(name, None);
         }
@@ -293,22 +293,22 @@ impl Store {
 
     /// Takes a record that a closed tab left, unless another tab took it. `on_claimed` must write it as this tab's own.
     pub(super) fn claim(&self, key: RecordKey, on_claimed: impl FnOnce(StoredRecord) + 'static) {
-        let me = self.me.clone();
+        let weak = self.weak_self.clone();
         page_locks::with_lock(key.tab, move || async move {
-            let Some(me) = me.upgrade() else { return };
+            let Some(store) = weak.upgrade() else { return };
             let name = key.to_string();
-            let database = me.database.borrow().clone();
+            let database = store.database.borrow().clone();
             let value = match (local::get(&name), database) {
                 (Some(value), _) => Some(value),
                 (None, Some(database)) => database.record(&name).await.ok().flatten(),
                 (None, None) => None,
             };
             if let Some(record) = value.and_then(|value| serde_json::from_str::<Record>(&value).ok())
-                && record.user == me.user
+                && record.user == store.user
             {
-                on_claimed(me.with_files(record).await);
-                me.put(name, None);
-                me.move_all().await;
+                on_claimed(store.with_files(record).await);
+                store.put(name, None);
+                store.move_all().await;
             }
         });
     }
@@ -343,9 +343,9 @@ impl Store {
 
     /// Removes everything of the user, who signs out.
     pub(super) async fn remove_all(&self) {
-        let Some(me) = self.me.upgrade() else { return };
+        let Some(store) = self.weak_self.upgrade() else { return };
         let work = future_to_promise(async move {
-            me.remove_records().await?;
+            store.remove_records().await?;
             Ok(JsValue::UNDEFINED)
         });
         // Signing out goes on even if the browser does not answer.

@@ -52,9 +52,9 @@ async fn sockets_stay_open_while_postgresql_crashes_and_restarts() {
     let chaos = Chaos::start(Deployment::Distributed, 2, plan.clone(), |setup| setup).await;
     let before = chaos.connection_ids();
     let crashing = async {
-        for away in [0, 3_000] {
+        for outage_ms in [0, 3_000] {
             until_acknowledged(&chaos, 5).await;
-            chaos.perform(0, Operation::StoreDown(Duration::from_millis(away))).await;
+            chaos.perform(0, Operation::StoreDown(Duration::from_millis(outage_ms))).await;
         }
         until_acknowledged(&chaos, 5).await;
     };
@@ -70,11 +70,11 @@ async fn sockets_stay_open_while_nats_crashes_or_is_down_for_long() {
     let before = chaos.connection_ids();
     let long = std::env::var("NETRA_CHAOS_BUS_AWAY_MS").map_or(6_000, |ms| ms.parse().expect("milliseconds"));
     let crashing = async {
-        for away in [0, long] {
+        for outage_ms in [0, long] {
             until_acknowledged(&chaos, 5).await;
-            let (chaos, away) = (&chaos, Duration::from_millis(away));
+            let (chaos, outage) = (&chaos, Duration::from_millis(outage_ms));
             // Without NATS each node still serves its own connections.
-            tokio::join!(chaos.perform(0, Operation::BusDown(away)), until_acknowledged(chaos, 5));
+            tokio::join!(chaos.perform(0, Operation::BusDown(outage)), until_acknowledged(chaos, 5));
         }
         until_acknowledged(&chaos, 5).await;
     };

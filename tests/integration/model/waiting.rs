@@ -138,11 +138,11 @@ impl ToolBox for UnavailableTools {
     }
 
     async fn call(&self, name: &str, _: Value, _: &RunInput) -> CallOutcome {
-        ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
+        ToolOutput::failed(format!("The tools of `{name}` are unavailable.")).into()
     }
 
     async fn resume(&self, name: &str, _: Resumption, _: &RunInput) -> CallOutcome {
-        ToolOutput::failed(format!("The tools of `{name}` are away.")).into()
+        ToolOutput::failed(format!("The tools of `{name}` are unavailable.")).into()
     }
 
     fn abandon(&self, _: ThreadId) {}
@@ -165,5 +165,5 @@ async fn an_allowed_call_of_an_unavailable_tool_fails_with_the_reason() {
     let next = harness.until_over(next.run_id).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Later, then."]));
     let sent = model.requests()[1].body["messages"].to_string();
-    assert!(sent.contains("are away") && !sent.contains("no tool"), "{sent}");
+    assert!(sent.contains("are unavailable") && !sent.contains("no tool"), "{sent}");
 }

@@ -93,12 +93,12 @@ async fn a_server_over_http_lists_serves_stops_and_is_found_again_after_it_was_k
     drop(server);
     let lost = harness.call("all__echo", json!({"message": "x"})).await;
     assert!(lost.failed && lost.text.contains("the call was not made"), "{lost:?}");
-    let away = harness.call("all__echo", json!({"message": "x"})).await;
-    assert!(away.failed && away.text.contains("are unavailable"), "{away:?}");
+    let unavailable = harness.call("all__echo", json!({"message": "x"})).await;
+    assert!(unavailable.failed && unavailable.text.contains("are unavailable"), "{unavailable:?}");
     assert!(harness.reason("all").contains("refused"), "{}", harness.reason("all"));
     let _server = over_http(port);
     listens(port).await;
-    let mut found = away;
+    let mut found = unavailable;
     for _ in 0..200 {
         found = harness.call("all__echo", json!({"message": "again"})).await;
         if !found.failed {

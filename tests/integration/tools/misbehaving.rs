@@ -145,7 +145,7 @@ async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
         assert!(harness.reason(id).contains(reason), "{id}: {}", harness.reason(id));
         assert!(!harness.reason(id).contains("hidden"));
     }
-    let ToolSourceState::Unavailable { last_output, .. } = harness.state("dies") else { panic!("away") };
+    let ToolSourceState::Unavailable { last_output, .. } = harness.state("dies") else { panic!("unavailable") };
     assert_eq!(last_output.as_deref(), Some("no licence was found"));
     // Other calls do not wait for its next attempt.
     let begun = Instant::now();

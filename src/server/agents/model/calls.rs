@@ -80,8 +80,8 @@ enum Action {
 }
 
 impl Tools<'_> {
-    /// Lists the tools again, with those of sources that were not there before. Tools of a source that is no longer there are kept, since
-    /// the conversation may mention them.
+    /// Lists the tools again, with those of sources that were not there before. Tools of a source that became unavailable stay, since the
+    /// conversation may mention them.
     pub(super) async fn refresh(&mut self) -> Result<(), AgentError> {
         let Some(toolbox) = self.toolbox else { return Ok(()) };
         let listed = self.input.cancel.run_until_cancelled(toolbox.list(self.input)).await;

@@ -1,4 +1,5 @@
-//! Asks the model, and asks again while its provider is busy or away. The waits are bounded, and shown as steps of the run.
+//! Sends a request to the model, and repeats it while its provider is busy or unavailable. The waits are bounded, and shown as steps of
+//! the run.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -18,7 +19,7 @@ use crate::{
 const MAX_RETRIES: u32 = 5;
 
 impl Run<'_> {
-    /// Asks for one answer: again while the provider is busy or away, as long as nothing of it was shown.
+    /// Asks for one answer: again while the provider is busy or unavailable, as long as nothing of it was shown.
     pub(super) async fn ask(
         &mut self,
         request: &ModelRequest,

@@ -48,7 +48,7 @@ pub struct AgUiConfig {
     /// Whether any violation of the protocol fails the run, even if its meaning is clear.
     #[serde(default)]
     pub strict: bool,
-    /// How often a request is retried that failed for a transient reason before its first event.
+    /// How many times a request is retried that fails for a transient reason before its first event.
     #[serde(default = "retries", deserialize_with = "within::<0, 5, _, _>")]
     pub retries: u32,
 }

@@ -1,4 +1,5 @@
-//! Tests that the server ends up following exactly the channels that the application wants, whatever it refuses meanwhile.
+//! Tests that the connection ends up subscribed to exactly the channels that the application follows, whatever the server refuses
+//! meanwhile.
 
 use super::*;
 use crate::protocol::limits::MAX_SUBSCRIPTIONS;

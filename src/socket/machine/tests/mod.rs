@@ -50,7 +50,7 @@ struct Simulation {
     machine: Machine,
     server: Server,
     app: App,
-    /// What the application wants to follow.
+    /// The channels that the application follows.
     wanted: HashSet<ChannelName>,
     /// Whether a socket is open; a frame sent without one fails the test.
     open: bool,

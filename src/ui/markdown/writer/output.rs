@@ -17,19 +17,19 @@ use super::{
 impl Writer<'_> {
     /// Writes text.
     pub(super) fn write_text(&mut self, text: &str) {
-        self.paragraph_with_text();
+        self.open_paragraph_for_text();
         self.text.push_str(&restore(text));
     }
 
     /// Writes the start or end of an inline element.
-    pub(super) fn inline(&mut self, html: &str) {
-        self.paragraph_with_text();
+    pub(super) fn write_inline(&mut self, html: &str) {
+        self.open_paragraph_for_text();
         self.flush();
         self.html.push_str(html);
     }
 
     /// Writes the start or end of a block element.
-    pub(super) fn block(&mut self, html: &str) {
+    pub(super) fn write_block(&mut self, html: &str) {
         self.flush();
         if let Some(Open::Item { paragraph }) = self.open.last_mut()
             && std::mem::take(paragraph)
@@ -40,7 +40,7 @@ impl Writer<'_> {
     }
 
     /// Opens an implicit paragraph for text directly in a list item, so that items look the same in loose and tight lists.
-    pub(super) fn paragraph(&mut self) {
+    pub(super) fn open_paragraph(&mut self) {
         if let Some(Open::Item { paragraph }) = self.open.last_mut()
             && !std::mem::replace(paragraph, true)
         {
@@ -50,8 +50,8 @@ impl Writer<'_> {
     }
 
     /// Opens an implicit paragraph if needed, and records that the item has a paragraph.
-    pub(super) fn paragraph_with_text(&mut self) {
-        self.paragraph();
+    pub(super) fn open_paragraph_for_text(&mut self) {
+        self.open_paragraph();
         if let Some(Open::Item { .. }) = self.open.last() {
             self.record_paragraph();
         }
@@ -84,22 +84,23 @@ impl Writer<'_> {
         let mut from = 0;
         if self.links.is_empty() && !self.in_code {
             while let Some(found) = links::find_address(&text, from) {
-                self.escape(&text[from..found.range.start]);
+                self.write_escaped(&text[from..found.range.start]);
                 let shown = &text[found.range.clone()];
                 let address: Cow<'_, str> =
                     if found.scheme.is_empty() { shown.into() } else { format!("{}{shown}", found.scheme).into() };
                 self.open_link(&address);
-                self.escape(shown);
+                self.write_escaped(shown);
                 self.html.push_str("</a>");
                 from = found.range.end;
             }
         }
-        self.escape(&text[from..]);
+        self.write_escaped(&text[from..]);
         self.text = text;
         self.text.clear();
     }
 
-    pub(super) fn escape(&mut self, text: &str) {
+    /// Writes a text with markup characters escaped.
+    pub(super) fn write_escaped(&mut self, text: &str) {
         // Writing to a String cannot fail.
         let _ = escape_html_body_text(&mut self.html, text);
     }

@@ -3,7 +3,7 @@
 use leptos::{prelude::*, task::spawn_local};
 use serde_json::{Map, Value};
 
-use super::{check::Check, form::AgentForm, loaded::Loaded};
+use super::{check::Check, fetched::Fetched, form::AgentForm};
 use crate::{
     protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
     text::escape_invisible,
@@ -40,7 +40,7 @@ fn edit_button(id: &str) -> String {
 #[component]
 pub(super) fn AgentsView() -> impl IntoView {
     let app: AppContext = expect_context();
-    let agents = Loaded::<AdminAgents>::new(|| "/api/admin/agents".into());
+    let agents = Fetched::<AdminAgents>::new(|| "/api/admin/agents".into());
     let open = RwSignal::new(Open::Nothing);
     let status = RwSignal::new(String::new());
     let changed = Callback::new(move |what: String| {
@@ -51,8 +51,8 @@ pub(super) fn AgentsView() -> impl IntoView {
         request_animation_frame(|| focus_id(ADD_BUTTON));
         // The agents that this user may ask may have changed.
         spawn_local(async move {
-            if let Ok(mine) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
-                app.agents.set_value(mine);
+            if let Ok(agents) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
+                app.agents.set_value(agents);
             }
         });
     });
@@ -173,8 +173,8 @@ fn EditButtons(
         spawn_local(async move {
             match browser::delete(&format!("/api/admin/agents/{}", id.get_value())).await {
                 Ok(()) => changed.run(format!("{} was removed.", name.get_value())),
-                Err(refused) => {
-                    error.try_set(Some(refused.message()));
+                Err(refusal) => {
+                    error.try_set(Some(refusal.message()));
                     confirming.try_set(false);
                 }
             }

@@ -40,8 +40,8 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
     let field = format!("check-{id}");
     let text = RwSignal::new(CheckAgent::GREETING.to_owned());
     let busy = RwSignal::new(false);
-    let found = RwSignal::new(None::<AgentCheck>);
-    let refused = RwSignal::new(None::<String>);
+    let result = RwSignal::new(None::<AgentCheck>);
+    let error = RwSignal::new(None::<String>);
     let id = StoredValue::new(id);
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
@@ -49,14 +49,14 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
             return;
         }
         busy.set(true);
-        found.set(None);
-        refused.set(None);
-        let wanted = CheckAgent { text: Some(text.get_untracked()) };
+        result.set(None);
+        error.set(None);
+        let request = CheckAgent { text: Some(text.get_untracked()) };
         spawn_local(async move {
             let path = format!("/api/admin/agents/{}/check", id.get_value());
-            match browser::post::<_, AgentCheck>(&path, &wanted).await {
-                Ok(check) => drop(found.try_set(Some(check))),
-                Err(error) => drop(refused.try_set(Some(error.message()))),
+            match browser::post::<_, AgentCheck>(&path, &request).await {
+                Ok(check) => drop(result.try_set(Some(check))),
+                Err(refusal) => drop(error.try_set(Some(refusal.message()))),
             }
             busy.try_set(false);
         });
@@ -65,10 +65,10 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
         let list = |check: AgentCheck| {
             view! { <ul class="findings">{check.findings.into_iter().map(row).collect_view()}</ul> }
         };
-        found.get().map(list)
+        result.get().map(list)
     };
-    let at = field.clone();
-    request_animation_frame(move || focus_id(&at));
+    let field_id = field.clone();
+    request_animation_frame(move || focus_id(&field_id));
     view! {
         <form class="agent-check" aria-label=format!("Check {name}") on:submit=submit>
             <Field
@@ -86,7 +86,7 @@ pub(super) fn Check(id: String, name: String, close: Callback<()>) -> impl IntoV
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Close"</button>
             </div>
             <div role="status">{findings}</div>
-            {move || refused.get().map(error_message)}
+            {move || error.get().map(error_message)}
         </form>
     }
     .into_any()

@@ -103,10 +103,10 @@ pub(super) const FIELDS: &[Field] = &[
 
 /// An error at a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct FieldError {
     /// The field's key; empty: no field of the form.
     pub(super) key: &'static str,
-    pub(super) what: String,
+    pub(super) message: String,
 }
 
 impl Field {
@@ -134,8 +134,8 @@ impl Field {
     }
 
     /// The value of the entry for this text; none if the text is empty.
-    fn value(&self, text: &str) -> Result<Option<Value>, Problem> {
-        let wrong = |what: &str| Err(Problem { key: self.key, what: what.to_owned() });
+    fn value(&self, text: &str) -> Result<Option<Value>, FieldError> {
+        let wrong = |message: &str| Err(FieldError { key: self.key, message: message.to_owned() });
         let trimmed = text.trim();
         if trimmed.is_empty() {
             return Ok(None);
@@ -169,7 +169,7 @@ pub(super) fn updated_entry(
     before: &Map<String, Value>,
     kind: &str,
     texts: &[String],
-) -> Result<Map<String, Value>, Problem> {
+) -> Result<Map<String, Value>, FieldError> {
     let mut entry = before.clone();
     // Keys of another kind would be refused.
     if before.get("kind").and_then(Value::as_str).is_some_and(|other| other != kind) {
@@ -197,16 +197,16 @@ fn set(object: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     }
 }
 
-/// The field that an error of the server belongs to: its detail is `key: problem`.
-pub(super) fn problem_from(detail: &str) -> Problem {
-    let (key, what) = detail.split_once(": ").unwrap_or(("", detail));
+/// The field that an error of the server belongs to: its detail is `key: message`.
+pub(super) fn field_error(detail: &str) -> FieldError {
+    let (key, message) = detail.split_once(": ").unwrap_or(("", detail));
     let belongs = |field: &&Field| {
         let rest = key.strip_prefix(field.key);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
     match FIELDS.iter().find(belongs) {
-        Some(field) => Problem { key: field.key, what: what.to_owned() },
-        None => Problem { key: "", what: detail.to_owned() },
+        Some(field) => FieldError { key: field.key, message: message.to_owned() },
+        None => FieldError { key: "", message: detail.to_owned() },
     }
 }
 
@@ -267,10 +267,10 @@ mod tests {
     #[test]
     fn an_error_belongs_to_its_field() {
         let entry = map(json!({"id": "x", "kind": "model", "max_steps": "many"}));
-        assert_eq!(updated_entry(&entry, "model", &texts(&entry)).map_err(|problem| problem.key), Err("max_steps"));
-        assert_eq!(problem_from("limits.max_runs: invalid value").key, "limits.max_runs");
-        assert_eq!(problem_from("access.people[0]: invalid type").key, "access.people");
-        assert_eq!(problem_from("url: this is required").key, "url");
-        assert_eq!(problem_from("there is an agent `x` already").key, "");
+        assert_eq!(updated_entry(&entry, "model", &texts(&entry)).map_err(|error| error.key), Err("max_steps"));
+        assert_eq!(field_error("limits.max_runs: invalid value").key, "limits.max_runs");
+        assert_eq!(field_error("access.people[0]: invalid type").key, "access.people");
+        assert_eq!(field_error("url: this is required").key, "url");
+        assert_eq!(field_error("there is an agent `x` already").key, "");
     }
 }

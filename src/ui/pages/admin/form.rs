@@ -3,7 +3,7 @@
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 use serde_json::{Map, Value};
 
-use super::entry::{self, FIELDS, Format, KINDS, Problem, problem_from, updated_entry};
+use super::entry::{self, FIELDS, FieldError, Format, KINDS, field_error, updated_entry};
 use crate::{
     protocol::http::AdminAgent,
     ui::{
@@ -47,7 +47,7 @@ struct FormState {
     kind: RwSignal<String>,
     /// The text of each of [`FIELDS`].
     texts: StoredValue<Vec<RwSignal<String>>>,
-    problem: RwSignal<Option<Problem>>,
+    error: RwSignal<Option<FieldError>>,
     is_saving: RwSignal<bool>,
 }
 
@@ -59,20 +59,20 @@ impl FormState {
             kind: RwSignal::new(kind),
             texts: StoredValue::new(FIELDS.iter().map(|field| RwSignal::new(field.text(&before))).collect()),
             before: StoredValue::new(before),
-            problem: RwSignal::new(None),
+            error: RwSignal::new(None),
             is_saving: RwSignal::new(false),
         }
     }
 
     /// The id and the entry that the form describes.
-    fn entry(self) -> Result<(String, Map<String, Value>), Problem> {
+    fn entry(self) -> Result<(String, Map<String, Value>), FieldError> {
         let texts: Vec<String> = self.texts.with_value(|texts| texts.iter().map(RwSignal::get_untracked).collect());
         let entry = self.before.with_value(|before| updated_entry(before, &self.kind.get_untracked(), &texts))?;
-        let problem = |what: &str| Problem { key: "id", what: what.to_owned() };
+        let id_error = |message: &str| FieldError { key: "id", message: message.to_owned() };
         match entry.get("id").and_then(Value::as_str) {
             Some(id) if is_url_safe(id) => Ok((id.to_owned(), entry)),
-            Some(_) => Err(problem("Only a-z, 0-9, - and _ are allowed, at most 64 of them.")),
-            None => Err(problem("This is required.")),
+            Some(_) => Err(id_error("Only a-z, 0-9, - and _ are allowed, at most 64 of them.")),
+            None => Err(id_error("This is required.")),
         }
     }
 
@@ -81,10 +81,10 @@ impl FormState {
         if self.is_saving.get_untracked() {
             return;
         }
-        self.problem.set(None);
+        self.error.set(None);
         let (id, entry) = match self.entry() {
             Ok(entry) => entry,
-            Err(problem) => return self.show(problem),
+            Err(error) => return self.show(error),
         };
         self.is_saving.set(true);
         spawn_local(async move {
@@ -92,29 +92,27 @@ impl FormState {
             self.is_saving.try_set(false);
             match saved {
                 Ok(agent) => changed.run(format!("{} was saved.", agent.info.name)),
-                Err(RequestError::Refused(refused)) if refused.code == "invalid_payload" => {
-                    self.show(problem_from(&refused.detail));
+                Err(RequestError::Refused(problem)) if problem.code == "invalid_payload" => {
+                    self.show(field_error(&problem.detail));
                 }
-                Err(RequestError::Refused(refused)) if refused.code == "conflict" => {
-                    self.show(Problem { key: "id", what: refused.detail });
+                Err(RequestError::Refused(problem)) if problem.code == "conflict" => {
+                    self.show(FieldError { key: "id", message: problem.detail });
                 }
-                Err(other) => self.show(Problem { key: "", what: other.message() }),
+                Err(other) => self.show(FieldError { key: "", message: other.message() }),
             }
         });
     }
 
     /// Shows an error at its field, and focuses the field.
-    fn show(self, problem: Problem) {
-        let id = element_id(problem.key);
-        self.problem.set(Some(problem));
+    fn show(self, error: FieldError) {
+        let id = element_id(error.key);
+        self.error.set(Some(error));
         request_animation_frame(move || focus_id(&id));
     }
 
     /// The error at a field; empty: one without a field.
-    fn problem_at(self, key: &str) -> Option<String> {
-        self.problem.with(|problem| {
-            problem.as_ref().filter(|problem| problem.key == key).map(|problem| sentence(&problem.what))
-        })
+    fn error_at(self, key: &str) -> Option<String> {
+        self.error.with(|error| error.as_ref().filter(|error| error.key == key).map(|error| sentence(&error.message)))
     }
 
     /// The fields of agents of the chosen kind.
@@ -129,7 +127,7 @@ impl FormState {
                     help=field.hint
                     control=control(field)
                     text=self.texts.with_value(|texts| texts[index])
-                    error=Signal::derive(move || self.problem_at(field.key))
+                    error=Signal::derive(move || self.error_at(field.key))
                     read_only=field.key == "id" && !self.is_new
                 />
             }
@@ -154,7 +152,7 @@ pub(super) fn AgentForm(before: Map<String, Value>, changed: Callback<String>, c
             <h2>{title.clone()}</h2>
             <Field id=element_id("kind") label="Kind" control=Control::Select(options(KINDS)) text=state.kind error=Signal::stored(None::<String>)/>
             {move || state.fields()}
-            {move || state.problem_at("").map(error_message)}
+            {move || state.error_at("").map(error_message)}
             <div class="form-actions">
                 <button type="submit" class="button" disabled=move || state.is_saving.get()>"Save"</button>
                 <button type="button" class="button quiet-button" on:click=move |_| close.run(())>"Cancel"</button>

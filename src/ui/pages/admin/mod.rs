@@ -3,8 +3,8 @@
 mod agents;
 mod check;
 mod entry;
+mod fetched;
 mod form;
-mod loaded;
 mod tools;
 mod usage;
 

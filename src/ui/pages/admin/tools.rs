@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::loaded::Loaded;
+use super::fetched::Fetched;
 use crate::{
     protocol::http::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState},
     text::escape_invisible,
@@ -19,7 +19,7 @@ use crate::{
 /// The list of sources.
 #[component]
 pub(super) fn ToolsView() -> impl IntoView {
-    let tools = Loaded::<AdminTools>::new(|| "/api/admin/tools".into());
+    let tools = Fetched::<AdminTools>::new(|| "/api/admin/tools".into());
     let list = tools.view(|AdminTools { sources }| {
         let rows = sources.into_iter().map(|source| view! { <li><Source source/></li> }).collect_view();
         view! { <ul class="cards" aria-label="Sources of tools">{rows}</ul> }.into_any()
@@ -89,7 +89,7 @@ fn summarize(tools: &[ToolInfo]) -> String {
 fn Source(source: ToolSource) -> impl IntoView {
     let ToolSource { id, state } = source;
     let (name, label, about) = describe_state(&state);
-    let (tools, said) = match state {
+    let (tools, last_output) = match state {
         ToolSourceState::Ready { tools, .. } => (Some(tools), None),
         ToolSourceState::Unavailable { last_output, .. } => (None, last_output),
         ToolSourceState::Idle | ToolSourceState::Disabled { .. } => (None, None),
@@ -107,8 +107,8 @@ fn Source(source: ToolSource) -> impl IntoView {
             </Collapsible>
         }
     });
-    let said = said.filter(|said| !said.trim().is_empty()).map(|said| {
-        view! { <p class="label">"Last output"</p> <LongText text=Signal::stored(said) label="Last output"/> }
+    let last_output = last_output.filter(|text| !text.trim().is_empty()).map(|text| {
+        view! { <p class="label">"Last output"</p> <LongText text=Signal::stored(text) label="Last output"/> }
     });
     view! {
         <article class="card" aria-label=id.clone() data-tools=id.clone() data-state=name>
@@ -117,7 +117,7 @@ fn Source(source: ToolSource) -> impl IntoView {
                 <span class="run-state">{label}</span>
             </header>
             {about.map(|about| view! { <p class="card-about">{about}</p> })}
-            {said}
+            {last_output}
             {tools}
         </article>
     }

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::loaded::Loaded;
+use super::fetched::Fetched;
 use crate::{
     protocol::http::{UsageReport, UsageRow, UsageSum},
     text::escape_invisible,
@@ -17,7 +17,7 @@ const PERIODS: [(u16, &str); 3] = [(1, "Today"), (7, "7 days"), (30, "30 days")]
 pub(super) fn UsageView() -> impl IntoView {
     let app: AppContext = expect_context();
     let days = RwSignal::new(7_u16);
-    let report = Loaded::<UsageReport>::new(move || usage_url(days.get(), 0));
+    let report = Fetched::<UsageReport>::new(move || usage_url(days.get(), 0));
     let more = move |skip: u32| {
         report.load_more(usage_url(days.get_untracked(), skip), |known, more| {
             known.sums.extend(more.sums);

@@ -1,7 +1,7 @@
 """Google's Agent Development Kit, served by ag-ui-adk.
 
-`python adk_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a user has to confirm and whose runs end with an outcome
-where they wait for a user; `/default`, with the adapter's default settings; and `/team`, an agent with a sub-agent that is a tool.
+`python adk_app.py PORT MODEL_URL` serves `/`, whose tool `send_mail` a user has to confirm and which reports interrupts as
+the outcome of a run; `/default`, with the adapter's default settings; and `/team`, an agent with a sub-agent that is a tool.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """CrewAI, served by ag-ui-crewai: a flow that calls a model and its tools.
 
-`python crewai_app.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a user; `/default`, with
-the adapter's default settings; and `/team`, a flow with a crew that is a tool.
+`python crewai_app.py PORT MODEL_URL` serves `/`, which reports interrupts as the outcome of a run; `/default`, with the
+adapter's default settings; and `/team`, a flow with a crew that is a tool.
 """
 
 import asyncio

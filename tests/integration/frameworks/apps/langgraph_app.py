@@ -1,7 +1,7 @@
 """LangGraph, served by ag-ui-langgraph.
 
-`python langgraph.py PORT MODEL_URL` serves `/`, whose runs end with an outcome where they wait for a user; `/default`, with
-the adapter's default settings; and `/team`, an agent with a sub-agent.
+`python langgraph_app.py PORT MODEL_URL` serves `/`, which reports interrupts as the outcome of a run; `/default`, with the
+adapter's default settings; and `/team`, an agent with a sub-agent.
 """
 
 import sys
@@ -23,15 +23,15 @@ port, model_url = int(sys.argv[1]), sys.argv[2]
 model = ChatOpenAI(model="scripted", base_url=model_url, api_key="none", max_retries=0)
 
 
-def joined(known: list[str], more: list[str]) -> list[str]:
-    """Each fact once, as the caller sends the state back with every run."""
-    return known + [fact for fact in more if fact not in known]
+def add_new_facts(known: list[str], received: list[str]) -> list[str]:
+    """Adds the facts that are new: the caller sends all known facts with every run."""
+    return known + [fact for fact in received if fact not in known]
 
 
 class State(MessagesState):
     """What the conversation and the page share."""
 
-    facts: Annotated[list[str], joined]
+    facts: Annotated[list[str], add_new_facts]
     document: str
 
 
@@ -42,9 +42,9 @@ def weather(city: str) -> str:
 
 
 @tool
-def remember(fact: str, call: Annotated[str, InjectedToolCallId]) -> Command:
+def remember(fact: str, call_id: Annotated[str, InjectedToolCallId]) -> Command:
     """Keeps a fact."""
-    return Command(update={"facts": [fact], "messages": [ToolMessage(f"kept {fact}", tool_call_id=call)]})
+    return Command(update={"facts": [fact], "messages": [ToolMessage(f"kept {fact}", tool_call_id=call_id)]})
 
 
 @tool
@@ -61,13 +61,13 @@ def read_document(name: str) -> str:
     return f"{name}: " + "all work and no play " * 30_000
 
 
-def build(tools: list, prompt: str):
-    async def ask(state: State):
+def build_graph(tools: list, prompt: str):
+    async def call_model(state: State):
         messages: list[AnyMessage] = [SystemMessage(prompt), *state["messages"]]
         return {"messages": [await model.bind_tools(tools).ainvoke(messages)]}
 
     graph = StateGraph(State)
-    graph.add_node("model", ask)
+    graph.add_node("model", call_model)
     graph.add_node("tools", ToolNode(tools))
     graph.add_edge(START, "model")
     graph.add_conditional_edges("model", tools_condition)
@@ -75,15 +75,15 @@ def build(tools: list, prompt: str):
     return graph.compile(checkpointer=InMemorySaver())
 
 
-graph = build([weather, remember, send_mail, read_document], "Answer briefly.")
+graph = build_graph([weather, remember, send_mail, read_document], "Answer briefly.")
 researcher = create_agent(model, [weather], system_prompt="Find out.", name="researcher")
 
 
 @tool
 async def task(description: str, subagent_type: str) -> str:
     """Gives a task to a sub-agent: the researcher."""
-    done = await researcher.ainvoke({"messages": [HumanMessage(description)]})
-    return done["messages"][-1].content
+    result = await researcher.ainvoke({"messages": [HumanMessage(description)]})
+    return result["messages"][-1].content
 
 
 team = create_agent(

@@ -34,8 +34,8 @@ def send_mail(to: str) -> str:
     return f"mail sent to {to}"
 
 
-def kept(context) -> dict:
-    """The state once a fact is kept."""
+def state_with_fact(context) -> dict:
+    """The state after `remember` has kept a fact."""
     state = context.input_data.state or {}
     facts = [*state.get("facts", []), context.tool_input["fact"]]
     return {**state, "facts": facts}
@@ -54,7 +54,7 @@ agent = StrandsAgent(
     config=StrandsAgentConfig(
         tool_behaviors={
             "send_mail": ToolBehavior(interrupt_on_call=True),
-            "remember": ToolBehavior(state_from_result=kept),
+            "remember": ToolBehavior(state_from_result=state_with_fact),
         }
     ),
 )

@@ -50,7 +50,7 @@ use crate::{
 pub(super) const MAX_ERROR_CHARS: usize = 2_000;
 /// The longest id of a server's task, in bytes: the log contains it.
 const MAX_TASK_ID_BYTES: usize = 1_024;
-/// How often a server may defer a call without a question.
+/// How many times a server may defer a call without a question.
 const MAX_DEFERRALS: u32 = 6;
 /// The delay before a deferred call is sent again; it doubles each time.
 const FIRST_DEFERRAL_DELAY: Duration = Duration::from_millis(200);

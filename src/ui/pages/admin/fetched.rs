@@ -9,56 +9,56 @@ use crate::ui::{
 };
 
 /// Data fetched from a URL. If the URL changes, responses from the old one are ignored.
-pub(super) struct Loaded<T: Send + Sync + 'static> {
+pub(super) struct Fetched<T: Send + Sync + 'static> {
     path: Signal<String>,
-    answer: RwSignal<Option<Result<T, String>>>,
+    result: RwSignal<Option<Result<T, String>>>,
 }
 
-impl<T: Send + Sync + 'static> Clone for Loaded<T> {
+impl<T: Send + Sync + 'static> Clone for Fetched<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: Send + Sync + 'static> Copy for Loaded<T> {}
+impl<T: Send + Sync + 'static> Copy for Fetched<T> {}
 
-impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
+impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Fetched<T> {
     pub(super) fn new(path: impl Fn() -> String + Send + Sync + 'static) -> Self {
-        let loaded = Self { path: Signal::derive(path), answer: RwSignal::new(None) };
+        let fetched = Self { path: Signal::derive(path), result: RwSignal::new(None) };
         Effect::new(move |_| {
-            loaded.path.track();
-            loaded.reload();
+            fetched.path.track();
+            fetched.reload();
         });
-        loaded
+        fetched
     }
 
     /// Fetches the data again; the old data stays until it arrives.
     pub(super) fn reload(self) {
         let path = self.path.get_untracked();
         spawn_local(async move {
-            let answer = browser::get::<T>(&path).await;
+            let result = browser::get::<T>(&path).await;
             if self.path.try_get_untracked() == Some(path) {
-                self.answer.try_set(Some(answer.map_err(|error| error.message())));
+                self.result.try_set(Some(result.map_err(|error| error.message())));
             }
         });
     }
 
     /// Fetches the next page and joins it to the data.
-    pub(super) fn load_more(self, from: String, join: impl FnOnce(&mut T, T) + Send + 'static) {
+    pub(super) fn load_more(self, url: String, join: impl FnOnce(&mut T, T) + Send + 'static) {
         let path = self.path.get_untracked();
         spawn_local(async move {
-            let answer = browser::get::<T>(&from).await;
+            let result = browser::get::<T>(&url).await;
             if self.path.try_get_untracked() == Some(path) {
-                self.answer.try_update(|known| match (known, answer) {
+                self.result.try_update(|known| match (known, result) {
                     (Some(Ok(known)), Ok(more)) => join(known, more),
-                    (known, answer) => *known = Some(answer.map_err(|error| error.message())),
+                    (known, result) => *known = Some(result.map_err(|error| error.message())),
                 });
             }
         });
     }
 
     pub(super) fn view(self, ready: impl Fn(T) -> AnyView + Send + 'static) -> impl IntoView {
-        move || match self.answer.get() {
+        move || match self.result.get() {
             None => {
                 view! { <p class="quiet" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p> }
                     .into_any()
@@ -71,7 +71,7 @@ impl<T: DeserializeOwned + Clone + Send + Sync + 'static> Loaded<T> {
                 </div>
             }
             .into_any(),
-            Some(Ok(answer)) => ready(answer),
+            Some(Ok(data)) => ready(data),
         }
     }
 }

@@ -1,6 +1,6 @@
-/** Requests for approval or input: shown in every tab, answered once, kept through reloads and crashes. */
+/** Interrupts, which request approval or input: shown in every tab, answered once, kept through reloads and crashes. */
 import { expectAccessible } from './accessible.ts';
-import { args, ScriptedAgent } from './agent.ts';
+import { mailArguments, ScriptedAgent } from './agent.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { connected, lastRun, runIs } from './threads.ts';
@@ -17,11 +17,11 @@ const test = base.extend<object, { agent: ScriptedAgent }>({
   serverOptions: [async ({ agent }, use) => use({ config: agent.config }), { scope: 'worker' }],
 });
 
-/** Makes the agent ask, and returns the thread's path. */
-async function requestConsent(page: Page, url = '', what = 'Write a mail'): Promise<string> {
+/** Sends a message that the agent answers with an interrupt, and returns the thread's path. */
+async function sendUntilInterrupt(page: Page, url = '', message = 'Write a mail'): Promise<string> {
   await page.goto(`${url}/`);
   await connected(page);
-  await page.getByLabel('Message').fill(`@scripted ${what}`);
+  await page.getByLabel('Message').fill(`@scripted ${message}`);
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
   await runIs(page, 'interrupted');
@@ -31,16 +31,15 @@ async function requestConsent(page: Page, url = '', what = 'Write a mail'): Prom
 const card = (page: Page) => page.getByRole('region', { name: 'Approve send_mail' });
 
 test('two browsers show the request; one approves, and both continue', async ({ page, browser, server, signedIn, browserConsole }) => {
-  expect(signedIn.name).not.toBe('');
-  const path = await requestConsent(page);
-  const elsewhere = await browser.newContext();
-  browserConsole.watch(elsewhere);
-  const other = await elsewhere.newPage();
+  const path = await sendUntilInterrupt(page);
+  const otherContext = await browser.newContext();
+  browserConsole.watch(otherContext);
+  const other = await otherContext.newPage();
   await signInByRequest(other, server);
   await other.goto(`${server.url}${path}`);
   for (const tab of [page, other]) {
     await expect(card(tab)).toContainText('May I send this mail? <b>It cannot be taken back.</b>');
-    await expect(card(tab)).toContainText(args.to);
+    await expect(card(tab)).toContainText(mailArguments.to);
     await expect(tab).toHaveTitle(/^\(1\) /);
     await expect(tab.locator('.thread-row', { has: tab.locator('[aria-current="page"]') }).getByRole('img', { name: 'Waiting for you', includeHidden: true })).toBeAttached();
   }
@@ -48,17 +47,16 @@ test('two browsers show the request; one approves, and both continue', async ({ 
   await other.getByRole('button', { name: 'Approve' }).click();
   for (const tab of [page, other]) {
     await runIs(tab, 'finished');
-    await expect(lastRun(tab)).toContainText(`Sent: ${JSON.stringify(args)}`);
+    await expect(lastRun(tab)).toContainText(`Sent: ${JSON.stringify(mailArguments)}`);
     await expect(card(tab)).toContainText(`Approved by ${signedIn.name}.`);
     await expect(tab.getByRole('button', { name: 'Approve' })).toHaveCount(0);
     await expect(tab).not.toHaveTitle(/^\(\d+\) /);
   }
-  await elsewhere.close();
+  await otherContext.close();
 });
 
-test('arguments can be edited, and invalid JSON is not sent', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
-  await requestConsent(page);
+test('arguments can be edited, and invalid JSON is not sent', async ({ page, signedIn: _ }) => {
+  await sendUntilInterrupt(page);
   await page.getByRole('button', { name: 'Edit arguments' }).click();
   const area = page.getByLabel('Arguments, as JSON');
   await expect(area).toBeFocused();
@@ -74,9 +72,8 @@ test('arguments can be edited, and invalid JSON is not sent', async ({ page, sig
   await expect(card(page)).toContainText('with other arguments');
 });
 
-test('a request is announced and can be answered by keyboard alone', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
-  await requestConsent(page, '', 'Fill in a form');
+test('a request is announced and can be answered by keyboard alone', async ({ page, signedIn: _ }) => {
+  await sendUntilInterrupt(page, '', 'Fill in a form');
   await page.getByLabel('Message').fill('@scripted Write a mail');
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(card(page)).toBeVisible();
@@ -101,9 +98,8 @@ test('a request is announced and can be answered by keyboard alone', async ({ pa
   await expect(card(page)).toBeFocused();
 });
 
-test('a question is a form with a control for each type, and errors are shown at their fields', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
-  await requestConsent(page, '', 'Fill in a form');
+test('a question is a form with a control for each type, and errors are shown at their fields', async ({ page, signedIn: _ }) => {
+  await sendUntilInterrupt(page, '', 'Fill in a form');
   const form = page.getByRole('region', { name: 'Question from the agent' });
   await form.getByRole('button', { name: 'Answer', exact: true }).click();
   const title = form.getByLabel('Name of the report');
@@ -126,7 +122,7 @@ test('a question is a form with a control for each type, and errors are shown at
 });
 
 test('a question without a schema takes yes, no or a text', async ({ page, signedIn }) => {
-  await requestConsent(page, '', 'Please deploy');
+  await sendUntilInterrupt(page, '', 'Please deploy');
   const question = page.getByRole('region', { name: 'Question from the agent' });
   await expect(question).toContainText('Deploy to production?');
   await expectAccessible(page);
@@ -134,17 +130,17 @@ test('a question without a schema takes yes, no or a text', async ({ page, signe
   await runIs(page, 'finished');
   await expect(lastRun(page)).toContainText('Deployed.');
   await expect(question).toContainText(`Answered by ${signedIn.name}: Yes`);
-  await requestConsent(page, '', 'Please deploy');
+  await sendUntilInterrupt(page, '', 'Please deploy');
   await question.getByRole('button', { name: 'No', exact: true }).click();
   await expect(lastRun(page)).toContainText('Not deployed: false');
-  await requestConsent(page, '', 'Please deploy');
+  await sendUntilInterrupt(page, '', 'Please deploy');
   await question.getByLabel('Answer').fill('To staging first');
   await page.keyboard.press('Enter');
   await expect(lastRun(page)).toContainText('Not deployed: "To staging first"');
 });
 
 test('the agent gets the reason of a refusal', async ({ page, signedIn }) => {
-  await requestConsent(page);
+  await sendUntilInterrupt(page);
   await page.getByRole('button', { name: 'Deny' }).click();
   await page.getByLabel(/Reason/).fill('Not today');
   await page.keyboard.press('Enter');
@@ -154,9 +150,8 @@ test('the agent gets the reason of a refusal', async ({ page, signedIn }) => {
   await expect(card(page)).toContainText(`Denied by ${signedIn.name}: Not today`);
 });
 
-test('sending another message abandons the request', async ({ page, signedIn }) => {
-  expect(signedIn.name).not.toBe('');
-  await requestConsent(page);
+test('sending another message abandons the request', async ({ page, signedIn: _ }) => {
+  await sendUntilInterrupt(page);
   await page.getByLabel('Message').fill('@scripted Never mind');
   await page.getByRole('button', { name: 'Send' }).click();
   await runIs(page, 'finished');
@@ -168,14 +163,14 @@ test('a request survives a killed server @desktop', async ({ page, freshServer, 
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
   await signInByRequest(page, freshServer);
-  await requestConsent(page, freshServer.url);
+  await sendUntilInterrupt(page, freshServer.url);
   await freshServer.kill9();
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await page.getByRole('button', { name: 'Approve' }).click();
   await freshServer.start();
   await connected(page);
   await runIs(page, 'finished', 40_000);
-  await expect(lastRun(page)).toContainText(`Sent: ${JSON.stringify(args)}`);
+  await expect(lastRun(page)).toContainText(`Sent: ${JSON.stringify(mailArguments)}`);
   await page.reload();
   await expect(card(page)).toContainText('Approved by');
 });
