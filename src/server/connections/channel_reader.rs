@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use super::{
     log_page::read,
     manager::{ConnectionGuard, ConnectionManager, RETRY_MS},
-    outbound::Item,
+    send_queue::Item,
 };
 use crate::{
     protocol::{CloseCode, http::Problem},
@@ -116,13 +116,13 @@ impl ChannelReader {
                 self.entries.extend(page);
                 continue;
             }
-            self.guard.outbound().ready().await;
-            self.take_outbound()?;
+            self.guard.send_queue().ready().await;
+            self.take_queued()?;
         }
     }
 
-    fn take_outbound(&mut self) -> Result<(), StreamEnd> {
-        match self.guard.outbound().take(&mut self.batch).map(|close| close.code) {
+    fn take_queued(&mut self) -> Result<(), StreamEnd> {
+        match self.guard.send_queue().take(&mut self.batch).map(|close| close.code) {
             // A client would reconnect and resume; this does so at once.
             Some(CloseCode::TooSlow) => {
                 self.guard =

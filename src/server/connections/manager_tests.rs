@@ -22,7 +22,7 @@ fn identity(session: &str) -> Identity {
 
 fn received(handle: &ConnectionGuard) -> (Vec<Item>, Option<CloseCode>) {
     let mut batch = VecDeque::new();
-    let close = handle.outbound().take(&mut batch);
+    let close = handle.send_queue().take(&mut batch);
     (batch.into(), close.map(|close| close.code))
 }
 
@@ -125,7 +125,7 @@ async fn draining_spreads_the_reconnects_and_accepts_no_connection() {
         let manager = manager.clone();
         async move { manager.finish_drain().await }
     });
-    handles[0].outbound().closed().await;
+    handles[0].send_queue().closed().await;
     assert_eq!(received(&handles[0]).1, Some(CloseCode::Restarting));
     drop(handles);
     going.await.expect("ends once they went");

@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{nodes::Inner, outbound::Close, registry::Owner};
+use super::{nodes::Inner, registry::Owner, send_queue::Close};
 use crate::{
     protocol::CloseCode,
     server::{auth::Auth, error::Result},
@@ -72,9 +72,8 @@ async fn check_sessions(node: &Inner, auth: &Auth) -> Result<usize> {
     let is_live = |owner: &Owner| live.get(&*owner.session) == Some(&(owner.user, owner.role));
     let ended = owners.iter().filter(|(owner, _)| !is_live(owner));
     let mut closed = 0;
-    for (_, outbound) in ended {
-        outbound
-            .close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
+    for (_, queue) in ended {
+        queue.close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
         closed += 1;
     }
     Ok(closed)
@@ -164,7 +163,7 @@ mod tests {
         tx.commit().await.expect("commits");
         assert_eq!(check_sessions(&nodes.0, &auth).await.expect("asks"), 6);
         let closed = |number: &usize| {
-            let close = guards[*number].outbound().take(&mut std::collections::VecDeque::new());
+            let close = guards[*number].send_queue().take(&mut std::collections::VecDeque::new());
             close.is_some_and(|close| close.code == CloseCode::SessionEnded)
         };
         assert_eq!((0..SOCKETS).filter(closed).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
