@@ -102,7 +102,7 @@ struct PriceEntry {
 impl PriceTable {
     /// The table shipped with Netra.
     pub fn shipped() -> Self {
-        Self::parse(SHIPPED_TABLE, "the shipped price table").expect("the shipped table is tested")
+        Self::parse(SHIPPED_TABLE, "the shipped price table").expect("the shipped table is valid")
     }
 
     /// Reads a price file in the format of LiteLLM's cost map (`model_prices_and_context_window.json`).
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_price_file_of_another_format_is_refused_with_an_example() {
-        let error = PriceTable::parse("[]", "x").expect_err("refused").to_string();
+        let error = PriceTable::parse("[]", "x").expect_err("a refusal").to_string();
         assert!(error.contains("input_cost_per_token"), "{error}");
         assert!(matches!(PriceTable::parse("{}", "x"), Err(PriceError::NoModel)));
         let own =

@@ -269,7 +269,7 @@ mod tests {
     fn signals_are_decoded_for_threads_only() {
         let user = Person { id: UserId::new(), name: "Ada".into() };
         let signal = ThreadSignal::Presence { present: vec![Present { user, connections: 2 }] };
-        let value = serde_json::to_value(&signal).expect("serializes");
+        let value = serde_json::to_value(&signal).expect("the value is serialized");
         let read = |channel| Entry::decode(channel, value.clone());
         assert_eq!(read(ChannelName::Thread(ThreadId::new())), Entry::Signal(signal.clone()));
         assert_eq!(read(ChannelName::User), Entry::Unknown(value.clone()));

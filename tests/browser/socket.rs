@@ -144,7 +144,7 @@ async fn a_command_waits_for_the_connection_and_gets_one_reply() {
     welcome();
     assert_eq!(js("commands('create_thread').length"), 1.0);
     js("last().receive('error', {code: 'conflict', message: 'known'}, commands('create_thread')[0].id)");
-    assert_eq!(reply.await.expect_err("refused").message, "known");
+    assert_eq!(reply.await.expect_err("a refusal").message, "known");
     assert_eq!(socket.waiting().get_untracked(), 0);
     root.cleanup();
 }

@@ -41,9 +41,9 @@ async fn ask(server: &TestServer, more: &[&str], password: &str) -> Output {
     let mut command = netra();
     command.args(["ask", "--server", &server.url, "--email", ADMIN.email, "--password-stdin"]).args(more);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    child.stdin.take().expect("its input").write_all(password.as_bytes()).expect("it reads the password");
-    blocking(move || child.wait_with_output()).await.expect("it ran")
+    let mut child = command.spawn().expect("the program starts");
+    child.stdin.take().expect("its input").write_all(password.as_bytes()).expect("the process reads the password");
+    blocking(move || child.wait_with_output()).await.expect("the program runs")
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn an_invalid_ask_exits_with_two_and_the_reason() {
 
     let mut nobody = netra();
     nobody.args(["ask", "why?", "--server", &server.url, "--token", "no.such.token"]);
-    let refused = blocking(move || nobody.output()).await.expect("it ran");
+    let refused = blocking(move || nobody.output()).await.expect("the program runs");
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
 }
 
@@ -123,13 +123,13 @@ async fn a_follower_that_is_cut_repeatedly_gets_every_entry_once_and_in_order() 
     let asking = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", &token));
 
     let thread_id = ThreadId::new();
-    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let mut updates = watching.follow(ChannelName::Thread(thread_id), None).await;
     let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else { panic!("a state comes first") };
     for round in 1..=5u32 {
         let ask = |text: &str| SendMessage::new(thread_id, text);
         cut.send_replace(round);
-        let accepted = asking.send(ask("What can you do?")).await.expect("accepted");
+        let accepted = asking.send(ask("What can you do?")).await.expect("the command is accepted");
         // Only the run's last entry matters, which comes with or without a file.
         loop {
             let (seq, last) = match next(&mut updates).await {
@@ -181,7 +181,7 @@ async fn a_token_that_is_not_taken_ends_the_client_with_answers() {
     let server = TestServer::start().await;
     let client = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", "no.such.token"));
     let refused = timeout(TEST_TIMEOUT, client.send(StopRun { run_id: RunId::new() })).await.expect("in time");
-    let code = refused.expect_err("refused").code;
+    let code = refused.expect_err("a refusal").code;
     assert!(matches!(code, ErrorCode::Unavailable | ErrorCode::Forbidden), "{code:?}");
     assert_eq!(until(&client, |status| *status != Status::Connecting).await, Status::SignedOut);
 }

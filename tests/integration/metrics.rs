@@ -44,16 +44,16 @@ async fn events_of_a_server_are_counted() {
     let (token, url) = (server.token(ADMIN).await, server.socket_url());
     let client = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let thread_id = ThreadId::new();
-    client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let mut updates = client.follow(ChannelName::Thread(thread_id), None).await;
     let Some(Update::Snapshot { cursor, .. }) = timeout(TEST_TIMEOUT, updates.recv()).await.expect("in time") else {
         panic!("a state comes first")
     };
-    client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("accepted");
+    client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("the command is accepted");
     let again = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let after = Some(Cursor { seq: 1, ..cursor });
     let mut behind = again.follow(ChannelName::Thread(thread_id), after).await;
-    timeout(TEST_TIMEOUT, behind.recv()).await.expect("in time").expect("it is told what it missed");
+    timeout(TEST_TIMEOUT, behind.recv()).await.expect("in time").expect("the missed entries are received");
     let refused = SocketClient::connect(ClientConfig::bearer(url, "no.such.token"));
 
     let finished = r#"netra_runs_ended_total{phase="finished"}"#;
@@ -89,7 +89,7 @@ async fn the_metrics_are_only_for_those_whom_the_configuration_allows() {
 
     let public = Setup::default().with("SERVER__METRICS", "public").start().await;
     let proxied = Client::new(&public).request(Method::GET, "/metrics").header("x-forwarded-for", "192.0.2.7");
-    assert_eq!(proxied.send().await.expect("it answers").status(), StatusCode::OK);
+    assert_eq!(proxied.send().await.expect("the server answers").status(), StatusCode::OK);
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn an_address_of_their_own_takes_the_metrics_off_the_public_one() {
     let server = Setup::default().with("SERVER__METRICS", free).start().await;
     assert_eq!(Client::new(&server).get("/metrics").await.status(), StatusCode::NOT_FOUND);
     for path in ["/metrics", "/healthz", "/readyz"] {
-        let answer = reqwest::get(format!("http://{free}{path}")).await.expect("it answers");
+        let answer = reqwest::get(format!("http://{free}{path}")).await.expect("the server answers");
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
 }

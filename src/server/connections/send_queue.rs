@@ -229,6 +229,6 @@ mod tests {
         queue.push(frame(1));
         tokio::task::yield_now().await;
         queue.close(Close::new(CloseCode::Disconnected, "by an administrator"));
-        assert_eq!(waiting.await.expect("ends"), Some(CloseCode::Disconnected));
+        assert_eq!(waiting.await.expect("the task ends"), Some(CloseCode::Disconnected));
     }
 }

@@ -222,8 +222,8 @@ mod tests {
             subscriptions.begin(channel);
             subscriptions.activate(channel, 0, 600);
         }
-        let (first, _) = subscriptions.next_behind(None).expect("is behind");
-        let (second, _) = subscriptions.next_behind(Some(first)).expect("is behind");
+        let (first, _) = subscriptions.next_behind(None).expect("a subscription is behind");
+        let (second, _) = subscriptions.next_behind(Some(first)).expect("a subscription is behind");
         assert_ne!(first, second);
         subscriptions.remove(second);
         assert_eq!(subscriptions.next_behind(Some(first)), Some((first, 0)));

@@ -12,7 +12,7 @@ fn leaves_a_call(folder: &Path) -> String {
         json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r",
             "outcome": {"type": "success", "pendingToolCallIds": ["c"]}}),
     ];
-    std::fs::write(&file, events.map(|event| format!("{event}\n")).concat()).expect("it is written");
+    std::fs::write(&file, events.map(|event| format!("{event}\n")).concat()).expect("the file is written");
     let file = file.display();
     format!(
         "[[agents]]\nid = \"calls\"\nname = \"Calls\"\nkind = \"replay\"\nfile = \"{file}\"\nevents_per_second = 1000\n"

@@ -5,16 +5,16 @@ use super::*;
 /// Installs the independent validator, which may take longer than other steps.
 async fn validator() -> PathBuf {
     let install = || python::environment("ag-ui-validate", "ag-ui-validate==0.4.0\n").join("ag-ui-validate");
-    spawn_blocking(install).await.expect("no panic")
+    spawn_blocking(install).await.expect("the task does not panic")
 }
 
 /// Validates a stream with the independent program.
 async fn validate(program: &Path, folder: &Path, name: &str, stream: &str) {
     let capture = folder.join("capture.sse");
-    std::fs::write(&capture, stream).expect("it is written");
+    std::fs::write(&capture, stream).expect("the file is written");
     let mut command = Command::new(program);
     command.arg(&capture).args(["--max-warnings", "0", "--no-color"]);
-    let judged = blocking(move || command.output()).await.expect("it ran");
+    let judged = blocking(move || command.output()).await.expect("the program runs");
     assert!(judged.status.success(), "{name}: {}", String::from_utf8_lossy(&judged.stdout));
 }
 

@@ -175,7 +175,7 @@ async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
 
     nats.restart().await;
     a.until(|status| status == Status::Connected).await;
-    until("that the heads are compared", || comparisons.has_changed().expect("goes on")).await;
+    until("that the heads are compared", || comparisons.has_changed().expect("the sender is not dropped")).await;
     b.until_receives_from(&a).await;
     a.bus.deliver(&entry(channel, 2, "{}"));
     until("the next entry", || !b.received.entries.lock().expect("not poisoned").is_empty()).await;
@@ -203,8 +203,8 @@ async fn a_node_starts_without_nats_and_publishes_its_messages_later() {
 
 /// A server that completes NATS' handshake and then reads nothing.
 async fn stalled_nats() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let url = format!("nats://{}", listener.local_addr().expect("bound"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
+    let url = format!("nats://{}", listener.local_addr().expect("the listener has an address"));
     tokio::spawn(async move {
         let info = r#"{"server_id":"x","version":"2.9.10","proto":1,"host":"127.0.0.1","port":1,"max_payload":1048576,"headers":true}"#;
         let mut kept = Vec::new();

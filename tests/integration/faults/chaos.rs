@@ -90,7 +90,7 @@ impl Chaos {
         let first = configured().start().await;
         let mut servers = vec![first];
         for _ in 1..nodes {
-            let backends = servers[0].backends().expect("many nodes share a store").clone();
+            let backends = servers[0].backends().expect("shared backends").clone();
             servers.push(configured().on(&backends).start_without_accounts().await);
         }
         let store_url = match servers[0].backends() {
@@ -126,7 +126,7 @@ impl Chaos {
         injections.spawn(self.clone().run_operations());
         self.run_during(async move {
             while let Some(ended) = injections.join_next().await {
-                ended.expect("no panic");
+                ended.expect("the task does not panic");
             }
         })
         .await
@@ -150,7 +150,7 @@ impl Chaos {
         while !tasks.is_empty() {
             self.reconnect_all().await;
             while let Some(task) = tasks.try_join_next() {
-                task.expect("no panic");
+                task.expect("the task does not panic");
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -194,7 +194,7 @@ impl Chaos {
     /// Skips the verification of the servers' logs at the end: a deliberate bug breaks them.
     pub(crate) fn skip_log_verification(&self) {
         for server in &self.servers {
-            server.lock().expect("not poisoned").as_ref().expect("it runs").skip_log_verification();
+            server.lock().expect("not poisoned").as_ref().expect("the program is running").skip_log_verification();
         }
     }
 
@@ -268,7 +268,7 @@ impl Chaos {
     /// Performs an operation on a server or on what the servers share.
     pub(crate) async fn perform(&self, node: usize, operation: Operation) {
         let backends = self.backends();
-        let server = || self.servers[node].lock().expect("not poisoned").take().expect("it runs");
+        let server = || self.servers[node].lock().expect("not poisoned").take().expect("the program is running");
         let put_back = |server| *self.servers[node].lock().expect("not poisoned") = Some(server);
         match (operation, backends) {
             (Operation::Kill, _) => put_back(server().kill().await.restart().await),

@@ -101,7 +101,7 @@ impl ClientRecord {
                 if channel_record.segments.is_empty() {
                     channel_record.segments.push(Segment::default());
                 }
-                channel_record.segments.last_mut().expect("there is one").entries.push((seq, at, entry));
+                channel_record.segments.last_mut().expect("a segment").entries.push((seq, at, entry));
             }
             Update::Entry { seq: None, entry: Entry::Signal(ThreadSignal::Presence { present }), .. } => {
                 channel_record.present = present;
@@ -166,7 +166,7 @@ impl ClientRecorder {
         let mut welcome = self.client.borrow().welcome();
         let welcome =
             timeout(TEST_TIMEOUT, welcome.wait_for(Option::is_some)).await.expect("in time").expect("the client runs");
-        welcome.as_ref().expect("is there").user.id
+        welcome.as_ref().expect("the server sent welcome").user.id
     }
 
     /// The id of its last connection.

@@ -197,13 +197,14 @@ pub(crate) async fn the_text_sent_by_a_killed_server_is_kept_and_the_thread_cont
             "state": {}, "forwardedProps": {}});
         async move {
             let request = client.request(Method::POST, "/api/agents/remote/agui").bearer_auth(token).json(&input);
-            request.send().await.expect("it answers")
+            request.send().await.expect("the server answers")
         }
     };
     let answer = ask(Client::new(&server), token, "Talk without an end").await;
     let (mut stream, mut seen) = (answer.bytes_stream(), String::new());
     while !seen.contains("three") {
-        let chunk = timeout(TEST_TIMEOUT, stream.next()).await.expect("in time").expect("more").expect("a chunk");
+        let chunk =
+            timeout(TEST_TIMEOUT, stream.next()).await.expect("in time").expect("another chunk").expect("a chunk");
         seen.push_str(std::str::from_utf8(&chunk).expect("text"));
     }
     let server = server.kill().await.restart().await;

@@ -44,15 +44,15 @@ fn mock(folder: &Path) -> Mock {
         },
     ]});
     let file = folder.join("fixtures.json");
-    fs::write(&file, fixtures.to_string()).expect("written");
+    fs::write(&file, fixtures.to_string()).expect("the file is written");
     let mut node = Command::new("node");
     node.arg(program()).args(["--port", "0", "--strict", "--fixtures"]).arg(file);
-    let mut child = node.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("node is there");
+    let mut child = node.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("Node.js is installed");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let url = lines.find_map(|line| Some(line.ok()?.split_once("listening on ")?.1.trim().to_owned()));
     // Keep reading, so that the mock's output never blocks it.
     std::thread::spawn(move || lines.for_each(drop));
-    Mock { child, url: url.expect("it listens") }
+    Mock { child, url: url.expect("the mock's URL") }
 }
 
 /// Each provider with the path of its API.

@@ -17,7 +17,7 @@ use crate::model::{
 async fn calls(reply: Reply) -> (Vec<(String, String, String)>, Result<ModelEvent, ModelError>) {
     let model = Model::with([reply]).await;
     let mut events = read_answer(&provider(&model, "scripted"), question()).await;
-    let last = events.pop().expect("something");
+    let last = events.pop().expect("an event");
     let mut calls: Vec<(String, String, String)> = Vec::new();
     for event in events {
         match event {

@@ -189,6 +189,6 @@ fn an_entry_of_the_configuration_is_an_agent_or_reports_what_is_wrong() {
     for (reason, words) in disabled[1..].iter().zip(["`nowhere`", "the variable OTHER is not set", "max_steps"]) {
         assert!(reason.contains(words), "{reason}");
     }
-    let health = agents.all()[0].health().expect("it depends on its model");
+    let health = agents.all()[0].health().expect("the agent has an endpoint");
     assert!(health.ok, "{health:?}");
 }

@@ -126,7 +126,8 @@ async fn signed_thoughts_come_before_their_calls_when_a_run_is_resumed() {
     let results: Vec<&Value> = sent[4].iter().map(|block| &block["tool_use_id"]).collect();
     assert_eq!(results, ["s1", "l2"]);
 
-    let (_, seen) = harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("reads");
+    let (_, seen) =
+        harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("the snapshot is read");
     assert!(!json!(seen).to_string().contains("signature of"), "people do not get it");
     let view = harness.view().await;
     assert_eq!(view.run(run.run_id).expect("the run").encrypted.len(), 2, "the log keeps it");

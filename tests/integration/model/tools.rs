@@ -131,7 +131,7 @@ async fn concurrent_runs_of_a_person_share_the_budget() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(TEST_TIMEOUT, under_way).await.expect("its second step");
+    tokio::time::timeout(TEST_TIMEOUT, under_way).await.expect("the second request is sent in time");
     let elsewhere = harness.create_thread().await;
     let thread = std::mem::replace(&mut harness.thread, elsewhere);
     let run = harness.ask("look").await;
@@ -173,7 +173,7 @@ async fn a_hanging_tool_ends_when_its_run_is_stopped() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(TEST_TIMEOUT, called).await.expect("it is called");
+    tokio::time::timeout(TEST_TIMEOUT, called).await.expect("the tool is called");
     harness.runner.stop(run);
     let run = harness.until_over(run).await;
     assert_eq!(run.state, RunState::Cancelled);
@@ -230,7 +230,7 @@ async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(TEST_TIMEOUT, called).await.expect("it is called");
+        tokio::time::timeout(TEST_TIMEOUT, called).await.expect("the tool is called");
         match is_stopped {
             true => harness.runner.stop(run),
             false => harness.runner.shutdown(Duration::ZERO).await,
@@ -245,7 +245,7 @@ async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
                 tokio::task::yield_now().await;
             }
         };
-        assert_eq!(tokio::time::timeout(TEST_TIMEOUT, noted).await.expect("it is given up"), is_stopped);
+        assert_eq!(tokio::time::timeout(TEST_TIMEOUT, noted).await.expect("the call is dropped in time"), is_stopped);
     }
 }
 

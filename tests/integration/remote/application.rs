@@ -35,7 +35,10 @@ struct Application {
 impl Application {
     async fn start() -> Self {
         let python = spawn_blocking(environment);
-        let python = timeout(INSTALL_TIMEOUT, python).await.expect("the packages come in time").expect("no panic");
+        let python = timeout(INSTALL_TIMEOUT, python)
+            .await
+            .expect("the packages come in time")
+            .expect("the task does not panic");
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let mut process = process::Command::new(python)
@@ -43,11 +46,11 @@ impl Application {
             .arg(port.to_string())
             .kill_on_drop(true)
             .spawn()
-            .expect("python starts");
+            .expect("Python starts");
         let listens = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 assert!(
-                    process.try_wait().expect("can be asked").is_none(),
+                    process.try_wait().expect("the process state is read").is_none(),
                     "the application ended; its output is above"
                 );
                 sleep(Duration::from_millis(50)).await;
@@ -68,7 +71,7 @@ fn source(name: &str) -> PathBuf {
 
 /// The Python of an environment with the packages of `requirements.txt`.
 fn environment() -> PathBuf {
-    let requirements = std::fs::read_to_string(source("requirements.txt")).expect("reads");
+    let requirements = std::fs::read_to_string(source("requirements.txt")).expect("the file is read");
     python::environment("ag-ui-application", &requirements).join("python")
 }
 

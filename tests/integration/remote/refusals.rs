@@ -111,8 +111,8 @@ async fn an_endpoint_that_does_not_listen_fails_at_once() {
 async fn a_connection_that_is_never_established_times_out() {
     // A listener that accepts nothing and whose backlog is full.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("binds");
-    let listener = socket.listen(1).expect("listens");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("the port is free");
+    let listener = socket.listen(1).expect("the socket listens");
     let address = listener.local_addr().expect("an address");
     let mut waiting = Vec::new();
     while let Ok(stood) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
@@ -145,7 +145,7 @@ fn remote_error(config: &netra::server::config::agents::AgUiConfig) -> String {
     let info = netra::protocol::http::AgentInfo::new("remote", "Remote", "");
     let variables = |name: &str| (name == "TOKEN").then(|| "a\nb".to_owned());
     netra::server::agents::remote::Remote::new(info, config, variables, Default::default())
-        .expect_err("is wrong")
+        .expect_err("the configuration is invalid")
         .to_string()
 }
 

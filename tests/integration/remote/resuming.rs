@@ -168,7 +168,8 @@ async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_ne
     for request in &server.requests()[1..] {
         assert_eq!(request.input["messages"].as_array().expect("messages")[1..4], thoughts);
     }
-    let (_, seen) = harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("reads");
+    let (_, seen) =
+        harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("the snapshot is read");
     assert!(!json!(seen).to_string().contains("signature of"), "clients do not get it");
 }
 

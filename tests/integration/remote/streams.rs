@@ -122,7 +122,7 @@ async fn unknown_events_are_kept_on_demand_and_do_not_end_a_run() {
     assert_eq!(harness.raw(run.run_id).await, expected);
 
     let command = DeleteThread { thread_id: harness.thread };
-    threads::delete(&harness.channels, &harness.user, &command).await.expect("it is deleted");
+    threads::delete(&harness.channels, &harness.user, &command).await.expect("the thread is deleted");
     let left =
         sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM raw_events").fetch_one(harness.channels.store().reader());
     assert_eq!(left.await.expect("a number"), 0, "they are deleted with their thread");

@@ -221,7 +221,8 @@ impl RunnerHarness {
 
     /// Another node on the same store, with the same agents.
     async fn node(&self) -> (Channels, Runner) {
-        let channels = Channels::new(self.channels.store().clone(), self.deliveries.clone()).await.expect("begins");
+        let channels =
+            Channels::new(self.channels.store().clone(), self.deliveries.clone()).await.expect("the log opens");
         let runner = self.runner_on(&channels);
         (channels, runner)
     }
@@ -238,9 +239,9 @@ impl RunnerHarness {
     }
 
     async fn sql(&self, sql: &'static str) {
-        let mut tx = self.channels.begin().await.expect("begins");
-        sqlx::query(sql).execute(tx.sql()).await.expect("executes");
-        tx.commit().await.expect("commits");
+        let mut tx = self.channels.begin().await.expect("the transaction begins");
+        sqlx::query(sql).execute(tx.sql()).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
     }
 
     /// The phases of a run in its owner's feed.
@@ -275,7 +276,7 @@ fn runner(
     files: &Arc<Mutex<Vec<String>>>,
     options: RunnerOptions,
 ) -> Runner {
-    let replay = Replay::open(info("replay"), &recording(), 2_000).expect("opens");
+    let replay = Replay::open(info("replay"), &recording(), 2_000).expect("the recording opens");
     let script = Script { gate: gate.clone(), files: files.clone() };
     let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
     let agents = AgentRegistry::new(built_in, &[], AgentBuilder::default());

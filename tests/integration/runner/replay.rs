@@ -34,7 +34,7 @@ async fn a_replay_plays_the_recording_with_new_ids() {
 
 /// Plays the recording; returns its events and the agent's result.
 async fn play(rate: u32, cancel: CancellationToken) -> (Vec<Event>, Result<Done, AgentError>) {
-    let replay = Replay::open(info("r"), &recording(), rate).expect("opens");
+    let replay = Replay::open(info("r"), &recording(), rate).expect("the recording opens");
     let (out, mut events) = Emitter::channel(1);
     let author = serde_json::from_value(json!({"id": UserId::new(), "name": "Owner"})).expect("an author");
     let input = RunInput { cancel, ..RunInput::alone(author, "play") };
@@ -86,7 +86,7 @@ fn a_recording_that_is_none_is_refused_with_its_file_and_line() {
         (r#"{"type":"RUN_STARTED","threadId":"t","runId":"r"}"#.repeat(2), "run.jsonl:1: trailing"),
     ];
     for (text, expected) in cases {
-        std::fs::write(&path, text).expect("writes");
+        std::fs::write(&path, text).expect("the file is written");
         let error = Replay::open(info("r"), &path, 10).expect_err(expected).to_string();
         assert!(error.contains(expected), "`{error}` should say `{expected}`");
     }

@@ -41,7 +41,7 @@ async fn a_bearer_token_or_a_ticket_opens_a_socket_and_the_first_push_names_the_
 
     let session = server.session(&ada, now_ms() + 60_000).await;
     let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
-    let client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("the socket opens");
     assert_eq!(client.response.headers()["sec-websocket-protocol"], "netra.v1", "the ticket is not repeated");
     assert_eq!(refused(&server, &[("sec-websocket-protocol", &offered)]).await, (401, "unauthorized".into()), "once");
 }
@@ -99,7 +99,7 @@ async fn a_full_server_answers_429_and_a_draining_one_503() {
 #[tokio::test]
 async fn a_request_that_is_no_websocket_handshake_is_refused() {
     let server = SocketServer::start().await;
-    let response = reqwest::get(format!("http://{}/ws", server.address)).await.expect("answers");
+    let response = reqwest::get(format!("http://{}/ws", server.address)).await.expect("the server answers");
     assert_eq!(response.status(), 400);
     let problem: Problem = serde_json::from_str(&response.text().await.expect("a body")).expect("a problem");
     assert_eq!(problem.code, "not_websocket");
@@ -110,10 +110,10 @@ async fn a_removed_account_is_signed_out_at_its_next_command() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut client = ada.connect().await;
-    let mut tx = server.store.begin().await.expect("begins");
-    sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("deletes");
-    tx.commit().await.expect("commits");
+    let mut tx = server.store.begin().await.expect("the transaction begins");
+    sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
     let id = client.send(netra::protocol::MarkRead { thread_id: netra::protocol::ThreadId::new() }).await;
-    assert_eq!(client.reply(id).await.expect_err("refused").code, ErrorCode::Forbidden);
+    assert_eq!(client.reply(id).await.expect_err("a refusal").code, ErrorCode::Forbidden);
     assert_eq!(client.closed().await.0, 4401);
 }

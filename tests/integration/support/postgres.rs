@@ -76,7 +76,7 @@ impl Postgres {
     pub async fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
             signal(&server, "QUIT");
-            blocking(move || server.0.wait()).await.expect("it ran");
+            blocking(move || server.0.wait()).await.expect("the program runs");
         }
     }
 
@@ -155,7 +155,7 @@ fn template(bin: &Path) -> PathBuf {
     fs::create_dir_all(&root).expect("a folder");
     let template = root.join(format!("postgres-{version}"));
     let lock = File::create(root.join("postgres.lock")).expect("a lock");
-    lock.lock().expect("locked");
+    lock.lock().expect("the file is locked");
     if !template.exists() {
         let folder = tempfile::Builder::new().prefix("netra-initdb-").tempdir().expect("a folder");
         hand_over(folder.path());
@@ -166,7 +166,7 @@ fn template(bin: &Path) -> PathBuf {
         let whole = root.join("postgres-new");
         let _ = fs::remove_dir_all(&whole);
         run(Command::new("cp").arg("-a").arg(&made).arg(&whole));
-        fs::rename(whole, &template).expect("renamed");
+        fs::rename(whole, &template).expect("the file is renamed");
     }
     template
 }
@@ -192,6 +192,6 @@ fn hand_over(folder: &Path) {
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().expect("it starts");
+    let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -106,7 +106,7 @@ async fn a_waiting_call_ends_when_its_thread_continues_or_the_tools_are_closed()
     assert!(answer(&harness, thread, &question, Response::Declined).await.failed);
     question_of(&harness, "odd__ask", json!({}), thread).await;
     let second = process(&file, "began");
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     until("the second is gone", || !is_alive(second)).await;
 }
 
@@ -152,9 +152,9 @@ async fn a_question_of_a_stopped_call_reaches_no_other_call() {
     let (stopped, cancel) = begin("odd__ask-late");
     until("the call arrived", || notes(&file).contains(&"called ask-late".into())).await;
     cancel.cancel();
-    assert!(stopped.await.expect("no panic").output().failed);
+    assert!(stopped.await.expect("the task does not panic").output().failed);
     let first = process(&file, "began");
-    let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("no panic");
+    let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("the task does not panic");
     assert_eq!(other, CallOutcome::Done(ToolOutput::done("at last")), "the tool asked no question");
     until("the question was cancelled", || notes(&file).contains(&"answer cancel".into())).await;
     // A later call uses another session and asks its own question.
@@ -212,7 +212,7 @@ pub(super) async fn tool_agent_with(
 /// The result of a call in the last request to the model.
 pub(super) fn last_result(tool_agent: &ToolAgent) -> String {
     let requests = tool_agent.model.requests();
-    let messages = requests.last().expect("requests").body["messages"].clone();
+    let messages = requests.last().expect("a request").body["messages"].clone();
     let messages = messages.as_array().expect("messages").clone();
     let result = messages.iter().find(|message| message["role"] == "tool").expect("a result");
     result["content"].to_string()

@@ -35,7 +35,7 @@ async fn a_call_of_a_stopped_run_is_cancelled_at_the_server_too() {
     until("the call arrived", || notes(&file).contains(&"sleeping".into())).await;
     let stopped_at = Instant::now();
     cancel.cancel();
-    assert!(call.await.expect("no panic").failed);
+    assert!(call.await.expect("the task does not panic").failed);
     assert!(stopped_at.elapsed() < Duration::from_secs(1));
     until("it is cancelled there", || notes(&file).contains(&"notifications/cancelled".into())).await;
     harness.tools.close().await;
@@ -78,7 +78,9 @@ async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
     assert_eq!((calls("die"), calls("refuse")), (1, 1), "a call that may have been performed is not repeated");
     // Killed while no call is active.
     let second = process(&file, "began");
-    assert!(Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1)").success());
+    assert!(
+        Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1) is installed").success()
+    );
     until("it is gone", || !is_alive(second)).await;
     let mut output = harness.call("odd__refuse", json!({})).await;
     if output.text.contains("ended during the call") {
@@ -162,7 +164,7 @@ async fn a_server_that_hangs_after_its_start_costs_only_its_timeout() {
     assert_eq!(harness.names().await, Vec::<String>::new());
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!harness.reason("odd").is_empty());
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
 }
 
 #[tokio::test]
@@ -188,7 +190,7 @@ async fn a_child_that_does_not_end_is_killed_with_its_own_children() {
     assert!(harness.names().await.contains(&"odd__refuse".into()));
     let (parent, child) = (process(&file, "began"), process(&file, "grandchild"));
     assert!(is_alive(parent) && is_alive(child));
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     until("both are gone", || !is_alive(parent) && !is_alive(child)).await;
 }
 
@@ -205,7 +207,7 @@ async fn a_child_that_floods_the_server_loses_its_session_with_a_reason() {
             harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"),
             "a new process is started"
         );
-        timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+        timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     }
 }
 

@@ -347,7 +347,7 @@ mod tests {
 
     /// A text in UTF-16 with its byte order mark.
     fn utf16(text: &str, encoding: Encoding) -> Vec<u8> {
-        encoding.encode(&format!("\u{feff}{text}")).expect("it has all characters")
+        encoding.encode(&format!("\u{feff}{text}")).expect("the encoding has all characters")
     }
 
     #[test]

@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_complete_interrupt_in_a_custom_event_is_used_unchanged() {
         let value = json!({"id": "t", "reason": "crewai:human_feedback", "message": "Send it?", "metadata": {}});
-        let interrupt = from_custom_event(&Custom::new(ON_INTERRUPT, value), "r", 0).expect("one");
+        let interrupt = from_custom_event(&Custom::new(ON_INTERRUPT, value), "r", 0).expect("an interrupt");
         assert_eq!((interrupt.id.as_str(), interrupt.message.as_deref()), ("t", Some("Send it?")));
         assert!(!is_answered_by_command(&interrupt));
     }
@@ -242,12 +242,12 @@ mod tests {
 
     #[test]
     fn a_custom_event_becomes_an_interrupt_with_its_question_and_choices() {
-        let text =
-            from_custom_event(&on_interrupt("Send a mail to bob?".into(), json!({"id": "i"})), "r", 0).expect("one");
+        let text = from_custom_event(&on_interrupt("Send a mail to bob?".into(), json!({"id": "i"})), "r", 0)
+            .expect("an interrupt");
         assert_eq!((text.id.as_str(), text.message.as_deref()), ("i", Some("Send a mail to bob?")));
         assert_eq!(text.response_schema, None);
         let value = r#"{"question": "Which?", "options": ["red", "blue"]}"#;
-        let choice = from_custom_event(&on_interrupt(value.into(), Value::Null), "r", 1).expect("one");
+        let choice = from_custom_event(&on_interrupt(value.into(), Value::Null), "r", 1).expect("an interrupt");
         assert_eq!((choice.id.as_str(), choice.message.as_deref()), ("r-interrupt-1", Some("Which?")));
         assert_eq!(choice.response_schema, Some(json!({"enum": ["red", "blue"]})));
         assert!(from_custom_event(&Custom::new("chart", json!({})), "r", 0).is_none());
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn an_answer_is_sent_as_the_adapter_expects_it() {
         let open: Vec<Interrupt> = ["a", "b"]
-            .map(|id| from_custom_event(&on_interrupt("?".into(), json!({"id": id})), "r", 0).expect("one"))
+            .map(|id| from_custom_event(&on_interrupt("?".into(), json!({"id": id})), "r", 0).expect("an interrupt"))
             .into();
         let answer = |id: &str, status, payload| Resume { interrupt_id: id.into(), status, payload, metadata: None };
         let yes = || answer("a", AnswerStatus::Resolved, Some(json!("yes")));

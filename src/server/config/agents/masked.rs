@@ -238,7 +238,7 @@ mod tests {
     fn a_mask_without_a_stored_secret_is_refused() {
         let before = remote("https://a.example/run", &json!({"x-key": "secret"}));
         for headers in [json!({"y": "(set)"}), json!({"x-key": "Bearer (set)"}), json!("(set)")] {
-            let refused = unmasked(remote("https://a.example/run", &headers), Some(&before)).expect_err("refused");
+            let refused = unmasked(remote("https://a.example/run", &headers), Some(&before)).expect_err("a refusal");
             assert!(refused.starts_with("headers") && !refused.contains("secret"), "{refused}");
         }
         assert!(unmasked(masked(before), None).is_err_and(|refused| refused.contains("NETRA_AGENT_")));

@@ -311,10 +311,10 @@ mod tests {
             (json!({"model": "m", "temperature": 3}), "a number from 0 to 2"),
             (json!({"model": "m", "apikey": "x"}), "unknown field `apikey`"),
         ] {
-            let error = read(entry).expect_err("refused");
+            let error = read(entry).expect_err("a refusal");
             assert!(error.contains(expected), "{error}");
         }
-        let error = read(json!({"model": "m", "base_url": "https://me:pass@host"})).expect_err("refused");
+        let error = read(json!({"model": "m", "base_url": "https://me:pass@host"})).expect_err("a refusal");
         assert!(!error.contains("pass@") && error.contains("api_key"), "{error}");
     }
 }

@@ -146,13 +146,13 @@ mod tests {
             {"type": "text", "text": "Look", "id": "1"}, data("image", "image/png", "aGk="), data("audio", "audio/mpeg", "aGk"),
             named, {"type": "text", "text": "and tell"}, data("document", "application/x-unheard-of", ""),
         ]);
-        let (text, files) = parse(parts).expect("is right");
+        let (text, files) = parse(parts).expect("the parts are valid");
         assert_eq!(text, "Look\nand tell");
         let file = |name: &str, bytes: &str| InlineFile { name: name.into(), bytes: bytes.into() };
         let expected =
             [file("file-2.png", "hi"), file("file-3.mp3", "hi"), file("log.csv", "a,b"), file("file-6.bin", "")];
         assert_eq!(files, expected);
-        assert_eq!(parse(json!("plain")).expect("is right"), ("plain".into(), Vec::new()));
+        assert_eq!(parse(json!("plain")).expect("the parts are valid"), ("plain".into(), Vec::new()));
     }
 
     #[test]

@@ -49,7 +49,8 @@ async fn read_as(provider: Provider, pieces: Vec<String>, then: Then) -> (Events
         }
     };
     let begun = Instant::now();
-    let events = timeout(Duration::from_secs(60), read(options(provider), pieces).collect()).await.expect("it ends");
+    let events =
+        timeout(Duration::from_secs(60), read(options(provider), pieces).collect()).await.expect("it ends in time");
     (events, begun.elapsed())
 }
 

@@ -221,7 +221,7 @@ mod tests {
         let (one, mut asked) = calls.register();
         let answering = async {
             let asked = asked.recv().await.expect("a question");
-            asked.answer.send(elicit_result(Response::Declined)).expect("it waits");
+            asked.answer.send(elicit_result(Response::Declined)).expect("the question waits for an answer");
         };
         let (answer, ()) = tokio::join!(calls.ask(request(), CancellationToken::new()), answering);
         assert_eq!(answer.action, ElicitationAction::Decline);
