@@ -1,6 +1,6 @@
 //! The answer to each goal of a question, in a sentence or two with numbers.
 //!
-//! Promises: an answer says what the log cannot show, and which column would show it.
+//! Guarantees: an answer says what the log cannot show, and which column would show it.
 
 use super::{
     analysis::Analysis,

@@ -1,6 +1,6 @@
 //! What requests cost at list prices: a price table in the format of LiteLLM's cost map, and the price of each request.
 //!
-//! Promises: prices are US dollars per token; a model is matched by its name without provider prefixes and dates, never by
+//! Guarantees: prices are US dollars per token; a model is matched by its name without provider prefixes and dates, never by
 //! similarity; requests of models without a price are left out of the sums, and reports say so.
 
 use std::{collections::BTreeMap, fs, path::Path};

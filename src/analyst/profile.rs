@@ -1,6 +1,6 @@
 //! The profile of a log: sums, percentiles, rates, peaks, and breakdowns by model, prompt size and time.
 //!
-//! Promises: percentiles are nearest-rank (the smallest value that at least p % of the values do not exceed), so each is
+//! Guarantees: percentiles are nearest-rank (the smallest value that at least p % of the values do not exceed), so each is
 //! a value of the log; rates count a request in the minute in which it starts; times are UTC.
 
 use std::collections::HashMap;

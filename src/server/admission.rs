@@ -1,6 +1,6 @@
 //! Limits how many page requests are rendered, per client and in total, so that one client does not delay the others.
 //!
-//! Promises: one client uses at most half of the slots of [`offload`] at once; its other requests wait in its own queue. A
+//! Guarantees: one client uses at most half of the slots of [`offload`] at once; its other requests wait in its own queue. A
 //! request is refused with a retry time if the queue is full or the wait too long.
 
 use std::{

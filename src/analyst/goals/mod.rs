@@ -1,6 +1,6 @@
 //! Reads the goals of a question by rules over its words, each goal with the words that state it.
 //!
-//! Promises: a goal has a number only if the question states one; a question without a known goal gets the overview, and
+//! Guarantees: a goal has a number only if the question states one; a question without a known goal gets the overview, and
 //! the report says so.
 
 mod rules;

@@ -1,6 +1,6 @@
 //! Follows one channel without a socket: for HTTP requests that are answered with a stream.
 //!
-//! Promises: the entries come in the order of `seq`, each once, and all that are kept; a slow reader costs no memory, as entries
+//! Guarantees: the entries come in the order of `seq`, each once, and all that are kept; a slow reader costs no memory, as entries
 //! that do not fit its queue are read from the store. It counts as a connection of its person, and whatever closes those ends it.
 
 use std::collections::VecDeque;

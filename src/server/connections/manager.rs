@@ -1,6 +1,6 @@
 //! The connection manager: the open connections of this node, the channels that they follow, and how to push to them.
 //!
-//! Clones share it. Promises: a connection is registered exactly as long as its [`ConnectionGuard`] exists; a push is encoded
+//! Clones share it. Guarantees: a connection is registered exactly as long as its [`ConnectionGuard`] exists; a push is encoded
 //! once, however many connections receive it; the registry is not locked while items are queued.
 
 use std::{

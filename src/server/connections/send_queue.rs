@@ -1,6 +1,6 @@
 //! What waits to be sent on one connection: a queue bounded in bytes, filled by any task, emptied by the connection's own.
 //!
-//! Frames are encoded before they are queued, and shared by all their receivers. Promise: an item that does not fit closes the
+//! Frames are encoded before they are queued, and shared by all their receivers. Guarantee: an item that does not fit closes the
 //! connection as too slow; nothing is skipped silently.
 
 use std::{

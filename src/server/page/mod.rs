@@ -1,6 +1,6 @@
 //! Serves pages: reads a page's initial data, then renders the page with it.
 //!
-//! Promises: the answer is a complete page or an error, as HTML if the request accepts it. Pages are rendered on threads that
+//! Guarantees: the answer is a complete page or an error, as HTML if the request accepts it. Pages are rendered on threads that
 //! serve no sockets, within the limits of [`Admission`].
 
 mod document;

@@ -3,7 +3,7 @@
 //! SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share; [`Engine`] has the differences. Reads and writes have
 //! a pool each, so reads never wait for writes.
 //!
-//! Promises: what a transaction of [`Store::begin`] committed survives a crash of this process or of the database. However a
+//! Guarantees: what a transaction of [`Store::begin`] committed survives a crash of this process or of the database. However a
 //! transaction ends, the next one gets a connection that is in no transaction.
 
 mod columns;

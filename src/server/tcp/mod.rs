@@ -1,6 +1,6 @@
 //! TCP connections: accepted, counted, served as HTTP/1.1 and closed.
 //!
-//! Promises: unused connections are closed ([`deadlines`]), and their number is limited ([`counter`]); a refusal is answered
+//! Guarantees: unused connections are closed ([`deadlines`]), and their number is limited ([`counter`]); a refusal is answered
 //! with its reason; before a connection is closed, what the peer still sends is read, up to a limit, because with unread bytes the
 //! kernel would reset the connection and the answer would be lost. Upgraded connections have heartbeats of their own and are only
 //! counted here.

@@ -1,7 +1,7 @@
 //! One connection: the one task that reads and writes its socket.
 //!
 //! A loop: each iteration handles one event (a frame, a delivery, the outcome of a command, a page of a log, a deadline) and then
-//! writes everything that is queued with one flush. Promises: a command gets exactly one reply; commands that wait for the store
+//! writes everything that is queued with one flush. Guarantees: a command gets exactly one reply; commands that wait for the store
 //! hold up no deliveries; a peer that does not read, or sends nothing and answers no ping, is closed in time.
 
 use std::{

@@ -1,7 +1,7 @@
 //! The position of one connection in each channel that it follows. No I/O: deliveries and pages go in, entries to write come
 //! out.
 //!
-//! Promise: the entries of a channel come out in the order of `seq`, each once and without a gap, however deliveries and
+//! Guarantee: the entries of a channel come out in the order of `seq`, each once and without a gap, however deliveries and
 //! pages interleave. A delivery that is not the next entry only says how long the log is; the rest is read from the store.
 
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Tool calls across the runs of a thread. Their ids are the agent's.
 //!
-//! Promises: a call that is announced again, by its own run or by one that resumes it, is the same call: it keeps its place, its
+//! Guarantees: a call that is announced again, by its own run or by one that resumes it, is the same call: it keeps its place, its
 //! arguments are replaced, and its last result counts. A call of an earlier turn is a different one even if the id is the same,
 //! since some models number their calls from the start in each turn. One exception: an agent whose interrupts were cancelled may
 //! announce the call once more before it is given the new message.

@@ -1,6 +1,6 @@
 //! The optional model of the analyst: it maps a question to goals, and writes an introduction to the summary.
 //!
-//! Promises: the model neither supplies nor changes a number. It chooses among known goals, without numbers, and only if the
+//! Guarantees: the model neither supplies nor changes a number. It chooses among known goals, without numbers, and only if the
 //! rules found none. It receives the summary with masked numbers; its introduction is shown before the summary, attributed to
 //! the model, and only if it has no number itself. If a request to the model fails, the analyst continues without it.
 

@@ -2,7 +2,7 @@
 //!
 //! `interrupts` collects the interrupts of a run; `earlier` settles the calls that earlier runs left open.
 //!
-//! Promises: a call that needs consent is carried out only after a person approved it; every settled call has exactly one result, in the log
+//! Guarantees: a call that needs consent is carried out only after a person approved it; every settled call has exactly one result, in the log
 //! and for the model; results are bounded.
 
 mod earlier;

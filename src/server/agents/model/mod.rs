@@ -11,7 +11,7 @@
 //! - `calls` (carries out tool calls) and `read_file` (a tool for text files that do not fit).
 //! - `prepare` (the first request of a run).
 //!
-//! Promises: every call that is shown gets a result, in this run or in the one that resumes it; an error of the model is a stable
+//! Guarantees: every call that is shown gets a result, in this run or in the one that resumes it; an error of the model is a stable
 //! code and a sentence; usage is reported however the run ends; a stop takes effect at once.
 
 mod answer;

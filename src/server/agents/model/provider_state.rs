@@ -1,7 +1,7 @@
 //! What only its provider can read of an answer (signed or encrypted thoughts), in the form in which the log keeps it while a run
 //! waits for a person or a caller.
 //!
-//! Promises: it goes back to the provider and the model that it came from, and to no other; a state that is too large for an event
+//! Guarantees: it goes back to the provider and the model that it came from, and to no other; a state that is too large for an event
 //! is not kept, and [`event`] answers that it was not.
 
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! All sources of tools: those in the configuration and the built-in one.
 //!
-//! Promises: a tool's name does not depend on which other sources exist or are available, so a call that waited for a
+//! Guarantees: a tool's name does not depend on which other sources exist or are available, so a call that waited for a
 //! person reaches the tool that the person was asked about. A built-in tool keeps its name; a tool of an MCP server is
 //! `source__tool`.
 

@@ -1,6 +1,6 @@
 //! The content of a caller's message: its text, and the files inline in its parts.
 //!
-//! Promises: a file in a part has the limits of an upload; a refusal names the part and says what to do. Nothing is fetched from a
+//! Guarantees: a file in a part has the limits of an upload; a refusal names the part and says what to do. Nothing is fetched from a
 //! URL of a caller.
 
 use axum::http::StatusCode;

@@ -1,6 +1,6 @@
 //! Settles the calls that earlier runs left open: those with an interrupt, and those that became tasks of their servers.
 //!
-//! Promises: only calls and tasks of this agent's own runs count, since the events of other agents are not trusted; a person's answer
+//! Guarantees: only calls and tasks of this agent's own runs count, since the events of other agents are not trusted; a person's answer
 //! belongs to the call of its interrupt, in whichever run it was made; a call that needs consent is carried out only after a person
 //! approved this call.
 

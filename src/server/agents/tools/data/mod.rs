@@ -1,6 +1,6 @@
 //! The built-in source: the analyst's tools, which analyse a thread's files.
 //!
-//! Promises: the analyst computes every figure, and the result states its basis; a log is read once while it is in the
+//! Guarantees: the analyst computes every figure, and the result states its basis; a log is read once while it is in the
 //! cache; heavy work runs on blocking threads, two at a time, and ends soon after its run is stopped.
 
 mod functions;

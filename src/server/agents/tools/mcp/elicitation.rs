@@ -1,6 +1,6 @@
 //! Questions of a server during a call (MCP elicitation), and which call they belong to.
 //!
-//! Promises: a question is shown only to the person whose call it belongs to, or is cancelled. In protocol versions
+//! Guarantees: a question is shown only to the person whose call it belongs to, or is cancelled. In protocol versions
 //! before 2026-07-28 a question does not name its call. It is therefore passed on only if exactly one call is open in
 //! its session, and a source that has asked before gets one call at a time in a session. A server may continue a call
 //! that was given up here, and ask: after a call ended without a response, all questions of its session are cancelled

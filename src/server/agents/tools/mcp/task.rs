@@ -1,6 +1,6 @@
 //! Calls that a server runs as tasks, polled until they end.
 //!
-//! Promises: a task is polled by its id, which the log contains, so any node can continue to follow it; while its
+//! Guarantees: a task is polled by its id, which the log contains, so any node can continue to follow it; while its
 //! server is unavailable, polling is retried; if a person stops the run, the task is cancelled. If the run ends
 //! otherwise (time limit, end of this process), the task continues at its server and the next run follows it.
 
