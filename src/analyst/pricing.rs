@@ -78,7 +78,7 @@ pub enum PriceError {
     /// Reading failed.
     #[error("The price file {0} could not be read: {1}")]
     Io(String, std::io::Error),
-    /// Another format.
+    /// The file has another format.
     #[error(
         "The price file is not in the format of LiteLLM's cost map ({0}); it looks like {{\"model\": {{\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6}}}}"
     )]
@@ -118,8 +118,8 @@ impl PriceTable {
     fn parse(text: &str, source: &str) -> Result<Self, PriceError> {
         let mut map: BTreeMap<String, serde_json::Value> =
             serde_json::from_str(text).map_err(|error| PriceError::Format(error.to_string()))?;
-        let head = map.remove("sample_spec").unwrap_or_default();
-        let field = |key: &str| head.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+        let spec = map.remove("sample_spec").unwrap_or_default();
+        let field = |key: &str| spec.get(key).and_then(|value| value.as_str()).map(str::to_owned);
         let prices: BTreeMap<_, _> = map
             .into_iter()
             .filter_map(|(model, value)| {

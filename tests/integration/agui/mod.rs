@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    model::server::{Model, call, calls, reasoning, stream, text as word, text_reply},
+    model::server::{Model, call, call_reply, reasoning, stream, text as word, text_reply},
     remote::server as remote,
     support::{
         ADA, ADMIN, Account, Client, Setup, TEST_TIMEOUT, TestServer, blocking, netra, problem, python, replay_agent,

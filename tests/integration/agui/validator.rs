@@ -48,8 +48,8 @@ async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_call
             [reasoning("Which "), reasoning("files?"), word("I will look. "), call(0, "c1", "list_files")],
             "tool_calls",
         ),
-        calls(&[("describe_log", "c2", json!({}))]),
-        calls(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
+        call_reply(&[("describe_log", "c2", json!({}))]),
+        call_reply(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
         text_reply("Blue it is."),
     ])
     .await;

@@ -14,8 +14,8 @@ const FRAMEWORK: Framework = Framework {
     default: Some(("/default", Step::Command)),
     answer: Step::Answer,
     answers: [|| json!("yes"), || json!("no")],
-    stops_its_model: false,
-    goes_on_without_netra: true,
+    stops_model_on_disconnect: false,
+    accepts_message_as_answer: true,
 };
 
 conversations! { FRAMEWORK:

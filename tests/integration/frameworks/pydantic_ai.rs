@@ -14,8 +14,8 @@ const FRAMEWORK: Framework = Framework {
     default: None,
     answer: Step::Answer,
     answers: [|| json!({"approved": true}), || json!({"approved": false})],
-    stops_its_model: true,
-    goes_on_without_netra: true,
+    stops_model_on_disconnect: true,
+    accepts_message_as_answer: true,
 };
 
 conversations! { FRAMEWORK:

@@ -34,9 +34,9 @@ pub(crate) struct Framework {
     /// The answers of a user who allows a call and of one who does not.
     pub(crate) answers: [fn() -> Value; 2],
     /// Whether it stops its model once the client no longer reads its stream.
-    pub(crate) stops_its_model: bool,
+    pub(crate) stops_model_on_disconnect: bool,
     /// Whether the application, called directly, accepts a message in place of an answer.
-    pub(crate) goes_on_without_netra: bool,
+    pub(crate) accepts_message_as_answer: bool,
 }
 
 fn assert_says(conversation: &Conversation, run: usize, words: &str) {
@@ -93,7 +93,7 @@ pub(crate) async fn a_user_says_yes_no_or_something_else_and_the_thread_continue
         assert_says(&conversation, 2, "You said: Thank you.");
     }
     let steps = [Step::Say("Mail bob"), Step::Say("What is the weather in Oslo?"), Step::Say("Thank you.")];
-    let conversation = match framework.goes_on_without_netra {
+    let conversation = match framework.accepts_message_as_answer {
         true => assert_same_with_netra(&application, framework.path, &steps).await,
         false => through_netra(&application, framework.path, &steps).await,
     };
@@ -154,7 +154,7 @@ pub(crate) async fn a_run_is_stopped_and_the_thread_continues(framework: &Framew
     harness.until(|view| view.run(run).is_some_and(|run| text_of(run).starts_with(BEGINNING))).await;
     assert_eq!(application.model.endless_answers(), 1);
     harness.stop(run).await;
-    if framework.stops_its_model {
+    if framework.stops_model_on_disconnect {
         until(|| application.model.endless_answers() == 0, "the application stops its model").await;
     }
     let next = harness.ask("Thank you.").await;
@@ -208,7 +208,7 @@ pub(crate) async fn the_text_sent_by_a_killed_server_is_kept_and_the_thread_cont
         seen.push_str(std::str::from_utf8(&chunk).expect("text"));
     }
     let server = server.kill().await.restart().await;
-    if framework.stops_its_model {
+    if framework.stops_model_on_disconnect {
         until(|| application.model.endless_answers() == 0, "the application stops its model").await;
     }
     let token = server.token(ADMIN).await;

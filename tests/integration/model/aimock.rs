@@ -10,7 +10,7 @@ use std::{
 use netra::thread::RunState;
 use serde_json::json;
 
-use crate::model::{Harness, Model, calls, failure, texts};
+use crate::model::{Harness, Model, calls_of, failure, texts};
 
 /// The mock. It stops with the test.
 struct Mock {
@@ -74,7 +74,7 @@ async fn every_api_answers_and_calls_tools() {
         assert!(counts || provider != "openai", "{provider}: {:?}", run.usage);
         let run = harness.ask("look around").await;
         assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["It is at home."]), "{provider}: {run:#?}");
-        assert_eq!(calls(&run)[0], ("look", "{\"at\":\"home\"}", Some("look {\"at\":\"home\"}")), "{provider}");
+        assert_eq!(calls_of(&run)[0], ("look", "{\"at\":\"home\"}", Some("look {\"at\":\"home\"}")), "{provider}");
     }
 }
 

@@ -22,7 +22,7 @@ use netra::{
 use serde_json::json;
 
 use crate::model::server::{
-    Model, Piece, Reply, arguments, call, calls, end, error_reply, reasoning, stream, text, text_reply,
+    Model, Piece, Reply, arguments, call, call_reply, end, error_reply, reasoning, stream, text, text_reply,
 };
 
 fn target(name: &str, url: &str) -> Target {
@@ -277,7 +277,7 @@ async fn an_end_has_its_reason() {
         let Ok(ModelEvent::End(end)) = last(stream([text("x")], reason)).await else { panic!("no end") };
         assert_eq!(end.reason, expected);
     }
-    let Ok(ModelEvent::End(end)) = last(calls(&[("f", "a", json!({}))])).await else { panic!("no end") };
+    let Ok(ModelEvent::End(end)) = last(call_reply(&[("f", "a", json!({}))])).await else { panic!("no end") };
     assert_eq!(end.reason, EndReason::ToolCalls);
 }
 

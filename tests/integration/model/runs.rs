@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::model::{
     Harness, Model, failure,
-    server::{Piece, Reply, call, calls, end, reasoning, stream, text, text_reply},
+    server::{Piece, Reply, call, call_reply, end, reasoning, stream, text, text_reply},
     texts,
 };
 
@@ -120,7 +120,7 @@ async fn a_stop_ends_the_stream_within_a_second() {
 
 #[tokio::test]
 async fn usage_before_a_cut_is_kept() {
-    let whole = calls(&[("look", "a", json!({}))]);
+    let whole = call_reply(&[("look", "a", json!({}))]);
     let model = Model::with([whole, Reply::Stream(vec![text("So"), Piece::Cut])]).await;
     let run = Harness::new(&model).await.ask("look").await;
     assert_eq!(failure(&run).0, "model_cut");

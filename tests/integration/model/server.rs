@@ -197,7 +197,7 @@ pub(crate) fn text_reply(words: &str) -> Reply {
 }
 
 /// A complete answer with tool calls: name, id, arguments.
-pub(crate) fn calls(calls: &[(&str, &str, Value)]) -> Reply {
+pub(crate) fn call_reply(calls: &[(&str, &str, Value)]) -> Reply {
     let pieces = calls.iter().enumerate().flat_map(|(index, (name, id, args))| {
         let args = args.to_string();
         let (one, two) = args.split_at(args.len() / 2);

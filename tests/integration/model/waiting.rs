@@ -7,7 +7,7 @@ use netra::{
 };
 
 use super::*;
-use crate::model::server::{Reply, calls as call_reply, text_reply};
+use crate::model::server::{Reply, call_reply, text_reply};
 
 /// A run with a call that waits for consent for this many seconds, and the model's replies after it.
 async fn interrupted_run(seconds: u32, replies: impl IntoIterator<Item = Reply>) -> (Model, Harness, RunView) {
@@ -58,7 +58,7 @@ async fn an_answer_that_does_not_match_its_schema_is_refused_and_may_be_correcte
     }
     let next = harness.answer_all(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
     assert_eq!(next.state, RunState::Finished);
-    assert_eq!(harness.called(), [("send".to_owned(), json!({"at": "work"}))], "the person could correct it");
+    assert_eq!(harness.executed_calls(), [("send".to_owned(), json!({"at": "work"}))], "the person could correct it");
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn an_answer_given_in_time_counts_however_late_its_run_begins() {
     wait_for_expiry(&run).await;
     let next = harness.start_run(outcome.run.expect("a run"));
     assert_eq!(harness.until_over(next).await.state, RunState::Finished);
-    assert_eq!(harness.called(), [("send".to_owned(), json!({"at": "home"}))]);
+    assert_eq!(harness.executed_calls(), [("send".to_owned(), json!({"at": "home"}))]);
 }
 
 #[tokio::test]
@@ -86,11 +86,11 @@ async fn one_node_answers_an_expired_interrupt_and_the_agent_continues() {
     let yes = answer_to(&harness, &run, json!({"approved": true}));
     let late = threads::answer(&harness.channels, &harness.user, &yes, None, |_| Ok(()));
     assert!(matches!(late.await, Err(Error::Refused(body)) if body.code == ErrorCode::Conflict));
-    assert!(!runs[0].again);
+    assert!(!runs[0].repeated);
     let next = harness.start_run(runs[0].run.clone());
     let next = harness.until_over(next).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Then not."]));
-    assert!(harness.called().is_empty());
+    assert!(harness.executed_calls().is_empty());
     let sent = model.requests()[1].body["messages"].to_string();
     assert!(sent.contains("Nobody answered in time"), "{sent}");
     assert!(threads::unanswered(&harness.channels).await.expect("the unanswered runs are read").is_empty());
@@ -114,7 +114,7 @@ async fn a_restarted_server_answers_interrupts_that_expired_meanwhile_but_not_fo
     harness.until(|view| last(view).is_some_and(|last| last.state.is_over())).await;
     background.abort();
     assert_eq!(failure(&last(&harness.view().await).expect("the last")).0, "unanswered");
-    assert_eq!((model.requests().len(), harness.called().len()), (2, 0), "the model is not called again");
+    assert_eq!((model.requests().len(), harness.executed_calls().len()), (2, 0), "the model is not called again");
     let mut phases = Vec::new();
     for delivery in harness.channels.page(Channel::User(harness.user.id), 0).await.expect("the page is read") {
         let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");

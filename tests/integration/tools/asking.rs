@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    model::server::{Model, calls, text_reply},
+    model::server::{Model, call_reply, text_reply},
     support::Setup,
 };
 
@@ -204,7 +204,7 @@ pub(super) async fn tool_agent_with(
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let tools = node("odd", &program, &[mode, &file.display().to_string()], "consent = { default = \"automatic\" }");
     let name = format!("odd__{tool}");
-    let first = calls(&[(name.as_str(), "c1", json!({}))]);
+    let first = call_reply(&[(name.as_str(), "c1", json!({}))]);
     let model = Model::with([first].into_iter().chain(then.iter().map(|words| text_reply(words)))).await;
     (ToolAgent::with_model(setup, model, &["odd"], &tools).await, folder, file)
 }
@@ -278,7 +278,7 @@ async fn a_server_that_comes_late_is_offered_in_the_same_run() {
     let automatic = "consent = { default = \"automatic\" }";
     let tools = node("good", &program, &["plain"], automatic) + &node("odd", &program, &["late", &file], automatic);
     // Each attempt takes longer than the wait before the next.
-    let slow = |id| calls(&[("good__slow", id, json!({}))]);
+    let slow = |id| call_reply(&[("good__slow", id, json!({}))]);
     let model = Model::with([slow("c1"), slow("c2"), slow("c3"), text_reply("Good.")]).await;
     let tool_agent = ToolAgent::with_model(Setup::default(), model, &["good", "odd"], &tools).await;
     tool_agent.ask("m", None).await;

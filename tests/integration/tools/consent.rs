@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{once::CountingServer, *};
 use crate::{
-    model::server::{Model, Reply, calls, text_reply},
+    model::server::{Model, Reply, call_reply, text_reply},
     support::{ADMIN, Client, Setup, TestServer},
 };
 
@@ -24,9 +24,9 @@ impl ToolAgent {
 
     async fn with(setup: Setup, tool: &str, replies: impl IntoIterator<Item = Reply>) -> Self {
         let name = format!("x__{tool}");
-        let call = calls(&[(name.as_str(), "c1", json!({"amount": 5}))]);
+        let call = call_reply(&[(name.as_str(), "c1", json!({"amount": 5}))]);
         let model = Model::with([call].into_iter().chain(replies)).await;
-        let (counting, tools) = CountingServer::serve().await;
+        let (counting, tools) = CountingServer::start().await;
         Self { counting, ..Self::with_model(setup, model, &["x"], &tools).await }
     }
 
