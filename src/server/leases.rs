@@ -65,7 +65,7 @@ impl Leases {
         self.takeover / 5
     }
 
-    /// Renews the lease, or creates it. It holds for three intervals; other nodes notice the death in the fourth, and have the fifth to
+    /// Renews the lease, or creates it. It holds for three intervals; other nodes detect its expiry in the fourth, and have the fifth to
     /// end the runs.
     ///
     /// # Errors

@@ -162,7 +162,7 @@ impl AppState {
         }
     }
 
-    /// Shuts down. From the call on the server is not ready, accepts no connections and starts no runs. Clients are told when to
+    /// Shuts down. From the call on the server is not ready, accepts no connections and starts no runs. Clients get a time to
     /// reconnect, runs may finish for `server.drain_ms`, then connections are closed (1012), and tool servers and background loops end.
     /// Without runs this takes only as long as closing the connections.
     pub async fn drain(&self) {

@@ -1,4 +1,4 @@
-//! How a server stops: on a signal it accepts no new connection or run, lets runs finish, tells every socket when to
+//! How a server stops: on a signal it accepts no new connection or run, lets runs finish, sends every socket a time to
 //! reconnect, and exits with 0; on a second signal it exits at once.
 
 use std::{

@@ -247,7 +247,7 @@ impl ConnectionManager {
         self.0.registry.lock().take_presence_changes()
     }
 
-    /// Accepts no more connections, and tells each client when to reconnect: at different times within `window` after the close.
+    /// Accepts no more connections, and sends each client a time to reconnect, spread over `window` after the close.
     pub fn begin_drain(&self, window: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let connections = self.0.registry.lock().all();

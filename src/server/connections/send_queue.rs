@@ -106,7 +106,7 @@ impl SendQueue {
     }
 
     /// Closes the connection; the first close counts. What is queued is dropped, as the client may not read it any more or cannot
-    /// keep up; except when the server restarts: then it is written, and tells the client when to reconnect.
+    /// keep up; except when the server restarts: then it is written, as it contains the time to reconnect.
     pub(crate) fn close(&self, close: Close) {
         let mut state = self.state.lock();
         if state.close.is_some() {

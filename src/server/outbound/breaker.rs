@@ -152,7 +152,7 @@ impl Breaker {
     }
 }
 
-/// A permit to use the endpoint once. Dropping it without reporting changes nothing: a stopped run tells nothing about the endpoint.
+/// A permit to use the endpoint once. Dropping it without reporting changes nothing: a stopped run is no evidence about the endpoint.
 #[derive(Debug)]
 pub(crate) struct Permit {
     breaker: Breaker,

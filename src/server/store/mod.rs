@@ -99,7 +99,7 @@ impl Store {
         begin(&self.readers, self.engine.begin_read_sql()).await
     }
 
-    /// Writes as much as a long message has, and rolls it back. The error tells why the store accepts no writes.
+    /// Writes as much as a long message has, and rolls it back. The error says why the store accepts no writes.
     ///
     /// # Errors
     /// If the store fails.

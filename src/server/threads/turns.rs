@@ -86,7 +86,7 @@ pub async fn send(
 }
 
 /// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
-/// interrupt id, and the result as payload). The agent goes on in a new run.
+/// interrupt id, and the result as payload). It inserts the run that continues.
 ///
 /// `caller` is JSON for that run; without it the run gets the `caller` of the answered one, except for its state and results. `admit`
 /// gets the agent and returns an error if no run can be asked for now.

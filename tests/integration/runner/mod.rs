@@ -190,7 +190,7 @@ fn interrupt(expires_at: Option<String>) -> Interrupt {
 
 /// What a test controls of the scripted agent and its runner.
 struct ScriptControl {
-    /// Each permit lets an agent that waits at the gate go on.
+    /// Each permit lets an agent that waits at the gate continue.
     gate: Arc<Semaphore>,
     /// The files of the last run, as `name=path`.
     files: Arc<Mutex<Vec<String>>>,

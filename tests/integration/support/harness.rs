@@ -121,7 +121,7 @@ impl<A> Harness<A> {
         self.until_over(self.begin_with_files(text, files).await).await
     }
 
-    /// Answers a run's interrupts, then waits for the end of the run that goes on.
+    /// Answers a run's interrupts, then waits for the end of the run that resumes it.
     pub async fn answer(&self, run_id: RunId, answers: Vec<InterruptAnswer>) -> RunView {
         let command = Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers };
         let outcome = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(()))
@@ -130,14 +130,14 @@ impl<A> Harness<A> {
         self.until_over(self.start_run(outcome.run.expect("a run"))).await
     }
 
-    /// Answers a run's only interrupt, then waits for the end of the run that goes on.
+    /// Answers a run's only interrupt, then waits for the end of the run that resumes it.
     pub async fn answer_one(&self, run_id: RunId, interrupt: &str, status: AnswerStatus, payload: Value) -> RunView {
         let interrupt_id = interrupt.into();
         self.answer(run_id, vec![InterruptAnswer { interrupt_id, status, payload: Some(payload), metadata: None }])
             .await
     }
 
-    /// Answers each of a run's interrupts with a payload, then waits for the end of the run that goes on.
+    /// Answers each of a run's interrupts with a payload, then waits for the end of the run that resumes it.
     pub async fn answer_all(&self, run_id: RunId, payloads: &[Value]) -> RunView {
         let open = self.view().await.run(run_id).expect("the run").open_interrupts().to_vec();
         let answers = open.iter().zip(payloads).map(|(interrupt, payload)| InterruptAnswer {

@@ -1,7 +1,7 @@
 //! Streams a run's events to a caller of AG-UI: server-sent events, one `data:` line each, up to the terminal one.
 //!
 //! Guarantees: the events are those of the log, in its order; they have the caller's ids of thread, run and messages, and Netra's are
-//! in `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, even if the run goes on.
+//! in `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, even if the run continues.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

@@ -8,7 +8,7 @@ pub(super) struct Capabilities {
     pub takes_effort: bool,
     /// Whether it decides by itself how long it thinks (`thinking.type = "adaptive"`).
     pub adaptive_thinking: bool,
-    /// Whether it thinks unless it is told not to.
+    /// Whether it thinks unless the request disables it.
     pub thinks_by_default: bool,
     /// The most tokens of an answer, which every request has to name.
     pub max_tokens: u32,
