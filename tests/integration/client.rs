@@ -125,7 +125,9 @@ async fn a_follower_that_is_cut_repeatedly_gets_every_entry_once_and_in_order() 
     let thread_id = ThreadId::new();
     asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let mut updates = watching.follow(ChannelName::Thread(thread_id), None).await;
-    let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else { panic!("a state comes first") };
+    let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else {
+        panic!("the first update is not a snapshot")
+    };
     for round in 1..=5u32 {
         let ask = |text: &str| SendMessage::new(thread_id, text);
         cut.send_replace(round);

@@ -47,7 +47,7 @@ async fn events_of_a_server_are_counted() {
     client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let mut updates = client.follow(ChannelName::Thread(thread_id), None).await;
     let Some(Update::Snapshot { cursor, .. }) = timeout(TEST_TIMEOUT, updates.recv()).await.expect("in time") else {
-        panic!("a state comes first")
+        panic!("the first update is not a snapshot")
     };
     client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("the command is accepted");
     let again = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));

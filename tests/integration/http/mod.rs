@@ -54,7 +54,7 @@ async fn discovery_has_the_sockets_url_and_the_user() {
 }
 
 #[tokio::test]
-async fn a_session_is_a_guarded_cookie_that_outlives_the_server_and_ends_with_sign_out() {
+async fn a_session_is_an_http_only_cookie_that_survives_a_restart_and_ends_with_sign_out() {
     let server = TestServer::start().await;
     let browser = Client::new(&server);
     let answer = browser.sign_in(ADMIN).await;
@@ -129,7 +129,7 @@ fn refused(answers: &[reqwest::Response]) -> usize {
 async fn too_many_failed_sign_ins_are_rate_limited_and_lock_no_account() {
     let server = Setup::default().with("AUTH__SIGN_IN_FAILURES_PER_MINUTE", 3).start().await;
     let answers = failed_sign_ins(&server, "x-none", &["1"; 10]).await;
-    assert!((1..=7).contains(&refused(&answers)), "three are free, and some more where time passed");
+    assert!((1..=7).contains(&refused(&answers)), "three are allowed, and a few more as time passes");
     for answer in answers {
         if answer.status() == StatusCode::UNAUTHORIZED {
             continue;
@@ -139,7 +139,11 @@ async fn too_many_failed_sign_ins_are_rate_limited_and_lock_no_account() {
         assert!((1..=30).contains(&seconds), "{seconds}");
         assert_eq!(body["retry_after_ms"].as_u64().map(|ms| ms.div_ceil(1000)), Some(seconds));
     }
-    assert_eq!(Client::new(&server).sign_in(ADMIN).await.status(), StatusCode::OK, "of the same address");
+    assert_eq!(
+        Client::new(&server).sign_in(ADMIN).await.status(),
+        StatusCode::OK,
+        "another account of the same address"
+    );
 }
 
 #[tokio::test]
@@ -244,7 +248,7 @@ async fn only_an_administrator_sends_notices() {
 }
 
 #[tokio::test]
-async fn pages_are_guarded_and_say_what_they_may_load() {
+async fn pages_require_a_session_and_have_a_content_security_policy() {
     let server = TestServer::start().await;
     let nobody = Client::new(&server);
     assert_eq!(nobody.get("/").await.headers()[header::LOCATION], "/sign-in");

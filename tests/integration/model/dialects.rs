@@ -156,11 +156,11 @@ async fn a_web_page_in_place_of_an_answer_is_one_plain_sentence() {
             403,
             "The model's provider refused the request (HTTP 403): it sent a web page (“502 Bad Gateway”) in place of an answer. \
              An administrator has to check `base_url` in the agent's configuration. \
-             (Where that is not about what was asked, an administrator has to check what `api_key` may do.)",
+             (If the question is not the reason, an administrator has to check what `api_key` may do.)",
         ),
         (
             200,
-            "The model's provider sent what cannot be read as an answer. Ask again; if it stays so, an administrator has to check \
+            "The model's provider sent an answer that cannot be read. Ask again; if that does not help, an administrator has to check \
              `provider` and `base_url` in the agent's configuration.",
         ),
     ] {

@@ -101,7 +101,7 @@ async fn a_wait_that_is_too_long_is_reported_and_not_waited() {
     let run = Harness::with(&model, json!({"max_retry_wait_ms": 5000})).await.ask("hello").await;
     assert_eq!(
         failure(&run),
-        ("model_rate_limited", "The model's provider takes no more requests just now. Try again in 10 minutes.")
+        ("model_rate_limited", "The model's provider accepts no more requests now. Try again in 10 minutes.")
     );
 }
 

@@ -170,7 +170,7 @@ fn calls_of(run: &RunView) -> Vec<(&str, &str, Option<&str>)> {
 fn open_interrupts(run: &RunView) -> &[Interrupt] {
     match &run.state {
         RunState::Interrupted { interrupts } => interrupts,
-        other => panic!("waits for a person, not {other:?}"),
+        other => panic!("the run waits for no answer: {other:?}"),
     }
 }
 

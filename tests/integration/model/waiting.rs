@@ -81,7 +81,7 @@ async fn one_node_answers_an_expired_interrupt_and_the_agent_continues() {
     assert_eq!(unanswered.iter().map(|run| run.run_id).collect::<Vec<_>>(), [run.run_id]);
     let expire = || threads::expire(&harness.channels, &harness.user, unanswered[0]);
     let (one, other) = tokio::join!(expire(), expire());
-    let runs: Vec<_> = [one, other].into_iter().filter_map(|one| one.expect("the interrupt expires once")).collect();
+    let runs: Vec<_> = [one, other].into_iter().filter_map(|one| one.expect("the store can be written")).collect();
     assert_eq!(runs.len(), 1, "it is resumed once");
     let yes = answer_to(&harness, &run, json!({"approved": true}));
     let late = threads::answer(&harness.channels, &harness.user, &yes, None, |_| Ok(()));

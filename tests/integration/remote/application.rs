@@ -111,7 +111,9 @@ async fn its_question_is_answered_through_netra() {
     for (answer, expected) in answers {
         let harness = application.harness("parcel").await;
         let waiting = harness.ask("Send the parcel").await;
-        let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
+        let RunState::Interrupted { interrupts } = &waiting.state else {
+            panic!("the run waits for no answer: {:?}", waiting.state)
+        };
         assert_eq!(interrupts[0].reason, "tool_call");
         let run = harness.answer_one(waiting.run_id, &interrupts[0].id, AnswerStatus::Resolved, answer).await;
         assert_eq!(run.state, RunState::Finished);

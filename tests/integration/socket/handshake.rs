@@ -12,7 +12,7 @@ use crate::socket::{client::Client, server::SocketServer};
 const PROTOCOL_HEADER: (&str, &str) = ("sec-websocket-protocol", "netra.v1");
 
 async fn refused(server: &SocketServer, headers: &[(&str, &str)]) -> (u16, String) {
-    let Err(response) = Client::open(server.address, headers).await else { panic!("was let in: {headers:?}") };
+    let Err(response) = Client::open(server.address, headers).await else { panic!("a socket opened: {headers:?}") };
     let kind = response.headers().get("content-type").map(|kind| kind.to_str().expect("text").to_owned());
     assert_eq!(kind.as_deref(), Some("application/problem+json"));
     let problem: Problem = serde_json::from_slice(response.body().as_ref().expect("a body")).expect("a problem");
@@ -43,7 +43,11 @@ async fn a_bearer_token_or_a_ticket_opens_a_socket_and_the_first_push_names_the_
     let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
     let client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("the socket opens");
     assert_eq!(client.response.headers()["sec-websocket-protocol"], "netra.v1", "the ticket is not repeated");
-    assert_eq!(refused(&server, &[("sec-websocket-protocol", &offered)]).await, (401, "unauthorized".into()), "once");
+    assert_eq!(
+        refused(&server, &[("sec-websocket-protocol", &offered)]).await,
+        (401, "unauthorized".into()),
+        "a ticket is used once"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Files in threads, stored as an upload does.
+//! Stores files of threads as an upload does.
 
 use std::path::Path;
 

@@ -87,7 +87,7 @@ impl Run<'_> {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        // Each server reports it with another message; one with status 500.
+        // Servers report this with different messages, one of them with status 500.
         let is_about_tools = matches!(&error, AgentError::Failed { code, message, .. }
             if (code == "model_refused" || code == "model_unavailable") && message.contains("tool"));
         if !is_about_tools || request.tools.len() != 1 || !tools.withdraw_reader() {
@@ -98,7 +98,7 @@ impl Run<'_> {
         self.ask(request, used_ids).await
     }
 
-    /// Tells the person which files of their newest message do not fit.
+    /// Emits a text that names the files of the newest message that do not fit.
     async fn announce_partial_files(&self, history: &[Message], partial: &[PartialFile]) -> Result<(), AgentError> {
         let Some(Message::User { id, .. }) = history.last() else { return Ok(()) };
         let files = partial.iter().filter(|file| file.message == *id);
