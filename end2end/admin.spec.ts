@@ -56,7 +56,7 @@ test('a check reports how an agent answers', async ({ page, signedIn: _ }) => {
   const form = page.getByRole('form', { name: /^Check / });
   await expect(form.getByLabel('First message of the check')).toBeFocused();
   await form.getByRole('button', { name: 'Run check' }).click();
-  await expect(form.getByRole('listitem')).toContainText([/^Works: It answered in/, /^Works: It answers when the conversation goes on/]);
+  await expect(form.getByRole('listitem')).toContainText([/^Works: It answered in/, /^Works: It answers when the conversation continues/]);
   await expectAccessible(page);
   await form.getByRole('button', { name: 'Close' }).click();
   await expect(form).toHaveCount(0);

@@ -118,10 +118,18 @@ impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OutOfReach => "the store is out of reach; try again in a moment",
-            Self::StoreFull => "the disk of the server's store is full; it goes on by itself once there is room",
-            Self::StoreReadOnly => "the server's store is read-only; it goes on by itself once it can be written again",
-            Self::StoreDisk => "the disk of the server's store fails; it goes on by itself once the disk works",
-            Self::FilesFull => "the disk of the server's files is full; it goes on by itself once there is room",
+            Self::StoreFull => {
+                "the disk of the server's store is full; the server continues by itself once there is room"
+            }
+            Self::StoreReadOnly => {
+                "the server's store is read-only; the server continues by itself once the store can be written again"
+            }
+            Self::StoreDisk => {
+                "the disk of the server's store fails; the server continues by itself once the disk works"
+            }
+            Self::FilesFull => {
+                "the disk of the server's files is full; the server continues by itself once there is room"
+            }
         })
     }
 }

@@ -47,7 +47,7 @@ async fn ask(server: &TestServer, more: &[&str], password: &str) -> Output {
 }
 
 #[tokio::test]
-async fn the_terminal_asks_watches_and_prints_the_report() {
+async fn the_terminal_sends_a_question_and_prints_the_report() {
     let server = TestServer::start().await;
     let file = server.folder().join("log.csv");
     std::fs::write(&file, log()).expect("the log is written");
@@ -58,12 +58,12 @@ async fn the_terminal_asks_watches_and_prints_the_report() {
     assert_eq!(answer.status.code(), Some(0), "{out}\n{err}");
     assert!(out.contains("gpt-4o") && out.contains('|'), "a report with tables: {out}");
     for agent in ["Triage", "Data", "Optimizations", "Actions", "Report"] {
-        assert!(err.contains(agent), "{agent} is told of: {err}");
+        assert!(err.contains(agent), "{agent} is missing: {err}");
     }
 }
 
 #[tokio::test]
-async fn an_invalid_ask_exits_with_two_and_the_reason() {
+async fn an_invalid_question_exits_with_two_and_the_reason() {
     let server = TestServer::start().await;
     let wrong = ask(&server, &["why?"], "not the password").await;
     assert_eq!(wrong.status.code(), Some(2));

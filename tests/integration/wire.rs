@@ -121,7 +121,7 @@ async fn signing_out_closes_every_tab_of_the_session_4401_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_tells_sockets_when_to_reconnect_and_closes_1012() {
+async fn a_stopping_server_sends_a_time_to_reconnect_and_closes_1012() {
     let server = TestServer::start().await;
     let (_, cookie) = browser(&server).await;
     let mut tabs = [tab(&server, &cookie).await, tab(&server, &cookie).await];

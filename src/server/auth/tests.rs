@@ -309,7 +309,7 @@ async fn a_changed_password_ends_all_but_the_session_it_was_changed_in() {
     assert!(auth.by_cookie(there.clone()).await.is_ok(), "nothing happened yet");
     assert!(change("correct horse", "battery staple").await.expect("the password is checked"));
     assert!(auth.by_cookie(there).await.is_err());
-    assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "also of the session that goes on");
+    assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "also the tokens of the session that stays");
     assert!(auth.by_cookie(here.clone()).await.is_ok());
     assert_eq!(auth.sign_in("ada@example.com", "correct horse", PEER).await.expect("the sign-in is checked"), None);
     assert_eq!(

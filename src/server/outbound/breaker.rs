@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_tells_when_to_try_again() {
+    fn it_opens_after_failures_in_a_row_and_returns_when_to_try_again() {
         let (breaker, now) = (Breaker::new(CONFIG), Instant::now());
         fail(&breaker, now);
         fail(&breaker, now);

@@ -112,7 +112,7 @@ async fn a_text_of_the_model_with_a_figure_is_not_used() {
         let model = Model::with([text_reply(words)]).await;
         let outcome = ask(&model, "When are our peaks in the next 30 days?").await;
         assert!(outcome.last.starts_with("2 requests, ") && !outcome.last.contains("Worded by"), "{}", outcome.last);
-        assert_eq!(outcome.done.usage[0].input_tokens, Some(100), "what it took is counted all the same");
+        assert_eq!(outcome.done.usage[0].input_tokens, Some(100), "the usage counts although the text is not used");
     }
 }
 

@@ -105,7 +105,7 @@ fn book() -> String {
 }
 
 #[tokio::test]
-async fn the_person_is_told_of_a_text_that_does_not_fit_and_the_model_reads_it_with_a_tool() {
+async fn a_text_that_does_not_fit_is_announced_and_the_model_reads_it_with_a_tool() {
     let look = || call_reply(&[("read_file", "c1", json!({"file": "book.txt", "find": "NEEDLE"}))]);
     let end = |from: usize| call_reply(&[("read_file", "c2", json!({"file": "book.txt", "from_byte": from}))]);
     let book = book();
@@ -246,7 +246,7 @@ async fn read_file_reports_what_it_cannot_do() {
 }
 
 #[tokio::test]
-async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
+async fn a_model_without_tools_gets_a_part_and_a_text_says_so() {
     let model = Model::with([text_reply("It begins.")]).await;
     let harness = Harness::with(&model, json!({"context_tokens": 8192, "file_tool": false})).await;
     let run = harness.ask_with_files("Read this", &[("book.txt", book().as_bytes())]).await;
@@ -256,7 +256,7 @@ async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
+async fn a_model_that_refuses_tools_gets_the_request_again_without_read_file() {
     let refused = error_reply(400, "invalid", "gemma:2b does not support tools");
     let model = Model::with([refused, text_reply("It begins.")]).await;
     let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(UnavailableTools));

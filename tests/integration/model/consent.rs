@@ -55,7 +55,7 @@ async fn an_allowed_call_is_carried_out_in_the_resuming_run() {
 }
 
 #[tokio::test]
-async fn edited_arguments_are_used_and_the_model_is_told() {
+async fn edited_arguments_are_used_and_sent_to_the_model() {
     let (model, harness, run) = interrupted_run([text_reply("Sent.")]).await;
     harness.answer_all(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
     assert_eq!(harness.executed_calls()[1], ("send".to_owned(), json!({"at": "work"})));
@@ -86,7 +86,7 @@ async fn a_message_instead_of_an_answer_continues_without_the_call() {
 }
 
 #[tokio::test]
-async fn a_resuming_run_may_ask_again() {
+async fn a_resuming_run_may_be_interrupted_again() {
     let again = call_reply(&[("send", "s1", json!({"at": "work"}))]);
     let (model, harness, run) = interrupted_run([again, text_reply("Both sent.")]).await;
     let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
@@ -103,7 +103,7 @@ async fn a_resuming_run_may_ask_again() {
 }
 
 #[tokio::test]
-async fn two_calls_that_need_consent_are_asked_about_together() {
+async fn two_calls_that_need_consent_are_interrupts_of_one_run() {
     let first = call_reply(&[("send", "s1", json!({"at": "a"})), ("send", "s2", json!({"at": "b"}))]);
     let model = Model::with([first, text_reply("One sent.")]).await;
     let harness = Harness::new(&model).await;
@@ -117,7 +117,7 @@ async fn two_calls_that_need_consent_are_asked_about_together() {
 }
 
 #[tokio::test]
-async fn as_many_calls_as_fit_are_asked_about_and_the_model_is_told_of_the_rest() {
+async fn as_many_calls_as_fit_become_interrupts_and_the_others_fail() {
     let ids: Vec<String> = (0..12).map(|at| format!("s{at}")).collect();
     let args = json!({"at": "x".repeat(20_000)});
     let many: Vec<_> = ids.iter().map(|id| ("send", id.as_str(), args.clone())).collect();

@@ -79,7 +79,7 @@ async fn a_provider_that_does_not_listen_is_reported_as_unreachable() {
 }
 
 #[tokio::test]
-async fn a_busy_provider_is_asked_again_and_the_wait_is_a_step() {
+async fn a_request_to_a_busy_provider_is_repeated_and_the_wait_is_a_step() {
     let busy = || Reply::Status(429, vec![("retry-after-ms", "50".into())], "{}".into());
     let model = Model::with([
         busy(),

@@ -76,7 +76,7 @@ async fn messages_that_do_not_fit_are_left_out_and_counted() {
 }
 
 #[tokio::test]
-async fn the_person_is_told_why_an_answer_ended_early() {
+async fn a_text_says_why_an_answer_ended_early() {
     for (reason, words) in [("length", "limit of its length"), ("content_filter", "content filter")] {
         let model = Model::with([stream([text("Once upon")], reason)]).await;
         let run = Harness::new(&model).await.ask("a story").await;

@@ -218,7 +218,7 @@ impl ToolBox for Hanging {
 }
 
 #[tokio::test]
-async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
+async fn a_tool_can_read_whether_a_person_stopped_its_run() {
     for is_stopped in [true, false] {
         let model = Model::with([call_reply(&[("hang", "c1", json!({}))])]).await;
         let tools = Arc::new(Hanging::default());

@@ -76,7 +76,7 @@ async fn files_that_are_too_large_or_missing_are_named_and_newer_ones_come_first
 }
 
 #[tokio::test]
-async fn a_file_that_no_message_names_goes_with_what_is_asked() {
+async fn a_file_that_no_message_names_is_sent_with_the_question() {
     let server = endpoint().await;
     let harness = RemoteHarness::new(&server).await;
     harness.attach("notes.txt", b"hi").await;

@@ -88,7 +88,7 @@ async fn lasting_failures_are_retried_as_often_as_configured() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_again_once_an_event_came() {
+async fn no_request_is_repeated_once_an_event_arrived() {
     let server = Endpoint::start(|_, mut answer| async move {
         answer.chunked().await?;
         answer.event(&answer.started()).await?;

@@ -205,7 +205,7 @@ async fn credentials_that_run_out_close_4401_at_their_time() {
 }
 
 #[tokio::test]
-async fn draining_tells_each_socket_when_to_reconnect_then_closes_1012() {
+async fn draining_sends_each_socket_a_time_to_reconnect_then_closes_1012() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut clients = vec![ada.connect().await, ada.connect().await, ada.connect().await];

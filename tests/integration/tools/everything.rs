@@ -111,7 +111,7 @@ async fn a_server_over_http_lists_serves_stops_and_is_found_again_after_it_was_k
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_session_is_asked_for_another() {
+async fn a_session_that_the_server_forgot_is_replaced() {
     let port = free_port();
     let server = over_http(port);
     listens(port).await;

@@ -93,7 +93,7 @@ async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_list_that_changed_is_asked_for_again() {
+async fn a_list_that_changed_is_requested_again() {
     let (harness, _folder, _) = scripted("plain", "");
     assert!(harness.names().await.contains(&"odd__rename".into()));
     assert_eq!(harness.call("odd__rename", json!({})).await.text, "done");

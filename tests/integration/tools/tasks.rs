@@ -52,7 +52,7 @@ async fn ask_until_polled(tool_agent: &ToolAgent, file: &Path, then: impl FnOnce
 
 /// Asserts that the task's result reaches the model without another message.
 async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path) {
-    assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
+    assert_eq!(count(file, "cancelled the task"), 0, "the task continues");
     fs::write(file.with_extension("done"), "").expect("the file is written");
     let has_result =
         || tool_agent.model.requests().last().is_some_and(|request| request.body.to_string().contains("well rested"));
@@ -70,7 +70,7 @@ async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path)
 
 /// Sends another message once the task is over.
 async fn assert_next_run_gets_the_result(tool_agent: &ToolAgent, file: &Path) {
-    assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
+    assert_eq!(count(file, "cancelled the task"), 0, "the task continues");
     fs::write(file.with_extension("done"), "").expect("the file is written");
     let stream = tool_agent.ask("how is it?", None).await;
     assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");

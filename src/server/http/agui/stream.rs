@@ -248,7 +248,7 @@ impl RunStream {
             StreamEnd::Closed(CloseCode::Restarting) => {
                 ("server_restarting", "the server is restarting; send the request again for the rest")
             }
-            StreamEnd::Closed(_) => ("disconnected", "this connection was closed; the run may go on"),
+            StreamEnd::Closed(_) => ("disconnected", "this connection was closed; the run may continue"),
             StreamEnd::Failed(error) => {
                 tracing::error!(%error, run = %self.run_id, "a run cannot be streamed");
                 ("internal", "the server failed; its log has the cause")

@@ -85,7 +85,7 @@ async fn an_answer_that_gave_its_finish_reason_is_complete_whatever_the_connecti
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_reason_in_every_chunk_does_not_end_an_answer_while_it_goes_on() {
+async fn a_finish_reason_in_every_chunk_does_not_end_an_answer_early() {
     let part = r#"{"choices":[{"delta":{"content":"More."},"finish_reason":"stop"}]}"#;
     let parts = stream::iter(stream_of(&[part; 5])).then(|piece| async {
         tokio::time::sleep(USAGE_TIMEOUT * 3 / 4).await;
@@ -164,7 +164,7 @@ async fn a_response_of_openai_without_its_last_event_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_among_the_lines_of_ollama_is_told_with_its_words() {
+async fn an_error_line_of_ollama_is_reported_with_its_message() {
     const LINE: &str = r#"{"message":{"content":"Hel"},"done":false}"#;
     const DONE_LINE: &str = r#"{"message":{"content":"lo"},"done":true}"#;
     let lines = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>();

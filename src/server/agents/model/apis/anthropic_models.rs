@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_told_apart_by_their_names() {
+    fn models_are_distinguished_by_their_names() {
         // Effort, adaptive thinking, thinks by default, the most tokens.
         for (model, expected) in [
             ("claude-3-haiku-20240307", (false, false, false, 4_096)),

@@ -222,7 +222,7 @@ fn a_message_is_shortened_and_never_contains_the_key() {
 }
 
 #[test]
-fn errors_within_a_stream_are_told_apart() {
+fn errors_within_a_stream_are_distinguished() {
     let of = |body| ModelError::from_event(&body, None).code();
     assert_eq!(of(json!({"message": "Rate limit reached", "code": "rate_limit_exceeded"})), "model_rate_limited");
     assert_eq!(of(json!({"message": "You exceeded your quota", "code": "insufficient_quota"})), "model_refused");
