@@ -102,7 +102,7 @@ mod tests {
         view.run(run).expect("the run").encrypted.iter().map(|known| known.value.as_str()).collect()
     }
 
-    /// The messages and calls of the history that a run's agent is given, with their encrypted values.
+    /// The messages and calls of the history that a run's agent receives, with their encrypted values.
     fn values_in_history(view: &ThreadView, run: RunId) -> Vec<(String, Option<String>)> {
         let mut values = Vec::new();
         for message in view.history(run) {

@@ -1,4 +1,4 @@
-//! A thread's conversation as AG-UI messages: the history that an agent is given.
+//! A thread's conversation as AG-UI messages: the history that an agent receives.
 //!
 //! Guarantees: every call of a run that has ended has a result, unless the requesting run resumes that run; if no result came, a text
 //! says what is known. Arguments are always JSON, also those of a call that was cut off.

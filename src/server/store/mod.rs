@@ -111,7 +111,7 @@ impl Store {
         Ok(tx.rollback().await?)
     }
 
-    /// Notes the outcome of a write that is made every few seconds: the renewal of the node's lease.
+    /// Records the outcome of a write that is made every few seconds: the renewal of the node's lease.
     pub fn note_write(&self, outcome: &Result<()>) {
         let now = outcome.as_ref().err().map(|error| error.outage().unwrap_or(Outage::OutOfReach));
         let before = std::mem::replace(&mut *self.outage.lock(), now);

@@ -31,7 +31,7 @@ pub struct CommandOutcome {
 
 /// Sends a message to a thread. Interrupts of earlier runs that wait for an answer are abandoned.
 ///
-/// `caller` is JSON that the run is given along with the message. `admit` gets the thread's agent and returns the agent that answers,
+/// `caller` is JSON that the run gets along with the message. `admit` gets the thread's agent and returns the agent that answers,
 /// or why no run can be asked for now; it is not called for a repeated message.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ impl Heartbeat {
         Self { interval, timeout, last_received: now, pinged_at: None }
     }
 
-    /// Notes that a frame was received.
+    /// Records that a frame was received.
     pub(crate) fn on_receive(&mut self, now: Instant) {
         self.last_received = now;
         self.pinged_at = None;

@@ -77,7 +77,7 @@ async fn text(answer: Response) -> String {
 
 /// The events of a stream of server-sent events, whose framing AG-UI's clients must be able to read.
 fn events(text: &str) -> Vec<Value> {
-    assert!(!text.contains('\r') && text.ends_with("\n\n"), "LF alone, and every event ends");
+    assert!(!text.contains('\r') && text.ends_with("\n\n"), "only LF, and every event ends with an empty line");
     let frames = text.split_terminator("\n\n").filter(|frame| !frame.starts_with(':'));
     let data = frames.map(|frame| {
         let data = frame.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {frame}"));
@@ -148,7 +148,7 @@ async fn an_answered_message_is_streamed_again_though_its_agent_was_removed() {
 }
 
 #[tokio::test]
-async fn ids_of_netra_are_taken_as_they_are_and_a_cookie_is_as_good_as_a_token() {
+async fn ids_of_netra_are_kept_and_a_cookie_works_like_a_token() {
     let server = Setup::default().file(&replay_agent(5_000)).start().await;
     let (thread, message) = (ThreadId::new().to_string(), MessageId::new().to_string());
     let browser = server.signed_in(ADMIN).await;

@@ -232,10 +232,10 @@ impl Chaos {
         let client = self.clients()[number as usize].clone();
         let mut choices = self.plan.choices(2_000 + u64::from(number));
         for _ in 0..share {
-            let (pause, hurry) = (choices.random_range(0..250), choices.random_bool(0.97));
+            let (pause, retry_now) = (choices.random_range(0..250), choices.random_bool(0.97));
             let (fault, node) = (Fault::choose(&mut choices), choices.random_range(0..self.addresses.len() * 2));
             sleep(Duration::from_millis(pause)).await;
-            if !client.connected(hurry, RECONNECT_TIMEOUT).await {
+            if !client.connected(retry_now, RECONNECT_TIMEOUT).await {
                 return self
                     .ledger
                     .violation(format!("{} did not reconnect within {RECONNECT_TIMEOUT:?}", client.name));

@@ -184,8 +184,8 @@ impl ClientRecorder {
         timeout(TEST_TIMEOUT, there).await.expect("in time").expect("the client runs");
     }
 
-    /// Whether it connects within a time. `hurry`: it retries at once, as a click on "Retry" does.
-    pub(crate) async fn connected(&self, hurry: bool, within: Duration) -> bool {
+    /// Whether it connects within a time. `retry_now`: it retries at once, as a click on "Retry" does.
+    pub(crate) async fn connected(&self, retry_now: bool, within: Duration) -> bool {
         let waiting = async {
             loop {
                 let client = self.client.borrow().clone();
@@ -193,7 +193,7 @@ impl ClientRecorder {
                 if *status.borrow() == Status::Connected {
                     return;
                 }
-                if hurry {
+                if retry_now {
                     client.reconnect().await;
                 }
                 let _ =

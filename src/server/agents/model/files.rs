@@ -2,7 +2,7 @@
 //! for every other file.
 //!
 //! A file's text stands between lines that its author could not know, and is marked as data. Bounds: 3 MiB for an image or a PDF,
-//! 8 MiB for all. A text is given whole if the model's context has room for it, otherwise its beginning is. The newest files come
+//! 8 MiB for all. A text is sent whole if the model's context has room for it, otherwise its beginning is. The newest files come
 //! first. Text may be UTF-8, UTF-16 with a byte order mark, or Latin-1.
 
 use std::{collections::HashMap, ops::Range};
@@ -22,7 +22,7 @@ use crate::{
 
 /// The bounds of images and PDFs, which all providers take.
 const MEDIA: Bounds = Bounds { per_file: 3 << 20, total: 8 << 20 };
-/// The most bytes that are given of a text that does not fit, or a quarter of the room if that is less.
+/// The most bytes that are sent of a text that does not fit, or a quarter of the room if that is less.
 const MAX_EXCERPT_BYTES: u64 = 4 << 10;
 /// The bytes of the lines around a text.
 const FRAME_BYTES: u64 = 320;
@@ -55,14 +55,14 @@ pub(super) struct ConversationFiles {
     pub(super) partial: Vec<PartialFile>,
 }
 
-/// A text file that a model is given a part of.
+/// A text file of which the model gets a part.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     /// The message that it belongs to.
     pub(super) message: String,
     pub(super) name: String,
     pub(super) bytes: u64,
-    /// How many bytes of it are given, from its beginning.
+    /// How many bytes of it are sent, from its beginning.
     pub(super) given: u64,
 }
 

@@ -65,7 +65,7 @@ pub struct ModelConfig {
     /// Context window of the model in tokens, its response included: determines how much of the conversation and its files is sent.
     #[serde(default = "context_tokens", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub context_tokens: u64,
-    /// Types of files that it is given; images and PDFs only if the model reads them.
+    /// Types of files that it receives; images and PDFs only if the model reads them.
     #[serde(default = "attachments")]
     pub attachments: Vec<FileType>,
     /// Whether it is offered a tool to read text files that do not fit; not for models without tool calls.
@@ -109,7 +109,7 @@ fn attachments() -> Vec<FileType> {
 }
 
 impl ModelConfig {
-    /// Whether the model is given files of this type. Ollama's own API takes no PDFs.
+    /// Whether the model receives files of this type. Ollama's own API takes no PDFs.
     #[must_use]
     pub fn takes(&self, what: FileType) -> bool {
         self.attachments.contains(&what) && !(what == FileType::Pdf && self.provider == Provider::Ollama)
