@@ -80,7 +80,7 @@ impl Leases {
         if renewed.is_ok() && written.is_ok() {
             Outage::clear();
         }
-        self.store.note_write(if renewed.is_err() { &renewed } else { &written });
+        self.store.record_write(if renewed.is_err() { &renewed } else { &written });
         renewed
     }
 

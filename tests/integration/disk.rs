@@ -81,7 +81,7 @@ async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
     let body = problem(client.post("/api/agents/analyst/agui", &post).await, 503, "unavailable").await;
     assert!(is_full(&body), "{body}");
     let readiness = ready(&client, StatusCode::SERVICE_UNAVAILABLE).await;
-    assert_eq!(readiness["store"]["state"], "takes no writes: its disk is full", "{readiness}");
+    assert_eq!(readiness["store"]["state"], "accepts no writes: its disk is full", "{readiness}");
     // A session is small and may still fit; a refused sign-in gives the reason.
     let visitor = Client::new(&server);
     let answer = visitor.sign_in(ADMIN).await;

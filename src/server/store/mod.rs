@@ -31,7 +31,7 @@ pub struct Store {
     engine: Engine,
     readers: AnyPool,
     writer: AnyPool,
-    /// Why the last write passed to [`Store::note_write`] failed.
+    /// Why the last write passed to [`Store::record_write`] failed.
     outage: Arc<Mutex<Option<Outage>>>,
 }
 
@@ -112,17 +112,17 @@ impl Store {
     }
 
     /// Records the outcome of a write that is made every few seconds: the renewal of the node's lease.
-    pub fn note_write(&self, outcome: &Result<()>) {
+    pub fn record_write(&self, outcome: &Result<()>) {
         let now = outcome.as_ref().err().map(|error| error.outage().unwrap_or(Outage::OutOfReach));
         let before = std::mem::replace(&mut *self.outage.lock(), now);
         match (before, now) {
-            (None, Some(outage)) => tracing::error!("the store takes no writes: {outage}"),
-            (Some(_), None) => tracing::info!("the store takes writes again"),
+            (None, Some(outage)) => tracing::error!("the store accepts no writes: {outage}"),
+            (Some(_), None) => tracing::info!("the store accepts writes again"),
             _ => {}
         }
     }
 
-    /// Why the store takes no writes, as of the last [`Store::note_write`].
+    /// Why the store accepts no writes, as of the last [`Store::record_write`].
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         *self.outage.lock()

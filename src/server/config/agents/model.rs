@@ -109,7 +109,7 @@ fn attachments() -> Vec<FileType> {
 }
 
 impl ModelConfig {
-    /// Whether the model receives files of this type. Ollama's own API takes no PDFs.
+    /// Whether the model receives files of this type. Ollama's own API accepts no PDFs.
     #[must_use]
     pub fn takes(&self, what: FileType) -> bool {
         self.attachments.contains(&what) && !(what == FileType::Pdf && self.provider == Provider::Ollama)
