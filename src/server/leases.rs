@@ -46,7 +46,7 @@ pub struct OpenRun {
     pub agent: String,
     /// Its order among the runs of its thread.
     pub order: RunOrder,
-    /// When it was asked for, in milliseconds since 1970.
+    /// When it was requested, in milliseconds since 1970.
     pub started_at: i64,
     /// Whether it is to be stopped.
     pub stopped: bool,

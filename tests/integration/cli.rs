@@ -143,7 +143,7 @@ async fn a_restored_store_starts_a_new_epoch_and_must_not_be_in_use() {
     let restored = ["store", "restored", "--data", &data.to_string_lossy()];
     let elsewhere = server.folder().join("elsewhere");
     let verify = ["store", "verify", "--data", &elsewhere.to_string_lossy()];
-    assert_refused(&run(server.folder(), &verify, &[]).await, &["there is none at", "--data"]);
+    assert_refused(&run(server.folder(), &verify, &[]).await, &["there is no store at", "--data"]);
     assert!(!elsewhere.exists(), "reading creates nothing");
     assert_refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
     let epoch = async || Store::open(&data).await.expect("the store opens").setting("epoch").await.expect("reads");

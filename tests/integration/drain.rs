@@ -96,7 +96,7 @@ impl Socket {
                 Message::Close(frame) => return (self.pushes, frame.expect("a code").code.into()),
                 Message::Text(text) => match ServerFrame::decode(&text).expect("a frame") {
                     ServerFrame::Push(push) => self.pushes.push(push),
-                    reply => panic!("nothing was asked, and answered was {reply:?}"),
+                    reply => panic!("a reply without a command: {reply:?}"),
                 },
                 _ => {}
             }

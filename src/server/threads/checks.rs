@@ -64,7 +64,7 @@ pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Resul
             let problems = json_schema::problems(schema, answer.payload.as_ref().unwrap_or(&Value::Null), "the answer");
             if !problems.is_empty() {
                 return Err(invalid(format!(
-                    "the answer to `{id}` does not fit what was asked: {}",
+                    "the answer to `{id}` does not match its schema: {}",
                     problems.join("; ")
                 )));
             }

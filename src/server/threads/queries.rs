@@ -234,7 +234,7 @@ pub(super) async fn accepted<'c>(
     Ok(query.bind(author).bind(id).fetch_optional(executor).await?)
 }
 
-/// Inserts a message or answer with the run that it asked for; returns whether its id was free.
+/// Inserts a message or answer with the run that it requested; returns whether its id was free.
 pub(super) async fn insert_accepted(
     connection: &mut AnyConnection,
     id: MessageId,
@@ -248,7 +248,7 @@ pub(super) async fn insert_accepted(
     Ok(inserted.rows_affected() > 0)
 }
 
-/// The run that a message of a thread asked for.
+/// The run that a message of a thread requested.
 ///
 /// # Errors
 /// `not_found`.

@@ -32,7 +32,7 @@ pub struct CommandOutcome {
 /// Sends a message to a thread. Interrupts of earlier runs that wait for an answer are abandoned.
 ///
 /// `caller` is JSON that the run gets along with the message. `admit` gets the thread's agent and returns the agent that answers,
-/// or why no run can be asked for now; it is not called for a repeated message.
+/// or why no run can be requested now; it is not called for a repeated message.
 ///
 /// # Errors
 /// `not_found`, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`; errors of `admit`.
@@ -89,7 +89,7 @@ pub async fn send(
 /// interrupt id, and the result as payload). It inserts the run that continues.
 ///
 /// `caller` is JSON for that run; without it the run gets the `caller` of the answered one, except for its state and results. `admit`
-/// gets the agent and returns an error if no run can be asked for now.
+/// gets the agent and returns an error if no run can be requested now.
 ///
 /// # Errors
 /// `not_found`; `conflict` if the run was answered, abandoned or has expired; `invalid_payload` if an interrupt is missing or

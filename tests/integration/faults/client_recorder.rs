@@ -47,7 +47,7 @@ impl ChannelRecord {
 /// A snapshot and the entries applied to it.
 #[derive(Default)]
 pub(crate) struct Segment {
-    /// The snapshot and its seq; `None` where the client asked for entries after a cursor.
+    /// The snapshot and its seq; `None` where the client requested entries after a cursor.
     pub(crate) from: Option<(u64, Snapshot)>,
     pub(crate) entries: Vec<(u64, i64, Entry)>,
 }

@@ -1,4 +1,4 @@
-//! Whether a run has begun or was taken back, where entries quote the ids of other runs and messages.
+//! Whether a run has begun or was taken back, when entries quote the ids of other runs and messages.
 
 use netra::{
     protocol::{RunId, SendMessage, TakeBack, agui::Custom},

@@ -20,7 +20,7 @@ async fn refusing(line: &'static str, headers: &'static [&'static str], body: &'
 }
 
 #[tokio::test]
-async fn each_refusal_has_its_code_and_is_not_asked_again() {
+async fn each_refusal_has_its_code_and_is_not_retried() {
     let cases: [(&str, &[&str], &str, &str, &str); 9] = [
         ("401 Unauthorized", &[], "", "remote_unauthorized", "401"),
         ("403 Forbidden", &[], "", "remote_unauthorized", "an administrator has to check its headers"),
@@ -115,9 +115,9 @@ async fn a_connection_that_is_never_established_times_out() {
     let listener = socket.listen(1).expect("the socket listens");
     let address = listener.local_addr().expect("an address");
     let mut waiting = Vec::new();
-    while let Ok(stood) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
-        waiting.push(stood);
-        assert!(waiting.len() < 100, "the listener has room for all");
+    while let Ok(connection) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(connection);
+        assert!(waiting.len() < 100, "the backlog is never full");
     }
     let config = config(&format!("http://{address}/"), &json!({"connect_timeout_ms": 200, "retries": 0}));
     let message = RemoteHarness::with_config(&config).await.failure("connect_timeout").await;
@@ -125,7 +125,7 @@ async fn a_connection_that_is_never_established_times_out() {
 }
 
 #[tokio::test]
-async fn addresses_of_private_networks_are_refused_without_leave() {
+async fn addresses_of_private_networks_are_refused_unless_allowed() {
     let server = refusing("200 OK", &[], "").await;
     let named = server.url.replace("127.0.0.1", "localhost");
     let private = json!({"allow_private_network": false});
@@ -236,7 +236,7 @@ async fn secrets_that_an_endpoint_repeats_are_not_shown() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_compressed_all_the_same_is_refused() {
+async fn a_compressed_stream_is_refused() {
     let server = refusing("200 OK", &["Content-Type: text/event-stream", "Content-Encoding: gzip"], "\u{1f}").await;
     let message = RemoteHarness::new(&server).await.failure("remote_not_sse").await;
     assert!(message.contains("compressed (`gzip`)"), "{message}");

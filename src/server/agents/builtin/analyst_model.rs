@@ -58,7 +58,7 @@ impl std::fmt::Debug for AnalystModel {
     }
 }
 
-/// The JSON that the model is asked for.
+/// The JSON that is requested of the model.
 #[derive(Deserialize)]
 struct GoalAnswer {
     goals: Vec<String>,

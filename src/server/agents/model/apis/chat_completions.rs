@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What Fireworks is asked for where no limit is set: its own default is too short, and it lowers this to what the model can.
+/// The limit that is sent to Fireworks where none is set: its own default is too short, and it lowers this to what the model can.
 const FIREWORKS_MAX_TOKENS: u32 = 512_000;
 /// The same for a model whose limit counts the prompt too, and is enforced.
 const MUSE_GLIMMER_MAX_TOKENS: u32 = 68_000;
