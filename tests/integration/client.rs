@@ -179,7 +179,7 @@ async fn commands_given_without_a_connection_arrive_later_in_order_and_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_taken_ends_the_client_with_answers() {
+async fn a_refused_token_ends_the_client_and_its_commands() {
     let server = TestServer::start().await;
     let client = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", "no.such.token"));
     let refused = timeout(TEST_TIMEOUT, client.send(StopRun { run_id: RunId::new() })).await.expect("in time");

@@ -69,7 +69,7 @@ async fn an_upload_needs_a_session_or_a_token() {
 }
 
 #[tokio::test]
-async fn a_thread_of_someone_else_is_not_there() {
+async fn a_thread_of_someone_else_is_not_found() {
     let server = TestServer::start().await;
     server.add_member(ADA).await;
     let ada = server.signed_in(ADA).await;
@@ -83,7 +83,7 @@ async fn a_thread_of_someone_else_is_not_there() {
 }
 
 #[tokio::test]
-async fn too_much_is_refused_with_the_bound_and_leaves_nothing() {
+async fn uploads_over_a_limit_are_refused_with_the_limit_and_leave_nothing() {
     let setup = Setup::default().with("ANALYST__MAX_FILE_BYTES", 1000).with("ANALYST__MAX_THREAD_BYTES", 1500);
     let server = setup.start().await;
     let client = server.signed_in(ADMIN).await;

@@ -93,7 +93,7 @@ async fn the_metrics_are_only_for_those_whom_the_configuration_allows() {
 }
 
 #[tokio::test]
-async fn an_address_of_their_own_takes_the_metrics_off_the_public_one() {
+async fn a_separate_address_removes_the_metrics_from_the_public_one() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let server = Setup::default().with("SERVER__METRICS", free).start().await;
     assert_eq!(Client::new(&server).get("/metrics").await.status(), StatusCode::NOT_FOUND);

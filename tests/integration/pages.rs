@@ -36,7 +36,7 @@ async fn create_threads(server: &TestServer, account: Account, threads: usize) -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_loaded_at_once_over_kept_connections_are_whole_and_each_persons_own() {
+async fn pages_loaded_concurrently_are_complete_and_belong_to_their_users() {
     let server = Setup::default().with("SOCKET__COMMANDS_PER_MINUTE", 100_000).start().await;
     server.add_member(BOB).await;
     let mut pages = vec![("/".to_owned(), "New thread".to_owned(), server.signed_in(ADMIN).await)];

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn hashes_are_those_of_the_library_both_ways() {
+    async fn hashes_and_checks_agree_with_the_library() {
         let passwords = Passwords::with_dummy_hash(2, 8, "".into());
         let ours = passwords.hash("correct horse").await.unwrap();
         assert!(Argon2::default().verify_password(b"correct horse", ours.as_str()).is_ok());

@@ -323,7 +323,7 @@ async fn a_changed_password_ends_all_but_the_session_it_was_changed_in() {
 }
 
 #[tokio::test]
-async fn whoever_has_a_short_password_signs_in_with_it() {
+async fn an_account_with_a_short_password_can_sign_in() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("the user is added");

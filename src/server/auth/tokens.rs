@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_reads_back_and_no_other_secret_reads_it() {
+    fn a_token_is_verified_only_with_its_secret() {
         let (tokens, user) = (tokens("one"), UserId::new());
         let now = now_ms();
         let (token, seconds) = tokens.mint(user, "a session", now, now + 60_000).expect("the token is issued");

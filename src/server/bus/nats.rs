@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_come_ever_more_slowly_up_to_a_limit() {
+    fn delays_between_attempts_grow_up_to_a_limit() {
         assert!((RETRY.delay(0) / 2..=RETRY.delay(0)).contains(&retry_delay(1)));
         assert!((RETRY.delay(9) / 2..=RETRY.delay(9)).contains(&retry_delay(usize::MAX)));
     }

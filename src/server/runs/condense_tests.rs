@@ -130,7 +130,7 @@ fn a_state_that_is_too_long_for_an_event_is_split() {
 }
 
 #[test]
-fn a_long_result_is_split_and_put_together() {
+fn a_long_result_is_split_and_joined_again() {
     let mut log = Log::default();
     log.start_run();
     log.store(vec![ToolCallStart::new("c", "look").into(), ToolCallEnd::new("c").into()]);

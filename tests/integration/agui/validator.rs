@@ -19,7 +19,7 @@ async fn validate(program: &Path, folder: &Path, name: &str, stream: &str) {
 }
 
 #[tokio::test]
-async fn an_independent_validator_has_not_one_warning() {
+async fn an_independent_validator_reports_no_warning() {
     let program = validator().await;
     let server = Setup::default().file(&replay_agent(5_000)).start().await;
     let caller = Caller::new(&server, ADMIN).await;
@@ -41,7 +41,7 @@ async fn an_independent_validator_has_not_one_warning() {
 }
 
 #[tokio::test]
-async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_callers_tools() {
+async fn a_model_with_tools_consent_and_the_callers_tools_passes_too() {
     let program = validator().await;
     let scripted = Model::with([
         stream(

@@ -123,7 +123,7 @@ async fn a_stop_during_heavy_work_ends_the_run_within_a_second() {
 }
 
 #[tokio::test]
-async fn a_price_file_of_ones_own_replaces_the_shipped_prices() {
+async fn a_configured_price_file_replaces_the_shipped_prices() {
     let mut prices = tempfile::NamedTempFile::new().expect("a file");
     write!(prices, r#"{{"gpt-4.1": {{"input_cost_per_token": 1e-3, "output_cost_per_token": 0}}}}"#)
         .expect("the file is written");

@@ -159,7 +159,7 @@ async fn an_entry_that_is_too_large_for_nats_is_announced_by_its_seq() {
 }
 
 #[tokio::test]
-async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
+async fn a_bus_that_is_down_is_degraded_and_reconnects_by_itself() {
     let mut nats = Nats::start().await;
     let [a, b] = ["1", "1"].map(|epoch| Node::new(&nats.url(), epoch));
     b.until_receives_from(&a).await;

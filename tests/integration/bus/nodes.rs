@@ -125,7 +125,7 @@ async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
 }
 
 #[tokio::test]
-async fn presence_adds_up_over_nodes_and_tabs_and_goes_with_them() {
+async fn presence_adds_up_over_nodes_and_tabs_and_ends_with_them() {
     let TwoNodes { a, b, ada, mut at_a, at_b, thread, nats: _nats } = TwoNodes::start().await;
     let mut third = ada.at(&b).connect().await;
     third.follow(thread).await;
@@ -160,7 +160,7 @@ async fn a_commit_of_unknown_outcome_is_found_without_a_bus() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
+async fn a_store_that_is_down_closes_no_socket_and_loses_nothing() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let (mut client, mut other) = (ada.connect().await, ada.connect().await);

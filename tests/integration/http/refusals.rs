@@ -99,7 +99,7 @@ async fn an_unsupported_method_is_a_problem_outside_the_api_too() {
 }
 
 #[tokio::test]
-async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_taken() {
+async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_allowed() {
     let server = TestServer::start().await;
     let admin = server.signed_in(ADMIN).await;
     let send = |method: Method, path: &str, body: &str| {
@@ -141,7 +141,7 @@ async fn every_response_has_the_security_headers() {
 }
 
 #[tokio::test]
-async fn behind_https_browsers_keep_to_it_and_the_cookie_to_this_host() {
+async fn https_responses_have_strict_transport_security_and_a_host_cookie() {
     let server = super::Setup::default().with("SERVER__PUBLIC_URL", "https://netra.example.com").start().await;
     let client = Client::new(&server);
     for path in ["/sign-in", "/api/config", "/healthz", "/no/such/page"] {

@@ -186,7 +186,7 @@ async fn a_panic_leaves_no_connection_in_a_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
+async fn a_lock_timeout_leaves_no_connection_in_a_transaction() {
     on_both_engines(async |test_store| {
         let (store, other) = (test_store.node().await.0.store().clone(), test_store.node().await.0.store().clone());
         let soon = match store.engine() {
@@ -320,7 +320,7 @@ async fn a_full_disk_is_reported_and_writes_succeed_once_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn appends_of_runs_go_on_after_a_step_that_failed() {
+async fn appends_continue_after_a_failed_step() {
     on_both_engines(async |test_store| {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;

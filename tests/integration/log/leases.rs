@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead() {
+async fn a_node_owns_its_runs_until_its_lease_expires() {
     let test_store = TestStore::on(Engine::Postgres).await;
     let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
     let within = Duration::from_millis(1_500);
@@ -47,7 +47,7 @@ async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead()
 }
 
 #[tokio::test]
-async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
+async fn a_released_lease_leaves_its_runs_to_others_at_once() {
     on_both_engines(async |test_store| {
         let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
         let (leaves, heir) = (

@@ -123,7 +123,7 @@ async fn anthropic_gets_its_signed_thoughts_back_with_our_ids() {
 }
 
 #[tokio::test]
-async fn anthropic_is_not_asked_to_think_when_its_signed_thoughts_are_gone() {
+async fn thinking_is_off_for_anthropic_when_its_signed_thoughts_are_lost() {
     let end = || anthropic(&[json!({"type": "message_stop"})]);
     let model = Model::with([end(), end()]).await;
     let provider = provider_for(Provider::Anthropic, &model);

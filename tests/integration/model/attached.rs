@@ -30,7 +30,7 @@ fn offers_read_file(model: &Model) -> bool {
 }
 
 #[tokio::test]
-async fn images_and_pdfs_go_to_a_model_that_takes_them() {
+async fn images_and_pdfs_are_sent_to_a_model_that_accepts_them() {
     let model = Model::with([text_reply("A photo."), text_reply("As before.")]).await;
     let harness = Harness::with(&model, json!({"attachments": ["image", "pdf"]})).await;
     let run = harness.ask_with_files("What is this?", &[("photo.png", PNG), ("report.pdf", b"%PDF-1.7")]).await;
@@ -48,7 +48,7 @@ async fn images_and_pdfs_go_to_a_model_that_takes_them() {
 }
 
 #[tokio::test]
-async fn a_model_that_takes_neither_gets_a_note_about_each() {
+async fn a_model_that_accepts_neither_gets_a_note_about_each() {
     let model = Model::with([text_reply("I cannot see it.")]).await;
     let harness = Harness::new(&model).await;
     let files: [(&str, &[u8]); 4] = [
@@ -73,7 +73,7 @@ async fn a_model_that_takes_neither_gets_a_note_about_each() {
 }
 
 #[tokio::test]
-async fn text_is_given_whole_and_as_data() {
+async fn text_is_sent_whole_and_as_data() {
     let model = Model::with([text_reply("Thanks."), text_reply("Nothing.")]).await;
     let harness = Harness::new(&model).await;
     // More than a message takes, which is why it is attached.
@@ -269,7 +269,7 @@ async fn a_model_that_refuses_tools_gets_the_request_again_without_read_file() {
 }
 
 #[tokio::test]
-async fn as_many_texts_as_fit_are_given_whole_the_newest_first() {
+async fn as_many_texts_as_fit_are_sent_whole_the_newest_first() {
     let model = Model::with([text_reply("One."), text_reply("Two.")]).await;
     let harness = Harness::with(&model, json!({"max_history_bytes": 16_384})).await;
     let text = |letter: &str| letter.repeat(5_000);

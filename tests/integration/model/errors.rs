@@ -58,7 +58,7 @@ async fn each_refusal_has_its_code_and_its_sentence() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_keeps_what_came_and_is_closed() {
+async fn an_answer_that_breaks_off_keeps_the_part_that_arrived_and_is_closed() {
     for (last, code) in [
         (Piece::Cut, "model_cut"),
         (Piece::Hang, "model_timeout"),

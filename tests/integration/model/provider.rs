@@ -61,7 +61,7 @@ pub(crate) async fn error(reply: Reply) -> ModelError {
 }
 
 #[tokio::test]
-async fn text_reasoning_and_usage_come_as_they_are_sent() {
+async fn text_reasoning_and_usage_are_read_as_they_are_sent() {
     let model = Model::with([stream([reasoning("hm"), text("Hel"), text("lo")], "stop")]).await;
     let mut events: Vec<_> =
         read_answer(&provider(&model, "scripted"), question()).await.into_iter().map(Result::unwrap).collect();

@@ -29,7 +29,7 @@ pub fn agents(configured: &[AgentEntry]) -> Arc<Agents> {
 }
 
 #[test]
-fn an_entry_is_an_agent_and_its_endpoint_is_not_asked_until_somebody_asks() {
+fn an_entry_is_an_agent_and_its_endpoint_is_called_only_for_runs() {
     let agents = agents(&[entry(&json!({"headers": {"Authorization": "Bearer ${TOKEN}"}}))]);
     let planner = agents.get("planner").expect("the agent exists");
     assert_eq!((planner.info.name.as_str(), planner.info.disabled.as_deref()), ("Planner", None));
@@ -60,11 +60,11 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_with_the_key_as_reason() {
 }
 
 #[test]
-fn an_administrators_page_names_no_variable_but_those_made_for_it() {
+fn an_entry_of_the_page_refers_only_to_variables_with_its_prefix() {
     let agents = registry(&[]);
     let headers = |value: &str| entry(&json!({"headers": {"X-Key": value}}));
     assert!(agents.check(&headers("${NETRA_AGENT_TOKEN}")).is_ok());
-    let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("the id belongs to another agent");
+    let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("a refusal");
     assert!(refused.message.contains("headers: STORE_TOKEN is not allowed here"), "{}", refused.message);
     assert!(!refused.message.contains(SECRET));
 }

@@ -72,7 +72,7 @@ async fn a_slow_replay_that_is_stopped_does_not_wait_for_its_next_event() {
 }
 
 #[test]
-fn a_recording_that_is_none_is_refused_with_its_file_and_line() {
+fn an_invalid_recording_is_refused_with_its_file_and_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.jsonl");
     let step = r#"{"type":"STEP_STARTED","stepName":"s"}"#;

@@ -197,7 +197,7 @@ async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
 }
 
 #[tokio::test]
-async fn a_run_reads_its_messages_files_and_else_the_threads_latest() {
+async fn a_run_reads_its_messages_files_or_else_the_threads_latest() {
     let harness = RunnerHarness::new().await;
     let ids = [FileId::new(), FileId::new()];
     let mut tx = harness.channels.begin().await.expect("the transaction begins");

@@ -72,7 +72,7 @@ async fn messages_wait_their_turn_in_order_and_can_be_taken_back() {
 }
 
 #[tokio::test]
-async fn a_waiting_run_that_is_stopped_ends_at_once_and_its_agent_is_not_asked() {
+async fn a_waiting_run_that_is_stopped_ends_at_once_and_its_agent_is_not_called() {
     let harness = RunnerHarness::new().await;
     let going = harness.begin("gate").await;
     harness.until_open(going).await;

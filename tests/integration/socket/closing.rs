@@ -50,7 +50,7 @@ async fn a_client_is_closed_4000_only_if_it_never_answers_a_ping() {
 }
 
 #[tokio::test]
-async fn commands_are_signs_of_life_as_good_as_pongs() {
+async fn commands_keep_a_connection_open_like_pongs() {
     let server = SocketServer::with(|config| {
         config.socket.heartbeat_ms = 200;
         config.socket.heartbeat_timeout_ms = 200;

@@ -71,7 +71,7 @@ async fn a_repeated_message_starts_one_run() {
 }
 
 #[tokio::test]
-async fn a_run_is_stopped_by_its_owner_only_and_twice_is_fine() {
+async fn a_run_is_stopped_by_its_owner_only_and_stopping_twice_succeeds() {
     let server = SocketServer::start().await;
     let (mut ada, mut bob) = (server.member("ada").await.connect().await, server.member("bob").await.connect().await);
     let thread_id = ada.create_thread().await;

@@ -27,7 +27,7 @@ async fn follows_on(client: &mut Client, seq: u64, last: u64) -> Vec<EventPush> 
 }
 
 #[tokio::test]
-async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
+async fn a_subscription_is_live_a_replay_or_a_snapshot_depending_on_the_cursor() {
     let server = SocketServer::with(|config| config.socket.replay_limit = 1_000).await;
     let mut client = server.member("ada").await.connect().await;
     let thread = client.create_thread().await;
@@ -57,7 +57,7 @@ async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
 }
 
 #[tokio::test]
-async fn two_clients_are_in_step() {
+async fn two_clients_receive_the_same_entries() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);

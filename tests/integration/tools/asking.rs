@@ -271,7 +271,7 @@ async fn a_question_whose_session_ended_with_the_server_fails_its_call_with_the_
 }
 
 #[tokio::test]
-async fn a_server_that_comes_late_is_offered_in_the_same_run() {
+async fn a_server_that_starts_late_is_used_in_the_same_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let file = folder.path().join("notes").display().to_string();
@@ -284,6 +284,6 @@ async fn a_server_that_comes_late_is_offered_in_the_same_run() {
     tool_agent.ask("m", None).await;
     let offers =
         |request: usize| tool_agent.model.requests()[request].body["tools"].to_string().contains("odd__refuse");
-    assert!(!offers(0), "it is too early");
-    assert!(offers(3), "it came");
+    assert!(!offers(0), "the server has not started yet");
+    assert!(offers(3), "the server has started");
 }

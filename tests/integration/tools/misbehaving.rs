@@ -107,7 +107,7 @@ async fn a_list_that_changed_is_requested_again() {
 }
 
 #[tokio::test]
-async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
+async fn an_endless_list_is_cut_and_an_odd_one_gets_valid_names() {
     let (harness, _folder, _) = scripted("endless", "max_tools = 5");
     assert_eq!(harness.names().await.len(), 5);
     assert!(matches!(harness.state("odd"), ToolSourceState::Ready { left_out: 1.., .. }));
@@ -123,7 +123,7 @@ async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
 }
 
 #[tokio::test]
-async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
+async fn servers_that_do_not_start_have_a_reason_and_do_not_affect_others() {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let mut text = node("good", &program, &["plain"], "");
     text += "[[tools]]\nid = \"missing\"\nkind = \"mcp\"\ncommand = \"no-such-program-anywhere\"\n";
@@ -245,7 +245,7 @@ async fn an_address_that_serves_something_else_is_unavailable_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_address_of_this_hosts_own_network_is_refused_without_leave() {
+async fn an_address_of_this_hosts_own_network_is_refused_unless_allowed() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("a listener that does not wait");
     let port = listener.local_addr().expect("an address").port();

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_an_empty_one() {
+    fn an_invalid_state_is_read_as_empty() {
         for value in [json!("x"), json!({"parts": [{"Image": "x"}]}), json!({})] {
             assert_eq!(ProviderState::from_value(Some(&value)), ProviderState::default());
         }

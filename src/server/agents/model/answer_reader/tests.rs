@@ -97,7 +97,7 @@ async fn a_finish_reason_in_every_chunk_does_not_end_an_answer_early() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_complete_is_taken_whatever_the_connection_does() {
+async fn a_complete_body_is_accepted_whatever_the_connection_does() {
     let message = json!({"choices": [{"message": {"content": "Whole."}, "finish_reason": "stop"}]}).to_string();
     let (one, two) = message.split_at(20);
     for then in [Then::Cut, Then::StaysOpen] {
@@ -111,7 +111,7 @@ async fn a_body_that_is_complete_is_taken_whatever_the_connection_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_of_anthropic_that_is_not_streamed_is_taken() {
+async fn a_message_of_anthropic_that_is_not_streamed_is_accepted() {
     let message = json!({
         "id": "m", "type": "message", "role": "assistant", "stop_reason": "tool_use",
         "content": [

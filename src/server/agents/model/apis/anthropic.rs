@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thoughts_go_back_as_they_came() {
+    fn thoughts_are_sent_back_unchanged() {
         let blocks = [
             json!({"type": "thinking", "thinking": "hm", "signature": "one"}),
             json!({"type": "thinking", "thinking": "so", "signature": "two"}),

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_found_wherever_they_stand() {
+    fn errors_are_found_in_every_place() {
         for (chunk, message) in [
             (json!({"error": {"message": "Overloaded"}}), json!("Overloaded")),
             (json!({"object": "error", "message": "Overloaded", "code": 503}), json!("Overloaded")),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_provider_wants_is_sent_to_it_alone() {
+    fn fields_of_one_provider_are_sent_only_to_it() {
         let base_url = Url::parse("https://host/v1").expect("a URL");
         let body = |provider, model, reasoning_effort| {
             let settings = Settings { provider, model, base_url: &base_url, api_key: None, reasoning_effort };

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_go_back_with_the_calls_that_they_came_with() {
+    fn signatures_are_sent_back_with_their_calls() {
         let function = |id: &str| json!({"id": id, "name": "look", "args": {"at": id}});
         let parts = json!([
             {"text": "Looking."},
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_an_id_goes_back_without_one() {
+    fn a_call_without_an_id_is_sent_back_without_one() {
         let calls = [ModelCall { id: made_up_id("look", 0), ..call("a") }];
         let result = |id: &str| ModelMessage::Tool { call_id: id.into(), name: "look".into(), text: "nothing".into() };
         let answer = ModelMessage::Assistant { text: String::new(), calls: calls.to_vec(), provider_state: None };
