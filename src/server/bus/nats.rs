@@ -177,7 +177,7 @@ fn on_message(message: &Message, listener: &dyn Listener) {
     }
 }
 
-/// Sends what is queued, as it comes. Messages wait while NATS is down.
+/// Sends queued messages in order. They wait while NATS is down.
 async fn send_queued(bus: &Bus, client: &Client, subjects: &Subjects, receivers: &mut Receivers) {
     let mut health = bus.0.health.subscribe();
     loop {

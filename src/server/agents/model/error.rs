@@ -77,10 +77,10 @@ pub enum ModelError {
         /// Its message, shortened.
         excerpt: String,
     },
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     #[error("{} Try again in a while.", if *first { format!("The model sent nothing for {} s.", waited.as_secs()) } else { format!("The model sent nothing for {} s in the middle of its answer.", waited.as_secs()) })]
     Timeout {
-        /// Whether nothing of the answer had come.
+        /// Whether no part of the answer had arrived.
         first: bool,
         /// How long the server waited.
         waited: Duration,

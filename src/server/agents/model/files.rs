@@ -1,7 +1,7 @@
 //! The files of a conversation as a model gets them: images and PDFs where it is configured to take them, text as text, and a note
 //! for every other file.
 //!
-//! A file's text stands between lines that its author could not know, and is marked as data. Bounds: 3 MiB for an image or a PDF,
+//! A file's text is put between lines that its author cannot guess, and is marked as data. Bounds: 3 MiB for an image or a PDF,
 //! 8 MiB for all. A text is sent whole if the model's context has room for it, otherwise its beginning is. The newest files come
 //! first. Text may be UTF-8, UTF-16 with a byte order mark, or Latin-1.
 

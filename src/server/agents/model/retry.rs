@@ -19,7 +19,7 @@ use crate::{
 const MAX_RETRIES: u32 = 5;
 
 impl Run<'_> {
-    /// Asks for one answer: again while the provider is busy or unavailable, as long as nothing of it was shown.
+    /// Requests one answer. Repeats the request while the provider is busy or unavailable and no part of the answer was shown.
     pub(super) async fn ask(
         &mut self,
         request: &ModelRequest,

@@ -55,7 +55,7 @@ pub(super) struct Thoughts {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Only white space came, and maybe a piece of a mark.
+    /// Only white space arrived, and possibly a piece of a mark.
     #[default]
     Beginning,
     /// In a thought; `has_text`: some of its text was handed on.

@@ -91,7 +91,7 @@ fn secret_fields<'a>(
     secret.map(move |(name, value)| (format!("{key}.{name}"), value))
 }
 
-/// Whether a value has no objects or nested lists, in which anything could stand: no key takes such a value.
+/// Whether a value has no objects or nested lists. These could contain secrets, and no key accepts them.
 fn is_flat(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().all(|item| !item.is_object() && !item.is_array()),
