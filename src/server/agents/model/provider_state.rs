@@ -1,8 +1,8 @@
-//! What only its provider can read of an answer (signed or encrypted thoughts), in the form in which the log keeps it while a run
-//! waits for a person or a caller.
+//! The parts of an answer that only its provider can read (signed or encrypted thoughts), as the log keeps them while a run waits
+//! for a person or a caller.
 //!
 //! Guarantees: it is sent back only to the provider and the model that sent it; a state that is too large for an event
-//! is not kept, and [`event`] answers that it was not.
+//! is not kept, and [`event`] returns `None`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
