@@ -3,7 +3,7 @@
 //! Failures are counted for an account from one address, for an address over all accounts, and for an account over all addresses. The
 //! first two counts refuse attempts, for a time that doubles with each failure. The third only delays them, since anybody can raise it
 //! from anywhere. If the account signed in from the address recently, the last two do not apply, and the longest wait of the first
-//! is a few seconds. A minute without a failure halves a count. This is no rate limit (see `rates.rs`): successes do not
+//! is a few seconds. A minute without a failure halves a count. This is not a rate limit (see `rates.rs`): successes do not
 //! count, and the wait grows.
 
 use std::{

@@ -157,7 +157,7 @@ fn on_entry(message: &Message, subjects: &Subjects, listener: &dyn Listener) {
     let (Some(channel), Some(Payload { seq, frame })) =
         (subjects.channel(&message.subject), Payload::decode(&message.payload))
     else {
-        return tracing::debug!(subject = %message.subject, "a message of the bus is no entry");
+        return tracing::debug!(subject = %message.subject, "a message of the bus is not an entry");
     };
     let at = message.headers.as_ref().and_then(|headers| headers.get(AT)?.as_str().parse().ok());
     // A node of an older version sends no time: then the entry is read from the store.

@@ -1,4 +1,4 @@
-//! Transactions of commands: they change rows and append the entries that say so.
+//! Transactions of commands: they change rows and append the entries that record the change.
 
 use std::{sync::Arc, time::Instant};
 

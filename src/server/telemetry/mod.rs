@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn an_invalid_log_filter_is_refused() {
         let wrong = LogConfig { filter: "netra=loud".into(), ..LogConfig::default() };
-        let Err(error) = log_layer(&wrong) else { panic!("`loud` is no level") };
+        let Err(error) = log_layer(&wrong) else { panic!("`loud` is not a level") };
         assert!(error.to_string().contains("netra=loud") && error.to_string().contains("netra=debug"), "{error}");
         assert!(log_layer(&LogConfig::default()).is_ok());
     }

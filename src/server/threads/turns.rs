@@ -1,4 +1,4 @@
-//! Messages and answers of people: each asks for a run, which begins when the runs before it are over.
+//! Messages and answers of people: each requests a run, which begins when the runs before it are over.
 
 use serde_json::{Map, Value};
 

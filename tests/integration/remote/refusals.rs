@@ -178,7 +178,7 @@ async fn headers_are_sent_and_never_shown() {
 async fn secrets_that_an_endpoint_repeats_are_not_shown() {
     let server = Endpoint::start(|number, mut answer| async move {
         match number {
-            // A line that is no event and repeats the request's header; also cut in the middle of the secret.
+            // A line that is not an event and repeats the request's header; also cut in the middle of the secret.
             0 => {
                 answer.begin().await?;
                 answer.raw(format!("data: upstream failed, the headers were Authorization: Bearer {SECRET}\n\n")).await

@@ -1,4 +1,4 @@
-//! One answer of a model as AG-UI events: text, reasoning and tool calls, emitted as they come.
+//! One answer of a model as AG-UI events: text, reasoning and tool calls, emitted as they arrive.
 
 use std::{collections::HashSet, time::Duration};
 

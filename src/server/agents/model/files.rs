@@ -194,7 +194,7 @@ impl Loader<'_> {
     }
 }
 
-/// At most `max_bytes` of a file's beginning as text, and how many bytes that is. Bytes that are no characters are left out.
+/// At most `max_bytes` of a file's beginning as text, and how many bytes that is. Bytes that are not characters are left out.
 async fn beginning_as_text(file: &InputFile, encoding: Encoding, max_bytes: u64) -> Result<(String, u64), String> {
     let bytes = read_start(&file.path, max_bytes).await.map_err(|_| "it is not there any more")?;
     let whole = encoding.whole_characters(&bytes, max_bytes >= file.attachment.bytes);
@@ -287,7 +287,7 @@ impl Encoding {
         }
     }
 
-    /// Decodes whole characters. Bytes that are no characters are left out.
+    /// Decodes whole characters. Bytes that are not characters are left out.
     pub(super) fn decode(self, bytes: &[u8]) -> String {
         let text = self.characters(bytes).replace(['\0', char::REPLACEMENT_CHARACTER], "");
         match text.strip_prefix('\u{feff}') {

@@ -1,6 +1,6 @@
 //! Entries of agents without their secrets, and back.
 //!
-//! [`masked`] shows only what is known to be no secret: public keys, references to variables, and URLs without user info and
+//! [`masked`] shows only what is known not to be secret: public keys, references to variables, and URLs without user info and
 //! query. [`unmasked`] puts a secret back where its mask is returned: at the same key of the same agent, and only while the
 //! secret goes to the same kind of agent at the same origin, so that it cannot be sent elsewhere.
 
