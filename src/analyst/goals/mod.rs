@@ -109,7 +109,7 @@ impl Goal {
             Self::CompareModels { models } => format!("compare {}", models.join(" and ")),
             Self::WhereTokensGo => "see where tokens go".into(),
             Self::Peaks => "know peaks and limits".into(),
-            Self::CheaperModel => "use a cheaper model where it serves".into(),
+            Self::CheaperModel => "use a cheaper model where it is good enough".into(),
             Self::Batch => "use batch prices".into(),
         }
     }

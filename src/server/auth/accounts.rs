@@ -152,7 +152,7 @@ pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<Thre
 async fn check_administrator_left(tx: &mut sqlx::AnyConnection) -> Result<()> {
     let admins = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM users WHERE role = 'admin'").fetch_one(tx).await?;
     if admins == 0 {
-        return Err(Error::refused(ErrorCode::Conflict, "this is the last administrator; make another one first"));
+        return Err(Error::refused(ErrorCode::Conflict, "this is the last administrator; add another one first"));
     }
     Ok(())
 }

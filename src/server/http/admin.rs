@@ -76,7 +76,7 @@ pub(super) async fn put_agent(
     let entry = unmasked(entry, before.as_ref()).map_err(invalid)?;
     let config = state.registry.check(&entry)?;
     if config.common.id != id {
-        return Err(invalid(format!("id: the address says `{id}`, the entry `{}`", config.common.id)));
+        return Err(invalid(format!("id: the URL has `{id}`, the entry has `{}`", config.common.id)));
     }
     stored::put(state.channels.store(), &id, &entry).await?;
     tracing::info!(agent = id, by = %user.id, "an agent was set");
@@ -95,7 +95,7 @@ pub(super) async fn check_agent(
     let known = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
     let agent = known.agent().ok_or_else(|| {
         let why = known.info.disabled.unwrap_or_default();
-        problem(StatusCode::CONFLICT, "conflict", format!("the agent `{id}` cannot be asked: {why}"))
+        problem(StatusCode::CONFLICT, "conflict", format!("the agent `{id}` cannot be used: {why}"))
     })?;
     let text = request.text.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| CheckAgent::GREETING.into());
     if text.len() > MAX_CHECK_BYTES {
@@ -120,7 +120,8 @@ pub(super) async fn remove_agent(
     // An agent whose id is taken by one of the configuration file is listed under another id.
     let id = state.runner.agents().stored_id(&id).unwrap_or(id);
     if !stored::remove(state.channels.store(), &id).await? {
-        let detail = format!("there is no agent `{id}` of this page; those of the file are changed there");
+        let detail =
+            format!("no agent `{id}` was added here; agents of the configuration file are changed in the file");
         return Err(problem(StatusCode::NOT_FOUND, "not_found", detail));
     }
     tracing::info!(agent = id, by = %user.id, "an agent was removed");

@@ -147,7 +147,7 @@ fn check_answer(command: &Answer, view: &ThreadView, row: &queries::AnswerableRu
     let (interrupts, calls) = run.map(|run| (run.open_interrupts(), run.pending_tool_calls())).unwrap_or_default();
     let conflict = |message: &str| Err(Error::refused(ErrorCode::Conflict, message));
     if row.answered_at.is_some() {
-        return conflict("this was answered already, or something else was said since");
+        return conflict("this was answered already, or another message was sent since");
     }
     if row.asks_until.is_some() {
         return check_answers(command, interrupts);
@@ -230,7 +230,7 @@ pub async fn was_accepted(channels: &Channels, user: UserId, id: MessageId) -> R
 }
 
 fn used_before() -> Error {
-    Error::refused(ErrorCode::Conflict, "this id was used before for something else; mint another")
+    Error::refused(ErrorCode::Conflict, "this id was used before for something else; create another")
 }
 
 /// The files that a message names, which must be of its thread.

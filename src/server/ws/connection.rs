@@ -179,7 +179,9 @@ impl Connection {
         match self.heartbeat.poll(now) {
             HeartbeatAction::Idle => {}
             HeartbeatAction::SendPing => self.unsent.push_back(Message::Ping(Bytes::new())),
-            HeartbeatAction::TimedOut => return Err(End::close(CloseCode::HeartbeatMissed, "no sign of life in time")),
+            HeartbeatAction::TimedOut => {
+                return Err(End::close(CloseCode::HeartbeatMissed, "no frame arrived in time"));
+            }
         }
         Ok(())
     }

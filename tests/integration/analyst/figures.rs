@@ -165,5 +165,5 @@ async fn a_trace_without_a_model_is_priced_as_the_model_in_the_question() {
     // 22,361,870 × 2.5 + 4,088,665 × 10 dollars a million.
     assert!(run.text("").contains("19,366 requests, 26,450,535 tokens, $96.79"), "{}", run.text(""));
     let run = ask("Audit our caching", &[&path]).await;
-    assert!(run.text("Report").contains("this log cannot tell, for it has no cached tokens"));
+    assert!(run.text("Report").contains("this log cannot show it, because it has no cached tokens"));
 }

@@ -41,7 +41,7 @@ const GOAL_CHOICES: [(&str, &str); 13] = [
     ("compare_models", "compare models"),
     ("where_tokens_go", "know where tokens and money go"),
     ("peaks", "know peaks and rate limits"),
-    ("cheaper_model", "use a cheaper model where it serves"),
+    ("cheaper_model", "use a cheaper model where it is good enough"),
     ("batch", "use batch prices"),
 ];
 

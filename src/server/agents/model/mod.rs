@@ -160,7 +160,7 @@ impl Agent for ModelAgent {
 
     fn health(&self) -> Option<Health> {
         let error = self.last_error.lock().as_ref().map(ToString::to_string);
-        let about = error.clone().unwrap_or_else(|| "The model answered, or was not asked yet.".into());
+        let about = error.clone().unwrap_or_else(|| "The model answered, or was not called yet.".into());
         Some(Health { ok: error.is_none(), about })
     }
 
@@ -287,7 +287,7 @@ impl Run<'_> {
                 "The answer ends here because it reached the limit of its length. Ask me to continue."
             }
             (EndReason::Filtered, _) => {
-                "The content filter of the model's provider held the answer back. Rephrase your question."
+                "The content filter of the model's provider withheld the answer. Rephrase your question."
             }
             (EndReason::Stop | EndReason::ToolCalls, true) => "The model sent an empty answer. Rephrase your question.",
             (EndReason::Stop | EndReason::ToolCalls, false) => return Ok(()),

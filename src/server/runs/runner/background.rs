@@ -53,7 +53,7 @@ impl Runner {
                     let _ = timeout(BLOCKED_CHECK_INTERVAL, self.0.may_unblock.notified()).await;
                 }
                 if let Err(error) = self.unblock().await {
-                    tracing::warn!(%error, "the store cannot be asked which queued runs may start");
+                    tracing::warn!(%error, "the queued runs cannot be read from the store");
                     sleep(BLOCKED_CHECK_INTERVAL).await;
                 }
             }
