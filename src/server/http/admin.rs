@@ -141,14 +141,14 @@ async fn reload(state: &AppState) -> Result<()> {
 #[serde(deny_unknown_fields)]
 pub(super) struct UsageQuery {
     /// For how many days, up to today.
-    #[serde(default = "a_week")]
+    #[serde(default = "default_days")]
     days: u16,
     /// How many people to skip.
     #[serde(default)]
     skip: u32,
 }
 
-fn a_week() -> u16 {
+fn default_days() -> u16 {
     7
 }
 

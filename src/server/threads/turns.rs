@@ -82,7 +82,7 @@ pub async fn send(
     let order = RunOrder { turn: seq, seq };
     let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
-    finish(tx, channels, run, Asked { id: message, request, message: Some(message), caller }).await
+    finish(tx, channels, run, RunRequest { id: message, request, message: Some(message), caller }).await
 }
 
 /// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
@@ -138,7 +138,7 @@ pub async fn answer(
     let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
     let run =
         NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };
-    finish(tx, channels, run, Asked { id: command.answer_id, request, message: row.message_id, caller }).await
+    finish(tx, channels, run, RunRequest { id: command.answer_id, request, message: row.message_id, caller }).await
 }
 
 /// Whether an answer gives what its run waits for.
@@ -158,8 +158,8 @@ fn check_answer(command: &Answer, view: &ThreadView, row: &queries::AnswerableRu
     check_results(command, &calls, run.is_some_and(|run| !run.pending.is_empty()))
 }
 
-/// A message or answer that asks for a run.
-struct Asked {
+/// A message or answer that requests a run.
+struct RunRequest {
     id: MessageId,
     /// The command as JSON, by which a repetition is recognised.
     request: String,
@@ -168,9 +168,9 @@ struct Asked {
     caller: Option<String>,
 }
 
-/// Inserts the run and the message or answer that asks for it, and commits.
-async fn finish(mut tx: Append, channels: &Channels, mut run: NewRun, asked: Asked) -> Result<CommandOutcome> {
-    let Asked { id, request, message, caller } = asked;
+/// Inserts the run and the message or answer that requests it, and commits.
+async fn finish(mut tx: Append, channels: &Channels, mut run: NewRun, requested: RunRequest) -> Result<CommandOutcome> {
+    let RunRequest { id, request, message, caller } = requested;
     queries::insert_run(tx.sql(), &run, message, channels.node(), caller).await?;
     run.blocked = queries::is_blocked(tx.sql(), run.thread_id, run.order).await?;
     if !queries::insert_accepted(tx.sql(), id, request, &run).await? {

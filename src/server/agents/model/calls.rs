@@ -56,7 +56,7 @@ pub(super) enum Settled {
     /// All have results.
     Done(Results),
     /// Some wait for a person.
-    Asked(Vec<Interrupt>),
+    Interrupted(Vec<Interrupt>),
     /// The ids of calls that the caller carries out.
     Pending(Vec<String>),
 }
@@ -130,7 +130,7 @@ impl Tools<'_> {
                 "Not carried out, because another call of the same answer waits for a person. Call it again if needed.";
             self.result(&call.id, ToolOutput::failed(text), &mut results).await?;
         }
-        Ok(Settled::Asked(interrupts))
+        Ok(Settled::Interrupted(interrupts))
     }
 
     /// Gives calls a result that says why they are not carried out.

@@ -151,11 +151,11 @@ impl Loader<'_> {
             (_, Some(encoding)) => return self.text(file, encoding).await,
             (_, None) => return Err("it is neither text nor of a kind that models are given".into()),
         };
-        let (takes, what) = match kind {
+        let (file_type, what) = match kind {
             MediaKind::Image => (FileType::Image, "images"),
             MediaKind::Pdf => (FileType::Pdf, "PDF files"),
         };
-        if !self.config.takes(takes) {
+        if !self.config.accepts(file_type) {
             return Err(format!("this agent's model is not given {what}"));
         }
         self.media.take(file)?;
@@ -164,7 +164,7 @@ impl Loader<'_> {
     }
 
     async fn text(&mut self, file: &InputFile, encoding: Encoding) -> Result<Content, String> {
-        if !self.config.takes(FileType::Text) {
+        if !self.config.accepts(FileType::Text) {
             return Err("this agent's model is not given files as text".into());
         }
         let size = file.attachment.bytes;

@@ -145,13 +145,13 @@ fn price(config: &ModelConfig, table: &PriceTable) -> Option<Price> {
 #[async_trait]
 impl Agent for ModelAgent {
     fn info(&self) -> AgentInfo {
-        let takes = |what| self.config.takes(what);
+        let accepts = |what| self.config.accepts(what);
         let kinds: [(bool, &[&str]); 4] = [
-            (takes(FileType::Image), &IMAGES),
-            (takes(FileType::Pdf), &PDFS),
-            (takes(FileType::Text), &TEXTS),
+            (accepts(FileType::Image), &IMAGES),
+            (accepts(FileType::Pdf), &PDFS),
+            (accepts(FileType::Text), &TEXTS),
             // Tools may read them, too.
-            (takes(FileType::Text) || self.toolbox.is_some(), &LOGS),
+            (accepts(FileType::Text) || self.toolbox.is_some(), &LOGS),
         ];
         let files =
             kinds.iter().filter(|(reads, _)| *reads).flat_map(|(_, kinds)| kinds.iter().map(ToString::to_string));
@@ -205,7 +205,7 @@ impl Run<'_> {
         let history = input.history();
         let settled = match tools.settle_earlier(&history).await? {
             Settled::Done(results) => results,
-            Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
+            Settled::Interrupted(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
             Settled::Pending(_) => Results::new(),
         };
         let mut used_ids: HashSet<String> = history::call_ids(&history).chain(thread_call_ids(&input.thread)).collect();
@@ -240,7 +240,7 @@ impl Run<'_> {
             self.keep_state(&calls, end.provider_state.as_ref()).await?;
             let results = match tools.settle(&calls).await? {
                 Settled::Done(results) => results,
-                Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
+                Settled::Interrupted(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
                 Settled::Pending(pending_tool_call_ids) => {
                     return Ok((Outcome::Success { pending_tool_call_ids }, None));
                 }

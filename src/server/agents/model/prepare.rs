@@ -76,7 +76,7 @@ impl Run<'_> {
         })
     }
 
-    /// The first answer. A model that takes no tools and was offered only `read_file` is asked again without it.
+    /// The first answer. A model that accepts no tools and was offered only `read_file` gets the request again without it.
     pub(super) async fn first_answer(
         &mut self,
         request: &mut ModelRequest,

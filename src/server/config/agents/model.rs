@@ -111,7 +111,7 @@ fn attachments() -> Vec<FileType> {
 impl ModelConfig {
     /// Whether the model receives files of this type. Ollama's own API accepts no PDFs.
     #[must_use]
-    pub fn takes(&self, what: FileType) -> bool {
+    pub fn accepts(&self, what: FileType) -> bool {
         self.attachments.contains(&what) && !(what == FileType::Pdf && self.provider == Provider::Ollama)
     }
 
@@ -282,7 +282,7 @@ mod tests {
         let config = read(json!({"model": "llama3.2"})).expect("a model");
         assert_eq!((config.provider, config.max_steps, config.first_token_timeout_ms), (Provider::OpenAi, 8, 120_000));
         assert_eq!(
-            [FileType::Text, FileType::Image, FileType::Pdf].map(|what| config.takes(what)),
+            [FileType::Text, FileType::Image, FileType::Pdf].map(|what| config.accepts(what)),
             [true, false, false]
         );
         assert!(config.base_url.is_none() && config.tools.is_empty() && config.price().is_none());
