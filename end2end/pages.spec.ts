@@ -3,7 +3,7 @@ import { Agent, get, type IncomingHttpHeaders } from 'node:http';
 import { expect, test } from './fixtures.ts';
 import { admin, createAdmin } from './accounts.ts';
 import { type Server } from './server.ts';
-import { connected } from './threads.ts';
+import { ask, waitForConnection, waitForRunState } from './threads.ts';
 
 // More than these tests need in a minute.
 test.use({ serverOptions: [{ env: { NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000' } }, { scope: 'worker' }] });
@@ -65,13 +65,8 @@ async function signIn(server: Server): Promise<string> {
 
 test('every route answers completely, three thousand times over keep-alive connections @desktop', async ({ page, server, signedIn: _, freshServer }) => {
   test.setTimeout(900_000);
-  await page.goto('/');
-  await connected(page);
-  await page.getByLabel('Message').fill('What can you do?');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(page).toHaveURL(/\/threads\//);
-  await expect(page.locator('[data-run-id]').last()).toHaveAttribute('data-run-state', 'finished');
-  const thread = new URL(page.url()).pathname;
+  const thread = await ask(page, 'What can you do?');
+  await waitForRunState(page, 'finished');
   await page.goto('about:blank');
 
   const cookie = await signIn(server);
@@ -86,7 +81,7 @@ test('every route answers completely, three thousand times over keep-alive conne
 
 test('the sidebar shows the newest threads first and older ones on demand', async ({ page, signedIn: _ }) => {
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   // Creates the threads over a second socket of the same user.
   await page.evaluate(async () => {
     const { url, protocol } = ((await (await fetch('/api/config')).json()) as { socket: { url: string; protocol: string } }).socket;
@@ -110,7 +105,7 @@ test('the sidebar shows the newest threads first and older ones on demand', asyn
     socket.close();
   });
   await page.reload();
-  await connected(page);
+  await waitForConnection(page);
   const rows = page.getByRole('navigation', { name: 'Threads', includeHidden: true }).locator('[data-thread-id]');
   await expect(rows).toHaveCount(50);
   const phone = await page.getByRole('button', { name: 'Show older threads' }).isHidden();
