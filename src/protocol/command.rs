@@ -150,7 +150,7 @@ pub struct DeleteThread {
 /// `send_message`. Sent again with the same id and content, it returns the same run.
 ///
 /// While another run of the thread is active, the message's run waits. A thread is a tree of messages: a message that `replaces`
-/// another is a new version of it (an edited question, or the same question again); the other versions are kept.
+/// another is a new version of it (edited, or with the same text again); the other versions are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
