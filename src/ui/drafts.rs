@@ -105,7 +105,7 @@ impl Drafts {
         self.save(thread, kept);
     }
 
-    /// Whether the tab is visible and a closed tab left a draft or an edit in the thread. Tracks.
+    /// Whether the tab is visible and a closed tab left a draft or an edit in the thread. Reactive.
     pub(crate) fn has_leftovers(self, thread: Option<ThreadId>) -> bool {
         self.leftovers.with(|leftovers| leftovers.iter().any(|(_, of)| *of == thread)) && browser::is_visible()
     }

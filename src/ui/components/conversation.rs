@@ -209,7 +209,7 @@ impl Conversation {
         })
     }
 
-    /// Whether a message is being edited. Tracks.
+    /// Whether a message is being edited. Reactive.
     pub(crate) fn is_being_edited(self, message: MessageId) -> bool {
         self.edits.with(|edits| edits.contains(&message))
     }
