@@ -74,7 +74,7 @@ pub struct Present {
     pub connections: u32,
 }
 
-/// An ephemeral message on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the previous one of its
+/// A signal on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the previous one of its
 /// kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]

@@ -135,7 +135,7 @@ pub enum Event {
     Entry {
         /// The channel.
         channel: ChannelName,
-        /// Its place in the log; absent for an ephemeral entry.
+        /// Its place in the log; absent for a signal.
         seq: Option<u64>,
         /// When it was appended, in milliseconds since 1970.
         at: i64,

@@ -227,7 +227,7 @@ impl Machine {
 
     /// How many commands have no reply yet.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn queued_commands(&self) -> usize {
         self.outbox.len()
     }
 
@@ -369,7 +369,7 @@ impl Machine {
                 self.next_id += 1;
                 self.transmit(text);
             } else {
-                let too_large = format!("{} bytes; a command may have at most {max_frame_bytes}", text.len());
+                let too_large = format!("the command has {} bytes; at most {max_frame_bytes} are allowed", text.len());
                 let finished = self.outbox.finish_first(Err(ErrorBody::new(ErrorCode::TooLarge, too_large)));
                 self.finish_command(finished);
             }

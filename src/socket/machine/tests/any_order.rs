@@ -8,7 +8,7 @@ enum Step {
     Arrive,
     /// The server appends an entry to the channel with this index.
     Append(usize),
-    /// The server pushes an ephemeral entry of this channel.
+    /// The server pushes a signal of this channel.
     Ephemeral(usize),
     /// The server handles the next command, or refuses it.
     Serve(bool),

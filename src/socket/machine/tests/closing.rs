@@ -114,7 +114,7 @@ fn an_ended_session_signs_out_and_keeps_queued_commands_for_the_same_person() {
     simulation.rename(0);
     assert_eq!(simulation.machine.status(), Status::SignedOut);
     assert_eq!(
-        (simulation.machine.next_deadline(), simulation.machine.waiting()),
+        (simulation.machine.next_deadline(), simulation.machine.queued_commands()),
         (None, 1),
         "no attempt with invalid credentials"
     );

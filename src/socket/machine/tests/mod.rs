@@ -300,7 +300,10 @@ impl Simulation {
                 self.serve(false);
                 self.deliver();
             }
-            if matches!(self.machine.phase, Phase::Connected(_)) && self.machine.waiting() == 0 && self.caught_up() {
+            if matches!(self.machine.phase, Phase::Connected(_))
+                && self.machine.queued_commands() == 0
+                && self.caught_up()
+            {
                 return;
             }
             let wake = self.machine.next_deadline().expect("a deadline is pending");

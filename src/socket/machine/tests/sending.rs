@@ -49,7 +49,7 @@ fn a_command_beyond_the_outbox_limit_is_refused() {
     for token in 0..=outbox::MAX_QUEUED as u64 {
         simulation.rename(token);
     }
-    assert_eq!(simulation.machine.waiting(), outbox::MAX_QUEUED);
+    assert_eq!(simulation.machine.queued_commands(), outbox::MAX_QUEUED);
     let [(token, Err(error))] = &simulation.app.replies[..] else {
         panic!("one is refused: {:?}", simulation.app.replies)
     };
