@@ -107,7 +107,8 @@ impl Drafts {
 
     /// Whether the tab is visible and a closed tab left a draft or an edit in the thread. Reactive.
     pub(crate) fn has_leftovers(self, thread: Option<ThreadId>) -> bool {
-        self.leftovers.with(|leftovers| leftovers.iter().any(|(_, in_thread)| *in_thread == thread)) && browser::is_visible()
+        self.leftovers.with(|leftovers| leftovers.iter().any(|(_, in_thread)| *in_thread == thread))
+            && browser::is_visible()
     }
 
     /// Claims the drafts that closed tabs left for a composer. Calls `done` after each, with the names of its missing files.

@@ -109,7 +109,9 @@ impl ScrollState {
         match event {
             // At the top, there is nothing to scroll up to.
             ScrollEvent::Up if self.last_geometry.top > ROUNDING => self.start_reading(),
-            ScrollEvent::Down if self.mode == Mode::Reading && self.last_geometry.below() <= NEAR => self.start_following(),
+            ScrollEvent::Down if self.mode == Mode::Reading && self.last_geometry.below() <= NEAR => {
+                self.start_following()
+            }
             ScrollEvent::Up | ScrollEvent::Down => ScrollAction::Nothing,
             ScrollEvent::Press | ScrollEvent::Release => {
                 self.pressed = event == ScrollEvent::Press;
