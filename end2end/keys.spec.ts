@@ -108,7 +108,7 @@ test('a menu, field, button or thread that disappears returns the focus', async 
   await waitForRunState(page, 'finished');
 
   // A button that disappears when pressed.
-  await lastRun(page).getByRole('button', { name: 'Regenerate' }).click();
+  await lastRun(page).getByRole('button', { name: 'Ask again' }).click();
   await expect(page.getByRole('group', { name: 'Versions of this message' })).toContainText('2/2');
   await waitForRunState(page, 'finished');
   await expect.poll(() => page.evaluate(() => document.activeElement?.closest('.conversation') !== null)).toBe(true);

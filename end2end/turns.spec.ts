@@ -82,11 +82,11 @@ test('an edited message becomes another version; each branch continues separatel
   await expect(sentMessages(page)).toContainText('What can you not do?');
 });
 
-test('an answer can be regenerated, and the older one stays reachable', async ({ page, signedIn: _ }) => {
+test('a message can be asked again, and the older answer stays reachable', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
   await waitForRunState(page, 'finished');
   const first = await lastRun(page).getAttribute('data-run-id');
-  await page.getByRole('button', { name: 'Regenerate' }).click();
+  await page.getByRole('button', { name: 'Ask again' }).click();
   await expect(lastRun(page)).not.toHaveAttribute('data-run-id', first ?? '');
   await waitForRunState(page, 'finished');
   await expect(sentMessages(page)).toHaveCount(1);
