@@ -74,7 +74,7 @@ export class RunEvents {
     this.emit(this.withCallerIds(this.withEarlierMessages(withMessageIds(joined, this.messageIds))));
   }
 
-  /** The log may hold a restated conversation only from the run’s message on. Adds the messages before it: a snapshot replaces all messages. */
+  /** The log may hold a restated conversation only from the run's message on. Adds the messages before it: a snapshot replaces all messages. */
   private withEarlierMessages(event: BaseEvent): BaseEvent {
     if (event.type !== EventType.MESSAGES_SNAPSHOT || !(SINCE_MESSAGE in metadataOf(event))) return event;
     const { messages, ...rest } = withoutMetadata(event as MessagesSnapshotEvent, SINCE_MESSAGE);

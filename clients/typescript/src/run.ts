@@ -90,7 +90,7 @@ export class Run implements Follower {
       if (this.joining && !this.ended) this.connection.rewind(this.channel);
     } catch (error) {
       if ((error as NetraError).code !== 'not_found') return this.failed(error as NetraError);
-      this.leave();
+      this.close();
       this.subscriber.complete();
     }
   }
@@ -100,7 +100,7 @@ export class Run implements Follower {
     const turns = turnsOf(view);
     const run = turns?.at(-1)?.runs.at(-1);
     if (!turns || !run) {
-      this.leave();
+      this.close();
       return this.subscriber.complete();
     }
     const messages = messagesBefore(turns);
@@ -283,13 +283,13 @@ export class Run implements Follower {
     else if (!this.command || this.connection.cancelUnsent(this.command.payload)) this.emitCancelled();
   }
 
-  /** From now on, {@link leave} does not stop the run. */
+  /** From now on, {@link close} does not stop the run. */
   detach(): void {
     this.detached = true;
   }
 
   /** Stops following the run, and stops it on the server unless it is detached. */
-  leave(): void {
+  close(): void {
     if (this.ended) return;
     const { detached, runId, command } = this;
     this.end();
