@@ -51,7 +51,7 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Follow a channel, from a cursor or from now.
+    /// Follow a channel, from a cursor or from a snapshot of its state.
     Subscribe = "subscribe" -> Subscribed;
     /// Stop following a channel.
     Unsubscribe = "unsubscribe" -> Accepted;
@@ -307,7 +307,7 @@ pub struct ThreadReply {
 pub struct MessageAccepted {
     /// The run that answers the message, or that continues after the answer.
     pub run_id: RunId,
-    /// The place in the thread's log of the message or answer.
+    /// The position of the message or answer in the thread's log.
     pub seq: u64,
 }
 

@@ -45,7 +45,7 @@ pub struct EventPush {
     pub channel: ChannelName,
     /// The log's epoch.
     pub epoch: Epoch,
-    /// The entry's place in the channel's log: 1, 2, 3 ... Absent for a signal, which is not stored and may be lost.
+    /// The entry's position in the channel's log: 1, 2, 3 ... Absent for a signal, which is not stored and may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// When it was appended, in milliseconds since 1970.

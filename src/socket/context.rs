@@ -166,16 +166,16 @@ impl Socket {
         self.feed_behind.into()
     }
 
-    /// Adds a page of threads to the feed: the page before the place `before`, or the newest page.
+    /// Adds a page of threads to the feed: the threads older than the place `older_than`, or the newest page.
     ///
     /// # Errors
     /// [`Stale`] if the page is too old to be brought up to date; fetch it again.
-    pub fn add_threads(self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+    pub fn add_threads(self, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         #[cfg(feature = "hydrate")]
         if let Some(connection) = self.page_connection() {
-            return connection.add_threads(before, page);
+            return connection.add_threads(older_than, page);
         }
-        drop((before, page));
+        drop((older_than, page));
         Ok(())
     }
 

@@ -223,12 +223,12 @@ impl PageConnection {
     ///
     /// # Errors
     /// [`Stale`] if the page is too old; fetch it again.
-    pub(super) fn add_threads(&self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+    pub(super) fn add_threads(&self, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         // Entries that wait to be folded come before the page.
         self.state.flush();
         let socket = self.state.socket;
         let mut tail = self.state.tail.borrow_mut();
-        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, before, page)).unwrap_or(Ok(()));
+        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, older_than, page)).unwrap_or(Ok(()));
         let is_behind = tail.is_behind();
         drop(tail);
         socket.feed.notify();

@@ -64,7 +64,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Follows a channel from a position, or from its beginning.
+    /// Follows a channel from a position, or from a snapshot.
     ///
     /// # Errors
     /// `unavailable` if [`MAX_SUBSCRIPTIONS`] channels are followed already.
@@ -285,7 +285,7 @@ impl Subscription {
         }
     }
 
-    /// Subscribes again after a mismatch: the first time at once and from the cursor, then from the beginning and with growing
+    /// Subscribes again after a mismatch: the first time at once and from the cursor, then from a snapshot and with growing
     /// waits.
     fn resync(&mut self, now: i64, backoff: &mut Backoff) {
         self.mismatches = self.mismatches.saturating_add(1);
