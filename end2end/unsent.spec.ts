@@ -87,7 +87,7 @@ test('a message sent offline is shown after a reload, with its file, and sent on
 });
 
 test('a new thread’s first message survives a crash of its page, and another page sends it', async ({ page, context, signedIn: _, browserConsole }) => {
-  // The server does not know the thread yet.
+  // The thread does not exist on the server yet.
   browserConsole.allow(/WebSocket|status of 404/);
   const sockets = await Sockets.route(context);
   await page.goto('/');

@@ -242,7 +242,7 @@ pub enum Entry {
     User(UserEntry),
     /// A thread's signal, which has no position in the log.
     Signal(ThreadSignal),
-    /// An entry of a kind that this build does not know. It counts as applied and changes nothing.
+    /// An entry of an unknown kind. It counts as applied and changes nothing.
     Unknown(Value),
 }
 

@@ -154,7 +154,7 @@ pub enum Push {
     Draining(Draining),
     /// An administrator's message to everyone.
     Notice(Notice),
-    /// A push of a type that this build does not know; never sent.
+    /// A push of an unknown type; never sent.
     #[serde(skip)]
     Unknown(String),
 }

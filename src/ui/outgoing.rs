@@ -166,7 +166,7 @@ impl Outgoing {
         }
     }
 
-    /// Answers the questions of a run. The answer is stored until the server accepts it or refuses it for good.
+    /// Answers the interrupts of a run. The answer is stored until the server accepts it, or refuses it permanently.
     pub(crate) async fn send_answer(self, answer: Answer) -> Result<(), ErrorBody> {
         let slot = Slot::Answer(answer.answer_id);
         self.storage.write(slot, Some(Content::Answer(answer.clone())));
