@@ -101,10 +101,10 @@ export class RunEvents {
     const closings: (() => void)[] = [];
     const nodes = this.withProgress([...run.nodes, ...this.announcedAgain(run, earlier)]);
     this.replaceChanged(nodes);
-    for (const [node, known] of nodes) {
+    for (const [node, progress] of nodes) {
       // The events of a sub-agent itself name their parent in another field.
       const owner = node.body.is === 'subagent' ? undefined : node.within;
-      for (const [type, fields, last] of missingEvents(node, known)) {
+      for (const [type, fields, last] of missingEvents(node, progress)) {
         if (last) closings.unshift(() => emit(type, fields, owner));
         else emit(type, fields, owner);
       }
