@@ -238,7 +238,7 @@ fn a_restated_conversation_is_stored_as_what_is_new_in_it() {
     let called = ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "TOOL_CALL_RESULT"];
     assert_eq!(kept, [&called[..], &text].concat());
     assert_eq!(log.condense(log.conversation(&[], &more)).expect("it is stored"), [""; 0]);
-    // Messages that were left out or changed need a snapshot, but only of the conversation since the message.
+    // Messages that were left out or changed need a snapshot, but only of the conversation since the question.
     log.start_run();
     log.store(vec![ToolCallStart::new("gone", "look").into(), ToolCallEnd::new("gone").into()]);
     let long = assistant("m0", &"x".repeat(100_000));
