@@ -1,7 +1,7 @@
 //! The connection machine: the client's side of the protocol, without I/O, clock, randomness or framework.
 //!
 //! A driver passes [`Input`]s with the time to [`Machine::handle`] and carries out the [`Output`]s of [`Machine::poll`];
-//! [`Machine::next_deadline`] says when [`Input::Tick`] is due. Promises, in any order of inputs: the application is notified of
+//! [`Machine::next_deadline`] says when [`Input::Tick`] is due. Guarantees, in any order of inputs: the application is notified of
 //! every entry of a followed channel exactly once and in order; every command gets exactly one reply, and commands reach the
 //! server in the order in which they were sent; every wait ends and every queue is bounded.
 
