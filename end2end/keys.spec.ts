@@ -3,7 +3,7 @@ import { expectAccessible } from './accessible.ts';
 import { keyAfterComposing, keyWhileComposing } from './composition.ts';
 import { expect, type Page, test } from './fixtures.ts';
 import { recordedAgent } from './recorded.ts';
-import { ask, lastRun, messageField, sentMessages, waitForConnection, waitForRunState } from './threads.ts';
+import { ask, lastRun, messageField, sendMessage, sentMessages, waitForConnection, waitForRunState } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
@@ -50,8 +50,7 @@ for (const [name, press] of Object.entries(composing)) {
     await page.goto(new URL(page.url()).pathname);
     await waitForConnection(page);
 
-    await messageField(page).fill('@recorded Go on');
-    await page.getByRole('button', { name: 'Send' }).click();
+    await sendMessage(page, '@recorded Go on');
     await waitForRunState(page, 'running');
     await press(messageField(page), '日本', 'Escape');
     // Commands are answered in order: had the key stopped the run, it would have stopped by now.
