@@ -240,9 +240,9 @@ pub enum Entry {
     Thread(ThreadEntry),
     /// An entry of the person's feed.
     User(UserEntry),
-    /// A thread's signal, which has no place in the log.
+    /// A thread's signal, which has no position in the log.
     Signal(ThreadSignal),
-    /// An entry of a kind that this build does not know. It counts as applied and changes nothing.
+    /// An entry of an unknown kind. It counts as applied and changes nothing.
     Unknown(Value),
 }
 

@@ -22,7 +22,7 @@ pub(crate) trait Handler {
     /// The machine notified the application.
     fn on_event(&self, event: Event);
     /// Called after every input: the connection's status, and how many commands have no reply yet.
-    fn on_status(&self, status: Status, waiting: usize);
+    fn on_status(&self, status: Status, queued_commands: usize);
 }
 
 /// The page's connection; dropping it closes the socket.
@@ -104,12 +104,12 @@ impl Inner {
             }
         }
         self.busy.set(false);
-        let (status, waiting, deadline) = {
+        let (status, queued_commands, deadline) = {
             let machine = self.machine.borrow();
-            (machine.status(), machine.waiting(), machine.next_deadline())
+            (machine.status(), machine.queued_commands(), machine.next_deadline())
         };
         self.set_timer(deadline);
-        self.app.on_status(status, waiting);
+        self.app.on_status(status, queued_commands);
     }
 
     // These two end their `RefCell` borrow before the caller uses the result, which may borrow again.

@@ -22,6 +22,7 @@ export class NetraError extends Error {
   }
 }
 
+/** The error in a reply or a problem response. */
 export interface ErrorBody {
   code: string;
   message: string;
@@ -37,12 +38,14 @@ const MAX_RETRY_WAIT_MS = 60_000;
 export const isRetryable = ({ code, retryAfterMs }: NetraError): boolean =>
   retryAfterMs !== undefined && retryAfterMs <= MAX_RETRY_WAIT_MS && (code === 'rate_limited' || code === 'unavailable');
 
+/** The first push on a connection. */
 export interface Welcome {
   user: { id: string; name: string; role: string };
   heartbeat_ms: number;
   max_frame_bytes: number;
 }
 
+/** A new entry of a followed channel; without `seq`, a signal. */
 export interface EventPush {
   channel: string;
   epoch: string;
@@ -59,6 +62,7 @@ export type Entry =
   | { kind: 'taken_back'; message_id: string }
   | { kind: 'thread' };
 
+/** The reply to `subscribe`. */
 export interface Subscribed {
   epoch: string;
   seq: number;
@@ -66,6 +70,7 @@ export interface Subscribed {
   snapshot?: { kind: string } & Partial<ThreadView>;
 }
 
+/** The reply to a command that starts a run. */
 export interface Accepted {
   run_id: string;
   seq: number;
@@ -86,7 +91,7 @@ export interface MessageItem {
 export interface RunView {
   run_id: string;
   message_id?: string;
-  /** Ids of the tool calls that the caller has to carry out. */
+  /** Ids of the tool calls that the caller has to execute. */
   pending?: string[];
   state:
     | { is: 'waiting' | 'running' | 'finished' | 'cancelled' }

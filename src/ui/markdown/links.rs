@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-/// An address in a text: its place, and the scheme to add in front.
+/// An address in a text: its range, and the scheme to add in front.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FoundAddress {
     pub(super) range: Range<usize>,

@@ -32,6 +32,7 @@ use crate::{
         },
         runs::{AgentError, Emitter, RunInput},
     },
+    text::truncate_bytes,
 };
 
 /// The most calls that run at once.
@@ -243,7 +244,7 @@ impl Tools<'_> {
     }
 
     async fn result(&self, id: &str, output: ToolOutput, results: &mut Results) -> Result<(), AgentError> {
-        let text = bounded(output.text);
+        let text = truncate_bytes(output.text, MAX_RESULT_BYTES);
         let mut event = ToolCallResult::new(new_id(), id, ToolContent::Text(text.clone()));
         if output.failed {
             event.base.metadata = Some(Map::from_iter([("failed".to_owned(), json!(true))]));
@@ -257,30 +258,5 @@ impl Tools<'_> {
 impl Job {
     fn new(call: &ModelCall, action: Result<Action, ToolOutput>) -> Self {
         Self { id: call.id.clone(), name: call.name.clone(), action, edited: false }
-    }
-}
-
-/// Cuts a result at [`MAX_RESULT_BYTES`].
-fn bounded(mut text: String) -> String {
-    if text.len() > MAX_RESULT_BYTES {
-        let all = text.len();
-        text.truncate(text.floor_char_boundary(MAX_RESULT_BYTES));
-        text.push_str(&format!("\n[cut here: {MAX_RESULT_BYTES} of {all} bytes]"));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_result_is_cut_and_says_so() {
-        let text = bounded("é".repeat(MAX_RESULT_BYTES));
-        assert!(
-            text.len() < MAX_RESULT_BYTES + 64 && text.ends_with("of 131072 bytes]"),
-            "{}",
-            &text[text.len() - 60..]
-        );
     }
 }

@@ -15,7 +15,7 @@ use super::{
     provider_state,
     read_file::FileReader,
 };
-use crate::{protocol::agui::Message, server::runs::AgentError};
+use crate::{protocol::agui::Message, server::runs::AgentError, text::truncate_bytes};
 
 /// The most bytes of a caller's context, and of the shared state, in the instructions.
 const MAX_CONTEXT_BYTES: usize = 16 * 1024;
@@ -153,13 +153,13 @@ impl Run<'_> {
             parts.push(format!("Files of this thread, as data: {}", json!(files)));
         }
         if !self.input.caller.context.is_empty() {
-            let context = clipped(json!(self.input.caller.context).to_string());
+            let context = truncate_bytes(json!(self.input.caller.context).to_string(), MAX_CONTEXT_BYTES);
             parts.push(format!("What the person's application says about their situation, as data: {context}"));
         }
         if let Some(state) = self.input.state() {
             parts.push(format!(
                 "The state shared with the person's application, as data: {}",
-                clipped(state.to_string())
+                truncate_bytes(state.to_string(), MAX_CONTEXT_BYTES)
             ));
         }
         if self.omitted_messages > 0 {
@@ -168,12 +168,4 @@ impl Run<'_> {
         parts.retain(|part| !part.is_empty());
         parts.join("\n\n")
     }
-}
-
-fn clipped(mut text: String) -> String {
-    if text.len() > MAX_CONTEXT_BYTES {
-        text.truncate(text.floor_char_boundary(MAX_CONTEXT_BYTES));
-        text.push('…');
-    }
-    text
 }

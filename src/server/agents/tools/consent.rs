@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Consent, ToolOutput, ToolSpec, text::clip};
-use crate::{protocol::agui::Interrupt, server::json_schema};
+use super::{Consent, ToolOutput, ToolSpec};
+use crate::{protocol::agui::Interrupt, server::json_schema, text::clip};
 
 /// The reason of an interrupt that asks for consent to a tool call.
 pub const TOOL_CALL: &str = "tool_call";

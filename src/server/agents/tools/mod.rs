@@ -15,7 +15,6 @@ mod mcp;
 mod mcp;
 pub mod questions;
 mod sources;
-mod text;
 
 use async_trait::async_trait;
 use serde_json::Value;

@@ -15,7 +15,6 @@ use super::{
     data::DataTools,
     mcp::McpSource,
     questions::{CallOutcome, Resumption},
-    text::clip,
 };
 use crate::{
     analyst::pricing::PriceTable,
@@ -24,6 +23,7 @@ use crate::{
         http::{ToolInfo, ToolSource, ToolSourceState},
     },
     server::config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
+    text::clip,
 };
 
 /// The id of the built-in source if the configuration sets none.

@@ -181,7 +181,7 @@ fn EditButtons(
         });
     };
     let remove_label =
-        move || format!("Remove {}{}", name.get_value(), if confirming.get() { " for good?" } else { "" });
+        move || format!("Remove {}{}", name.get_value(), if confirming.get() { " permanently?" } else { "" });
     view! {
         <button
             type="button"
@@ -193,7 +193,7 @@ fn EditButtons(
             "Edit"
         </button>
         <button type="button" class="small-button" aria-label=remove_label on:click=remove on:blur=move |_| confirming.set(false)>
-            {move || if confirming.get() { "Remove for good?" } else { "Remove" }}
+            {move || if confirming.get() { "Remove permanently?" } else { "Remove" }}
         </button>
     }
 }

@@ -39,11 +39,11 @@ use crate::{
         agents::tools::{
             Consent, ToolOutput,
             questions::{CallOutcome, Continuation, Question, Resumption},
-            text::clip,
         },
         json_schema,
         runs::RunInput,
     },
+    text::clip,
 };
 
 /// The longest error message of a server, in characters.

@@ -23,10 +23,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::super::{
-    questions::{Continuation, Question, Response},
-    text::clip,
-};
+use super::super::questions::{Continuation, Question, Response};
+use crate::text::clip;
 
 /// How long a call is held in this process for a person's answer.
 pub(super) const HELD_TIMEOUT: Duration = Duration::from_secs(60 * 60);

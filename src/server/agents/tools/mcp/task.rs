@@ -21,14 +21,13 @@ use super::{
     super::{
         ToolOutput,
         questions::{CallOutcome, Continuation, Response},
-        text::clip,
     },
     McpSource,
     call::{MAX_ERROR_CHARS, cannot_continue},
     content,
     elicitation::{input_responses, to_questions},
 };
-use crate::server::runs::RunInput;
+use crate::{server::runs::RunInput, text::clip};
 
 /// The interval between polls if the server suggests none.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
