@@ -146,7 +146,9 @@ async fn a_restored_store_starts_a_new_epoch_and_must_not_be_in_use() {
     assert_refused(&run(server.folder(), &verify, &[]).await, &["there is no store at", "--data"]);
     assert!(!elsewhere.exists(), "reading creates nothing");
     assert_refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
-    let epoch = async || Store::open(&data).await.expect("the store opens").setting("epoch").await.expect("reads");
+    let epoch = async || {
+        Store::open(&data).await.expect("the store opens").setting("epoch").await.expect("the setting is read")
+    };
     let before = epoch().await;
     let (_, _stopped) = server.stop().await;
     let output = run(&data, &restored, &[]).await;

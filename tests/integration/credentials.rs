@@ -75,7 +75,9 @@ async fn open_by_ticket(server: &TestServer, ticket: &str) -> Result<TicketSocke
 async fn closed(mut socket: TicketSocket) -> u16 {
     let closing = async {
         loop {
-            if let Message::Close(Some(frame)) = socket.next().await.expect("a close comes").expect("reads") {
+            if let Message::Close(Some(frame)) =
+                socket.next().await.expect("a close comes").expect("a frame can be read")
+            {
                 return frame.code.into();
             }
         }
