@@ -26,7 +26,7 @@ async fn metrics(server: &TestServer) -> String {
 
 /// Requests the metrics until a condition holds.
 async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) -> String {
-    let asking = async {
+    let polling = async {
         loop {
             let text = metrics(server).await;
             if holds(&text) {
@@ -35,7 +35,7 @@ async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) ->
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    timeout(TEST_TIMEOUT, asking).await.unwrap_or_else(|_| panic!("never came: {what}"))
+    timeout(TEST_TIMEOUT, polling).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 #[tokio::test]
@@ -72,12 +72,13 @@ async fn events_of_a_server_are_counted() {
     assert!(value(&text, "netra_delivery_seconds_count") > 0.0);
     assert!(text.contains("netra_build_info{version="));
     for id in [thread_id.to_string(), ADMIN.email.to_owned()] {
-        assert!(!text.contains(&id), "{id} is no label");
+        assert!(!text.contains(&id), "{id} is a label");
     }
 
     drop((client, again, refused));
     let open = r#"netra_connections{state="open"}"#;
-    until(&server, "that they went", |text| value(text, open) == 0.0 && value(text, "netra_users") == 0.0).await;
+    until(&server, "the end of the connections", |text| value(text, open) == 0.0 && value(text, "netra_users") == 0.0)
+        .await;
 }
 
 #[tokio::test]

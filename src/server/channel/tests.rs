@@ -4,18 +4,18 @@ use super::*;
 use crate::protocol::{EventPush, Push, RunId, RunPhase, UserEntry, UserId, encode_push};
 
 #[derive(Default)]
-struct Heard(SyncMutex<Vec<(Channel, u64)>>);
+struct DeliveryRecorder(SyncMutex<Vec<(Channel, u64)>>);
 
-impl Hub for Heard {
+impl Hub for DeliveryRecorder {
     fn deliver(&self, delivery: &Delivery) {
         self.0.lock().expect("not poisoned").push((delivery.channel, delivery.seq));
     }
 }
 
-async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<Heard>) {
-    let heard = Arc::new(Heard::default());
+async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<DeliveryRecorder>) {
+    let recorder = Arc::new(DeliveryRecorder::default());
     let store = Store::open(folder.path()).await.expect("the store opens");
-    (Channels::new(store, heard.clone()).await.expect("the log opens"), heard)
+    (Channels::new(store, recorder.clone()).await.expect("the log opens"), recorder)
 }
 
 fn entries(count: usize) -> Vec<UserEntry> {
@@ -26,11 +26,11 @@ fn entries(count: usize) -> Vec<UserEntry> {
 #[tokio::test]
 async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (channels, heard) = channels(&folder).await;
+    let (channels, recorder) = channels(&folder).await;
     let user = UserId::new();
     let mut first = channels.begin().await.expect("the transaction begins");
     assert_eq!(first.append_to_feed(user, &entries(2)).await.expect("the entries are appended"), 2);
-    assert!(heard.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
+    assert!(recorder.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
     first.commit().await.expect("the transaction commits");
     let mut dropped = channels.begin().await.expect("the transaction begins");
     dropped.append_to_feed(user, &entries(5)).await.expect("the entries are appended");
@@ -38,7 +38,7 @@ async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let mut second = channels.begin().await.expect("the transaction begins");
     assert_eq!(second.append_to_feed(user, &entries(600)).await.expect("the entries are appended"), 602);
     second.commit().await.expect("the transaction commits");
-    let seqs: Vec<u64> = heard.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
+    let seqs: Vec<u64> = recorder.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
     assert_eq!(seqs, (1..=602).collect::<Vec<u64>>());
     let page = channels.page(Channel::User(user), 500).await.expect("the page is read");
     assert_eq!(page.iter().map(|d| d.seq).collect::<Vec<u64>>(), (501..=602).collect::<Vec<u64>>());

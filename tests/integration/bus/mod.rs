@@ -82,11 +82,11 @@ impl Node {
             other.bus.send(marker.clone());
             self.received.messages.lock().expect("not poisoned").contains(&marker)
         };
-        until("that nodes hear each other", received).await;
+        until("the nodes receive from each other", received).await;
         // Every message has arrived.
         let last = NodeMessage::StopRun { run_id: RunId::new() };
         other.bus.send(last.clone());
-        until("the last word", || self.received.messages.lock().expect("not poisoned").contains(&last)).await;
+        until("the last message", || self.received.messages.lock().expect("not poisoned").contains(&last)).await;
         self.received.messages.lock().expect("not poisoned").clear();
     }
 }
@@ -175,7 +175,7 @@ async fn a_bus_that_is_down_is_degraded_and_reconnects_by_itself() {
 
     nats.restart().await;
     a.until(|status| status == Status::Connected).await;
-    until("that the heads are compared", || comparisons.has_changed().expect("the sender is not dropped")).await;
+    until("the heads are compared", || comparisons.has_changed().expect("the sender is not dropped")).await;
     b.until_receives_from(&a).await;
     a.bus.deliver(&entry(channel, 2, "{}"));
     until("the next entry", || !b.received.entries.lock().expect("not poisoned").is_empty()).await;

@@ -43,7 +43,7 @@ impl TwoNodes {
         let a = SocketServer::with(on_nats).await;
         let b = a.another(on_nats).await;
         for server in [&a, &b] {
-            until("the bus", || server.bus.status() == Status::Connected).await;
+            until("the bus is connected", || server.bus.status() == Status::Connected).await;
         }
         let ada = a.member("ada").await;
         let (mut at_a, mut at_b) = (ada.connect().await, ada.at(&b).connect().await);
@@ -80,18 +80,18 @@ async fn a_command_to_one_node_takes_effect_on_all() {
     let run_id: RunId = serde_json::from_value(accepted["run_id"].clone()).expect("a run");
     assert_eq!(two.a.runner.waiting(two.thread).len(), 1, "it waits at the node that got the message");
     two.at_b.ask(StopRun { run_id }).await.expect("the run is stopped");
-    until("the stop", || two.a.runner.waiting(two.thread).is_empty()).await;
+    until("the run is stopped", || two.a.runner.waiting(two.thread).is_empty()).await;
 
     let notice = Notice { id: NoticeId::new(), text: "Noon.".into(), at: now_ms() };
     two.a.gateway.nodes.notice(notice.clone());
     loop {
-        if let Push::Notice(heard) = two.at_b.push().await {
-            assert_eq!(heard, notice);
+        if let Push::Notice(received) = two.at_b.push().await {
+            assert_eq!(received, notice);
             break;
         }
     }
     two.at_a.ask(DeleteThread { thread_id: two.thread }).await.expect("the thread is deleted");
-    until("that nobody follows it", || two.b.manager().counts().channels == 0).await;
+    until("nobody follows the thread", || two.b.manager().counts().channels == 0).await;
 
     let session = two.a.session(&two.ada, i64::MAX).await;
     let ticket = two.a.ticket(&two.ada, &session).await;
@@ -108,7 +108,7 @@ async fn a_command_to_one_node_takes_effect_on_all() {
 async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
     let mut two = TwoNodes::start().await;
     two.nats.stop().await;
-    until("that it is noticed", || two.b.bus.status().is_degraded()).await;
+    until("the bus is degraded", || two.b.bus.status().is_degraded()).await;
     let begun = Instant::now();
     two.a.append(two.thread, 3).await;
     for seq in 2..=4 {
@@ -121,7 +121,7 @@ async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
     for seq in 5..=6 {
         assert_eq!(two.at_b.event().await.seq, Some(seq));
     }
-    until("that it is well again", || two.b.bus.status() == Status::Connected).await;
+    until("the bus is connected again", || two.b.bus.status() == Status::Connected).await;
 }
 
 #[tokio::test]

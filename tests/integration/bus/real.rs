@@ -24,7 +24,7 @@ async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) {
 }
 
 /// Waits for an update for which `fits` returns a value; skips others.
-async fn heard<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) -> Option<T>) -> T {
+async fn wait_for_update<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) -> Option<T>) -> T {
     let waiting = async {
         loop {
             if let Some(found) = fits(updates.recv().await.expect("the sender is not dropped")) {
@@ -42,7 +42,7 @@ async fn until_present(updates: &mut mpsc::Receiver<Update>, connections: u32) {
         }
         _ => None,
     };
-    heard(updates, fits).await;
+    wait_for_update(updates, fits).await;
 }
 
 #[tokio::test]
@@ -59,16 +59,16 @@ async fn two_processes_are_one_installation_until_one_is_killed() {
     until_present(&mut by_b, 2).await;
 
     let begun = Instant::now();
-    let rename = netra::protocol::RenameThread { thread_id, title: "Heard elsewhere".into() };
+    let rename = netra::protocol::RenameThread { thread_id, title: "Renamed".into() };
     at_a.send(rename).await.expect("the thread is renamed");
-    heard(&mut by_b, |update| match update {
+    wait_for_update(&mut by_b, |update| match update {
         Update::Entry { seq: Some(2), entry: Entry::Thread(ThreadEntry::Thread { thread }), .. } => {
-            (thread.title == "Heard elsewhere").then_some(())
+            (thread.title == "Renamed").then_some(())
         }
         _ => None,
     })
     .await;
-    println!("heard at the other node after {} ms", begun.elapsed().as_millis());
+    println!("received at the other node after {} ms", begun.elapsed().as_millis());
 
     let admin = b.signed_in(ADMIN).await;
     let path = format!("/api/users/{}/disconnect", ADA.email);

@@ -237,8 +237,8 @@ mod tests {
     }
 
     async fn receives(stream: &mut TcpStream, text: &[u8], within: Duration) -> bool {
-        let mut heard = vec![0; text.len()];
-        matches!(timeout(within, stream.read_exact(&mut heard)).await, Ok(Ok(_))) && heard == text
+        let mut received = vec![0; text.len()];
+        matches!(timeout(within, stream.read_exact(&mut received)).await, Ok(Ok(_))) && received == text
     }
 
     const SOON: Duration = Duration::from_millis(200);

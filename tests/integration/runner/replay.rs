@@ -38,14 +38,14 @@ async fn play(rate: u32, cancel: CancellationToken) -> (Vec<Event>, Result<Done,
     let (out, mut events) = Emitter::channel(1);
     let author = serde_json::from_value(json!({"id": UserId::new(), "name": "Owner"})).expect("an author");
     let input = RunInput { cancel, ..RunInput::alone(author, "play") };
-    let hear = async {
-        let mut heard = Vec::new();
+    let receive = async {
+        let mut received = Vec::new();
         while let Some(event) = events.recv().await {
-            heard.push(event);
+            received.push(event);
         }
-        heard
+        received
     };
-    tokio::join!(hear, replay.run(input, out))
+    tokio::join!(receive, replay.run(input, out))
 }
 
 #[tokio::test(start_paused = true)]

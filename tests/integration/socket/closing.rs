@@ -169,7 +169,7 @@ async fn one_connection_too_many_closes_the_oldest_4409() {
     assert!(other.ask(Ping {}).await.is_ok());
     assert_eq!(server.manager().connections_of(ada.id()), 3);
     drop(clients);
-    until("the books are empty", || server.manager().connections_of(ada.id()) == 0).await;
+    until("the connections are removed", || server.manager().connections_of(ada.id()) == 0).await;
 }
 
 #[tokio::test]
