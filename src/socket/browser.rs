@@ -112,7 +112,7 @@ impl Inner {
         self.app.on_status(status, queued_commands);
     }
 
-    // These two end their `RefCell` borrow before the caller uses the result, which may borrow again.
+    // In these two the `RefCell` borrow ends before the caller handles the result and borrows again.
     fn next_input(&self) -> Option<Input> {
         self.inputs.borrow_mut().pop_front()
     }
@@ -157,7 +157,7 @@ impl Inner {
         });
     }
 
-    /// Sets a timer for the machine's deadline. A timer that fires too early only sets the next one.
+    /// Sets a timer for the machine's deadline. An earlier timer stays: it sets the next one when it fires.
     fn set_timer(&self, deadline: Option<i64>) {
         let mut timer = self.timer.borrow_mut();
         let Some(deadline) = deadline else {
