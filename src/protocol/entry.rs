@@ -147,7 +147,7 @@ pub struct ThreadInfo {
     pub created_at: i64,
 }
 
-/// An entry of `thread/<id>`.
+/// An entry of the channel `thread/<id>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -202,7 +202,7 @@ pub enum RunPhase {
     TakenBack,
 }
 
-/// An entry of `user`.
+/// An entry of the channel `user`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]

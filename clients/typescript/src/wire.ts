@@ -22,7 +22,7 @@ export class NetraError extends Error {
   }
 }
 
-/** The error in a reply or a problem response. */
+/** The error in a reply. */
 export interface ErrorBody {
   code: string;
   message: string;
@@ -98,7 +98,7 @@ export interface RunView {
     | { is: 'interrupted'; interrupts: Interrupt[] }
     | { is: 'failed'; message: string; code?: string };
   nodes: Node[];
-  /** How many of the nodes come before the message that the run answers: the agent's reaction to a cancelled interrupt. */
+  /** If the run first cancelled interrupts: how many nodes it produced before the agent received the run's own message. */
   nodes_before_message?: number;
   usage?: unknown[];
   /** The shared state at the run's end. Absent: that of the previous run, with `shared_changes` applied. */
@@ -110,8 +110,11 @@ export interface RunView {
 
 export interface Node {
   id: string;
+  /** The sub-agent that it belongs to; absent for the run itself. */
   within?: string;
+  /** `called`: a tool call with complete arguments and no result yet. */
   state: 'open' | 'called' | 'done' | 'failed';
+  /** Whether it came in `*_CHUNK` events, which have no end event. */
   chunked?: boolean;
   body:
     | { is: 'text'; role: string; text: string }
