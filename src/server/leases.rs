@@ -96,11 +96,11 @@ impl Leases {
         Ok(tx.commit().await?)
     }
 
-    /// Gives the lease up: other nodes may take over this node's runs at once.
+    /// Releases the lease: other nodes may take over this node's runs at once.
     ///
     /// # Errors
     /// If the store fails; the lease then expires.
-    pub async fn leave(&self) -> Result<()> {
+    pub async fn release(&self) -> Result<()> {
         let mut tx = self.store.begin().await?;
         sqlx::query("DELETE FROM nodes WHERE id = $1").bind(&self.id).execute(&mut *tx).await?;
         Ok(tx.commit().await?)

@@ -170,7 +170,7 @@ impl AppState {
         let connections = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
         self.manager.begin_drain(MIN_RECONNECT_WINDOW + RECONNECT_WINDOW_PER_CONNECTION * connections);
         self.runner.shutdown(limit).await;
-        self.runner.leave().await;
+        self.runner.release_lease().await;
         tokio::join!(self.manager.finish_drain(), self.registry.tools().close());
         self.nodes.leave();
         self.stopping.cancel();

@@ -1,7 +1,7 @@
 //! Logs and traces.
 //!
-//! Logs go to standard error, as text or as JSON; standard output is for answers. Traces go to an OTLP receiver where one is
-//! configured: spans of requests, commands and runs, with ids and durations. Log events are not part of them, so nothing that
+//! Logs go to standard error, as text or as JSON; standard output is for results, as of `netra ask`. Traces go to an OTLP receiver where
+//! one is configured: spans of requests, commands and runs, with ids and durations. Log events are not part of them, so nothing that
 //! people write leaves the server in a trace.
 
 #[cfg(feature = "otlp")]

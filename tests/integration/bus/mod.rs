@@ -118,10 +118,10 @@ fn everything() -> Vec<NodeMessage> {
 #[tokio::test]
 async fn messages_of_a_node_reach_the_others_once_and_in_order() {
     let nats = Nats::start().await;
-    let [a, b, stranger] = ["1", "1", "2"].map(|epoch| Node::new(&nats.url(), epoch));
+    let [a, b, other_store] = ["1", "1", "2"].map(|epoch| Node::new(&nats.url(), epoch));
     a.until_receives_from(&b).await;
     b.until_receives_from(&a).await;
-    stranger.until(|status| status == Status::Connected).await;
+    other_store.until(|status| status == Status::Connected).await;
 
     let channels = [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())];
     let entries: Vec<_> =
@@ -141,8 +141,8 @@ async fn messages_of_a_node_reach_the_others_once_and_in_order() {
         entries.len(),
         "its own connections get deliveries directly"
     );
-    assert_eq!((count(&a), count(&stranger)), (0, 0), "neither its own messages nor those of another store");
-    assert!(stranger.received.messages.lock().expect("not poisoned").is_empty());
+    assert_eq!((count(&a), count(&other_store)), (0, 0), "neither its own messages nor those of another store");
+    assert!(other_store.received.messages.lock().expect("not poisoned").is_empty());
     assert_eq!((a.bus.dropped(), a.bus.status()), (0, Status::Connected));
 }
 

@@ -54,7 +54,7 @@ struct Conditions {
     target: SocketAddr,
 }
 
-/// The proxy. Dropped, it is closed.
+/// The proxy. Closed when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     conditions: watch::Sender<Conditions>,

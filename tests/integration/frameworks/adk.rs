@@ -11,7 +11,7 @@ const FRAMEWORK: Framework = Framework {
     name: "adk",
     path: "/",
     team: Some("/team"),
-    default: Some(("/default", Step::Answer)),
+    with_default_settings: Some(("/default", Step::Answer)),
     answer: Step::Answer,
     answers: [|| json!({"confirmed": true}), || json!({"confirmed": false})],
     stops_model_on_disconnect: true,

@@ -11,7 +11,7 @@ const FRAMEWORK: Framework = Framework {
     name: "agno",
     path: "/agui",
     team: Some("/team/agui"),
-    default: None,
+    with_default_settings: None,
     answer: Step::Result,
     answers: [|| answer(true), || answer(false)],
     stops_model_on_disconnect: true,

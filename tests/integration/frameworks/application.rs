@@ -19,7 +19,7 @@ use crate::{
 /// How long the packages may take to install.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A running application and the model that it uses. Dropped, it is killed.
+/// A running application and the model that it uses. Killed when dropped.
 pub(crate) struct Application {
     pub(crate) model: Model,
     pub(crate) url: String,

@@ -11,7 +11,7 @@ const FRAMEWORK: Framework = Framework {
     name: "crewai",
     path: "/",
     team: Some("/team"),
-    default: Some(("/default", Step::Answer)),
+    with_default_settings: Some(("/default", Step::Answer)),
     answer: Step::Answer,
     answers: [|| json!("yes"), || json!("no")],
     stops_model_on_disconnect: true,

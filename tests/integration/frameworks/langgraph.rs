@@ -11,7 +11,7 @@ const FRAMEWORK: Framework = Framework {
     name: "langgraph",
     path: "/",
     team: Some("/team"),
-    default: Some(("/default", Step::Command)),
+    with_default_settings: Some(("/default", Step::Command)),
     answer: Step::Answer,
     answers: [|| json!("yes"), || json!("no")],
     stops_model_on_disconnect: false,

@@ -11,7 +11,7 @@ const FRAMEWORK: Framework = Framework {
     name: "llamaindex",
     path: "/run",
     team: Some("/team"),
-    default: None,
+    with_default_settings: None,
     answer: Step::Answer,
     answers: [|| json!(true), || json!(false)],
     stops_model_on_disconnect: false,

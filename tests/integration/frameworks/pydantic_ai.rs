@@ -11,7 +11,7 @@ const FRAMEWORK: Framework = Framework {
     name: "pydantic_ai",
     path: "/",
     team: Some("/team"),
-    default: None,
+    with_default_settings: None,
     answer: Step::Answer,
     answers: [|| json!({"approved": true}), || json!({"approved": false})],
     stops_model_on_disconnect: true,

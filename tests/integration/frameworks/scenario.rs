@@ -28,7 +28,7 @@ pub(crate) struct Framework {
     /// The path of its agent with a sub-agent.
     pub(crate) team: Option<&'static str>,
     /// The path of its agent that asks questions with the adapter's default settings, and how that takes an answer.
-    pub(crate) default: Option<(&'static str, AnswerStep)>,
+    pub(crate) with_default_settings: Option<(&'static str, AnswerStep)>,
     /// How its agent takes an answer.
     pub(crate) answer: AnswerStep,
     /// The answers of a user who allows a call and of one who does not.
@@ -73,7 +73,7 @@ pub(crate) async fn its_state_is_kept_and_sent_back(framework: &Framework) {
 pub(crate) async fn a_user_says_yes_no_or_something_else_and_the_thread_continues(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let [yes, no] = framework.answers;
-    let paths = [Some((framework.path, framework.answer)), framework.default];
+    let paths = [Some((framework.path, framework.answer)), framework.with_default_settings];
     for (path, answer) in paths.into_iter().flatten() {
         let steps = [Step::Say("Mail bob"), answer(yes()), Step::Say("Thank you.")];
         let conversation = converse(&application, framework, path, &steps).await;

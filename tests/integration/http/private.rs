@@ -70,7 +70,7 @@ async fn all_files_in_a_servers_folders_are_private_to_its_user() {
 }
 
 #[test]
-fn a_command_on_the_store_makes_its_files_for_its_user_alone() {
+fn a_command_creates_files_that_only_its_user_can_open() {
     let place = tempfile::tempdir().expect("a folder");
     let data = place.path().join("new/data");
     let mut command = super::netra();

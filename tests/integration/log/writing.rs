@@ -81,7 +81,7 @@ async fn two_nodes_share_a_threads_log_without_a_gap() {
     let (first, second) = (test_store.create_run(&one, thread).await, test_store.create_run(&other, thread).await);
     tokio::join!(write(&one, thread, first, 50), write(&other, thread, second, 50));
     assert_whole(&one, thread, &[first, second], 50).await;
-    assert_eq!(one.epoch(), other.epoch(), "one store, one epoch");
+    assert_eq!(one.epoch(), other.epoch(), "nodes on one store have the same epoch");
     assert_ne!(one.node(), other.node());
 }
 
@@ -103,9 +103,9 @@ async fn a_finished_or_deleted_run_accepts_no_append() {
         update.execute(tx.sql()).await.expect("the statement succeeds");
         tx.commit().await.expect("the transaction commits");
         assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("the entries are appended"), None);
-        let stranger = RunId::new();
+        let unknown = RunId::new();
         assert_eq!(
-            channels.append(thread, stranger, &[delta(stranger, "c")]).await.expect("the entries are appended"),
+            channels.append(thread, unknown, &[delta(unknown, "c")]).await.expect("the entries are appended"),
             None
         );
         assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("the extent is read").head, head);

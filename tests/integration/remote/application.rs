@@ -26,7 +26,7 @@ use crate::{
 /// How long its packages may take to install.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A running application. Dropped, it is killed.
+/// A running application. Killed when dropped.
 struct Application {
     url: String,
     _process: process::Child,

@@ -30,7 +30,7 @@ pub struct ReceivedRequest {
     pub input: Value,
 }
 
-/// An endpoint. Dropped, it stops listening.
+/// An endpoint. Stops listening when dropped.
 pub struct Endpoint {
     pub url: String,
     requests: Arc<Mutex<Vec<ReceivedRequest>>>,

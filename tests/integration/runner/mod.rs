@@ -283,7 +283,7 @@ fn runner(
     Runner::new(channels.clone(), agents.agents().clone(), options)
 }
 
-/// The runner's periodic upkeep. Dropped, it ends.
+/// The runner's periodic upkeep. Ends when dropped.
 #[derive(Default)]
 struct Upkeep(Option<AbortHandle>);
 

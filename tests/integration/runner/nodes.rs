@@ -57,7 +57,7 @@ async fn a_message_accepted_during_shutdown_starts_its_run_after_the_restart() {
     harness.runner.shutdown(TEST_TIMEOUT).await;
     harness.runner.start(run);
     assert_eq!((harness.runner.active(), harness.runner.waiting(harness.thread).len()), (0, 1));
-    harness.runner.leave().await;
+    harness.runner.release_lease().await;
     let (_, after) = harness.node().await;
     assert_eq!(after.recover().await.expect("the runs are recovered"), 0);
     let _upkeep = Upkeep::spawn(&after);

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A mounted file system. Dropped, it is unmounted.
+/// A mounted file system. Unmounted when dropped.
 pub struct SmallDisk {
     folder: TempDir,
     bytes: u64,

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{KillOnDrop, TEST_TIMEOUT, blocking, free_port, signal};
 
-/// A running cluster. Dropped, it is stopped and its folder is removed.
+/// A running cluster. When dropped, it stops and its folder is removed.
 pub struct Postgres {
     bin: PathBuf,
     folder: TempDir,
@@ -171,11 +171,12 @@ fn template(bin: &Path) -> PathBuf {
     template
 }
 
-/// Whether this is root, as which PostgreSQL refuses to run.
+/// Whether the tests run as root. PostgreSQL refuses to.
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
 }
 
+/// A command that runs as the user `postgres` if the tests run as root.
 fn as_postgres(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -185,6 +186,7 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
+/// Makes `postgres` the owner of a folder if the tests run as root.
 fn hand_over(folder: &Path) {
     if is_root() {
         run(Command::new("chown").args(["-R", "postgres:"]).arg(folder));
