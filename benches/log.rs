@@ -31,26 +31,28 @@ impl Hub for NoHub {
 
 /// Creates `count` runs in `threads` threads.
 async fn runs(url: &str, count: usize, threads: usize) -> (Channels, Vec<(ThreadId, RunId)>) {
-    let store = Store::open_url(url).await.expect("opens");
-    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("opens the log");
+    let store = Store::open_url(url).await.expect("the store opens");
+    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("the log opens");
     let id = UserId::new();
     let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
-    let mut tx = channels.begin().await.expect("begins");
+    let mut tx = channels.begin().await.expect("the transaction begins");
     let sql =
         "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
     let insert = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
-    insert.execute(tx.sql()).await.expect("inserts");
-    tx.commit().await.expect("commits");
+    insert.execute(tx.sql()).await.expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
     let ids: Vec<ThreadId> = (0..threads).map(|_| ThreadId::new()).collect();
     for thread_id in &ids {
         let create = CreateThread { thread_id: *thread_id, title: None, agent: None };
-        threads::create(&channels, &user, &create, "bench").await.expect("creates the thread");
+        threads::create(&channels, &user, &create, "bench").await.expect("the thread is created");
     }
     let mut runs = Vec::new();
     for thread_id in ids.into_iter().cycle().take(count) {
         let message_id = MessageId::new();
         let send = SendMessage { message_id, ..SendMessage::new(thread_id, "Go.") };
-        let outcome = threads::send(&channels, &user, &send, None, |_| Ok("bench".into())).await.expect("sends");
+        let outcome = threads::send(&channels, &user, &send, None, |_| Ok("bench".into()))
+            .await
+            .expect("the message is accepted");
         let accepted = outcome.accepted;
         runs.push((thread_id, accepted.run_id));
     }
@@ -81,7 +83,11 @@ fn appends(criterion: &mut Criterion) {
                             let event = Box::new(TextMessageContent::new("m", "x".repeat(60)).into());
                             let entry = [ThreadEntry::Agent { run_id: run, event }];
                             for _ in 0..each {
-                                channels.append(thread, run, &entry).await.expect("appends").expect("the run is open");
+                                channels
+                                    .append(thread, run, &entry)
+                                    .await
+                                    .expect("the entries are appended")
+                                    .expect("the run is open");
                             }
                         })
                     };

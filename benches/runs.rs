@@ -64,16 +64,16 @@ struct Fixture {
 
 impl Fixture {
     async fn new(url: &str) -> Self {
-        let store = Store::open_url(url).await.expect("opens");
-        let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
+        let store = Store::open_url(url).await.expect("the store opens");
+        let channels = Channels::new(store, Arc::new(NoHub)).await.expect("the log opens");
         let id = UserId::new();
         let user = User { id, name: "Bench".into(), email: format!("{id}@example.org"), role: Role::Member };
-        let mut tx = channels.begin().await.expect("begins");
+        let mut tx = channels.begin().await.expect("the transaction begins");
         let sql =
             "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
         let insert = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
-        insert.execute(tx.sql()).await.expect("inserts");
-        tx.commit().await.expect("commits");
+        insert.execute(tx.sql()).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
         let (sender, calls) = mpsc::unbounded_channel();
         let agents = AgentRegistry::new([Arc::new(TimedAgent(sender)) as Arc<dyn Agent>], &[], AgentBuilder::default());
         let options = RunnerOptions { coalesce: Duration::ZERO, ..RunnerOptions::new(std::env::temp_dir()) };
@@ -89,7 +89,7 @@ impl Fixture {
 
     async fn create(&self, thread_id: ThreadId) {
         let create = CreateThread { thread_id, title: Some("A thread".into()), agent: None };
-        threads::create(&self.channels, &self.user, &create, "timed").await.expect("creates the thread");
+        threads::create(&self.channels, &self.user, &create, "timed").await.expect("the thread is created");
     }
 
     /// Creates a thread, with a copy of the long one's log or empty.
@@ -97,16 +97,16 @@ impl Fixture {
         let thread_id = ThreadId::new();
         self.create(thread_id).await;
         if is_long {
-            let mut tx = self.channels.begin().await.expect("begins");
+            let mut tx = self.channels.begin().await.expect("the transaction begins");
             for sql in [
                 "INSERT INTO entries (channel, seq, at, entry) SELECT $1, seq, at, entry FROM entries \
                  WHERE channel = $2 AND seq > 1",
                 "UPDATE channels SET head = (SELECT head FROM channels WHERE id = $2) WHERE id = $1",
             ] {
                 let query = sqlx::query(sql).bind(format!("thread/{thread_id}")).bind(format!("thread/{}", self.long));
-                query.execute(tx.sql()).await.expect("copies");
+                query.execute(tx.sql()).await.expect("the statement succeeds");
             }
-            tx.commit().await.expect("commits");
+            tx.commit().await.expect("the transaction commits");
         }
         thread_id
     }
@@ -115,11 +115,11 @@ impl Fixture {
     async fn run(&mut self, thread_id: ThreadId) -> Duration {
         let send = SendMessage::new(thread_id, "What do my tokens cost?");
         let sent = threads::send(&self.channels, &self.user, &send, None, |_| Ok("timed".into())).await;
-        let new = sent.expect("sends").run.expect("a run");
+        let new = sent.expect("the message is accepted").run.expect("a run");
         let (run_id, start): (RunId, Instant) = (new.run_id, Instant::now());
         self.runner.start(new);
         let called_at = self.calls.recv().await.expect("the agent is called");
-        while threads::is_open(&self.channels, run_id).await.expect("reads") {
+        while threads::is_open(&self.channels, run_id).await.expect("the run is read") {
             tokio::task::yield_now().await;
         }
         called_at - start

@@ -3,7 +3,7 @@ import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import type { Server } from './server.ts';
-import { connected } from './threads.ts';
+import { waitForConnection } from './threads.ts';
 
 test.use({
   serverOptions: [
@@ -20,7 +20,7 @@ test.use({
 
 test('an invalid entry is disabled with its reason, and the other agents run', async ({ page, signedIn }) => {
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await page.getByRole('button', { name: `Account of ${signedIn.name}` }).click();
   await page.getByRole('link', { name: 'Agents, tools, usage' }).click();
   await expect(page).toHaveURL(/\/admin\/agents$/);
@@ -49,14 +49,14 @@ test('tools are shown with their consent, and an invalid source with its reason'
 
 test('a check reports how an agent answers', async ({ page, signedIn: _ }) => {
   await page.goto('/admin/agents');
-  await connected(page);
+  await waitForConnection(page);
   await expect(page.getByRole('button', { name: 'Check Broken' })).toHaveCount(0);
   const opener = page.locator('[data-agent="analyst"]').getByRole('button', { name: /^Check / });
   await opener.click();
   const form = page.getByRole('form', { name: /^Check / });
   await expect(form.getByLabel('First message of the check')).toBeFocused();
   await form.getByRole('button', { name: 'Run check' }).click();
-  await expect(form.getByRole('listitem')).toContainText([/^Works: It answered in/, /^Works: It answers when the conversation goes on/]);
+  await expect(form.getByRole('listitem')).toContainText([/^Works: It answered in/, /^Works: It answers when the conversation continues/]);
   await expectAccessible(page);
   await form.getByRole('button', { name: 'Close' }).click();
   await expect(form).toHaveCount(0);
@@ -68,7 +68,7 @@ async function addAgent(page: Page, server: Server) {
   await createAdmin(server);
   await signInByRequest(page, server);
   await page.goto(`${server.url}/admin/agents`);
-  await connected(page);
+  await waitForConnection(page);
   await page.getByRole('button', { name: 'Add agent' }).click();
   return page.getByRole('form', { name: 'New agent' });
 }
@@ -116,7 +116,7 @@ test('an agent is added, offered, edited and removed', async ({ page, freshServe
   await expect(helper).toContainText('added here');
 
   await page.goto(freshServer.url);
-  await connected(page);
+  await waitForConnection(page);
   await page.getByLabel('Agent').selectOption('helper');
   await expect(page.getByRole('button', { name: 'Who are you?' })).toBeVisible();
 

@@ -1,7 +1,7 @@
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
 import { admin, createAdmin, discovery, signIn, submitSignIn } from './accounts.ts';
-import { ask, connected, runIs } from './threads.ts';
+import { ask, messageField, waitForConnection, waitForRunState } from './threads.ts';
 
 test('a visitor is asked to sign in', async ({ page }) => {
   await page.goto('/');
@@ -68,7 +68,7 @@ test('changing the password signs out all other sessions', async ({ page, browse
   await expect(page.getByRole('alert')).toContainText('first that are guessed');
   await change(admin.password, 'another battery staple');
   await expect(page.getByText('Your password was changed.')).toBeVisible();
-  await connected(page);
+  await waitForConnection(page);
   expect((await discovery(other.request, freshServer)).auth.signed_in).toBe(false);
   expect((await discovery(page.request, freshServer)).auth.signed_in).toBe(true);
   await page.getByRole('button', { name: 'Sign out everywhere' }).click();
@@ -80,12 +80,12 @@ test('changing the password signs out all other sessions', async ({ page, browse
 
 test('signing out hides the conversation also in a tab that the server cannot reach', async ({ page, context, server, signedIn: _ }) => {
   const path = await ask(page, 'What can you do with the secret of the orchard?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   const other = await context.newPage();
   // Its socket opens and then receives nothing, not even the close.
   await other.routeWebSocket(/\/ws$/, () => {});
   await other.goto(path);
-  await expect(other.getByRole('article', { name: 'Question' })).toContainText('the secret of the orchard');
+  await expect(other.getByRole('article', { name: 'Your message' })).toContainText('the secret of the orchard');
   await page.getByRole('button', { name: /^Account of/ }).click();
   await page.getByRole('button', { name: 'Sign out' }).click();
   await expect(other).toHaveURL(/\/sign-in/);
@@ -105,24 +105,24 @@ test('a draft survives the end of the session, for the same user', async ({ page
   // The socket of an ended session is refused.
   browserConsole.allow(/WebSocket|status of 401/);
   const path = await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
-  await page.getByLabel('Message').fill('half a thought');
+  await waitForRunState(page, 'finished');
+  await messageField(page).fill('half a thought');
   // As another browser would; the page is notified by its socket.
   await page.request.post(`${server.url}/api/auth/sign-out`, { headers: { origin: server.url } });
   await expect(page.getByText('Your session ended')).toBeVisible();
   await submitSignIn(page, signedIn);
   await expect(page).toHaveURL(new RegExp(`${path}$`));
-  await expect(page.getByLabel('Message')).toHaveValue('half a thought');
+  await expect(messageField(page)).toHaveValue('half a thought');
   await page.goto('/');
-  await connected(page);
-  await expect(page.getByLabel('Message')).toHaveValue('');
+  await waitForConnection(page);
+  await expect(messageField(page)).toHaveValue('');
   await page.goto(path);
-  await connected(page);
+  await waitForConnection(page);
   await page.getByRole('button', { name: 'Send' }).click();
   await expect(page.locator('[data-run-id]')).toHaveCount(2);
   await page.reload();
-  await connected(page);
-  await expect(page.getByLabel('Message')).toHaveValue('');
+  await waitForConnection(page);
+  await expect(messageField(page)).toHaveValue('');
 });
 
 test('a session survives a restart of the server @desktop', async ({ page, freshServer, browserConsole }) => {

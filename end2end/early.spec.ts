@@ -3,7 +3,7 @@ import type { Page } from '@playwright/test';
 import { expect, test } from './fixtures.ts';
 import { admin, submitSignIn } from './accounts.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
-import { connected, lastRun, runIs } from './threads.ts';
+import { lastRun, waitForConnection, waitForRunState } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
 
@@ -28,8 +28,8 @@ test('a click before hydration stops a run', async ({ page, context, signedIn: _
   await other.getByRole('button', { name: 'Stop' }).click();
   await expect(lastRun(other)).toHaveAttribute('data-run-state', 'running');
   release();
-  await runIs(other, 'cancelled');
-  await runIs(page, 'cancelled');
+  await waitForRunState(other, 'cancelled');
+  await waitForRunState(page, 'cancelled');
 });
 
 test('a menu clicked twice before hydration opens once', async ({ page, signedIn: _ }) => {
@@ -39,23 +39,23 @@ test('a menu clicked twice before hydration opens once', async ({ page, signedIn
   await menu.click();
   await menu.click();
   release();
-  await connected(page);
+  await waitForConnection(page);
   await expect(page.getByRole('button', { name: 'Sign out', exact: true })).toBeVisible();
 });
 
 test('signing in before hydration works, by Enter and by the button', async ({ page, server }) => {
-  for (const send of [() => page.keyboard.press('Enter'), () => page.getByRole('button', { name: 'Sign in' }).click()]) {
+  for (const submit of [() => page.keyboard.press('Enter'), () => page.getByRole('button', { name: 'Sign in' }).click()]) {
     await page.context().clearCookies();
     const release = await delayWasm(page);
     await page.goto(`${server.url}/sign-in`);
     await page.getByLabel('Email').fill(admin.email);
     await page.getByLabel('Password').fill(admin.password);
-    await send();
+    await submit();
     expect(page.url()).toBe(`${server.url}/sign-in`);
     release();
     await expect(page).not.toHaveURL(/sign-in/);
-    // Before the cookie is removed: a refused socket logs an error.
-    await connected(page);
+    // Connect before the next round removes the cookie: a refused socket would log an error.
+    await waitForConnection(page);
     await page.unroute(/\.wasm$/);
   }
 });

@@ -8,14 +8,14 @@ import { installed } from './installed.ts';
 import { admin, createAdmin } from './accounts.ts';
 import { recordedAgent } from './recorded.ts';
 import { Server } from './server.ts';
-import { workerAgent, paragraphs, type StreamedAgent } from './streamed.ts';
+import { paragraphs, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
 
 const path = installed(process.env['FIREFOX_PATH'], 'firefox-esr', 'firefox');
 const missing = 'NOT TESTED IN FIREFOX: it is not installed. Install it (with Debian: apt-get install firefox-esr) or name it in FIREFOX_PATH.';
 if (!path) console.warn(missing);
 
 const test = base.extend<object, { agent: StreamedAgent; server: Server; firefox: Browser }>({
-  agent: workerAgent,
+  agent: streamedAgentFixture,
   server: [
     async ({ agent }, use) => {
       const server = await Server.start({ config: agent.config + recordedAgent(400) });
@@ -40,14 +40,14 @@ const test = base.extend<object, { agent: StreamedAgent; server: Server; firefox
 test.skip(!path, missing);
 
 const area = '.scroller';
-const below = (page: Page) => page.$eval(area, ({ scrollHeight, clientHeight, scrollTop }) => scrollHeight - clientHeight - scrollTop);
+const distanceToEnd = (page: Page) => page.$eval(area, ({ scrollHeight, clientHeight, scrollTop }) => scrollHeight - clientHeight - scrollTop);
 const position = (page: Page) => page.$eval(area, ({ scrollTop }) => scrollTop);
-const isAway = async (page: Page) => (await page.$('.jump-to-end')) !== null;
+const hasJumpButton = async (page: Page) => (await page.$('.jump-to-end')) !== null;
 const runs = (page: Page) => page.$$eval('[data-run-id]', (runs) => runs.map((run) => run.getAttribute('data-run-state')));
 
 async function expectEndVisible(page: Page): Promise<void> {
-  await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
-  expect(await isAway(page)).toBe(false);
+  await expect.poll(() => distanceToEnd(page)).toBeLessThanOrEqual(2);
+  expect(await hasJumpButton(page)).toBe(false);
 }
 
 async function sendMessage(page: Page, text: string): Promise<void> {
@@ -148,12 +148,12 @@ for (const [name, size] of Object.entries(sizes)) {
       await inPage(firefox, server, size, async (page) => {
         await beginAnswer(page, agent);
         await scroll(page, method, -900);
-        await expect.poll(() => isAway(page)).toBe(true);
+        await expect.poll(() => hasJumpButton(page)).toBe(true);
         const [read, top] = [await topOf(page, 'start20'), await position(page)];
         await grow(page, agent, 'away', 10);
         expect(await position(page)).toBe(top);
         expect(await topOf(page, 'start20')).toBe(read);
-        await scroll(page, method, (await below(page)) + 100);
+        await scroll(page, method, (await distanceToEnd(page)) + 100);
         await expectEndVisible(page);
         await grow(page, agent, 'back', 10);
         await expectEndVisible(page);
@@ -177,7 +177,7 @@ for (const [name, size] of Object.entries(sizes)) {
       const moved = async () => Math.abs(((await topOf(page, 'start30')) ?? 0) - read);
       await page.setViewport(shrunken);
       await expect.poll(moved).toBeLessThanOrEqual(1.5);
-      await page.$eval('.question', (question) => (question as HTMLElement).style.setProperty('height', '1500px'));
+      await page.$eval('.question', (message) => (message as HTMLElement).style.setProperty('height', '1500px'));
       await expect.poll(moved).toBeLessThanOrEqual(1.5);
       await endAnswer(page, agent);
     });

@@ -2,23 +2,22 @@
 import { expect, type Page, test as base } from './fixtures.ts';
 import { generatedLog } from './logs.ts';
 import { recordedAgent } from './recorded.ts';
-import { workerAgent, paragraphs, type StreamedAgent } from './streamed.ts';
-import { ask, connected, lastRun, runIs } from './threads.ts';
+import { endAnswer, paragraphs, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
+import { ask, lastRun, messageField, sendMessage, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: StreamedAgent }>({
-  agent: workerAgent,
+  agent: streamedAgentFixture,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config + recordedAgent(400) }), { scope: 'worker' }],
 });
 
 const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });
 const jumpButton = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
-const messageField = (page: Page) => page.getByLabel('Message');
 
-/** The distance of the end below the window, in pixels. */
-const below = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
+/** How far the end is below the window, in pixels. */
+const distanceToEnd = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
 
 async function expectEndVisible(page: Page): Promise<void> {
-  await expect.poll(() => below(page)).toBeLessThanOrEqual(2);
+  await expect.poll(() => distanceToEnd(page)).toBeLessThanOrEqual(2);
   await expect(jumpButton(page)).toHaveCount(0);
 }
 
@@ -45,29 +44,17 @@ async function watchEnd(page: Page): Promise<() => Promise<number>> {
     });
 }
 
-async function sendMessage(page: Page, text: string): Promise<void> {
-  await messageField(page).fill(text);
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(messageField(page)).toHaveValue('');
-}
-
 /** Starts an answer that is longer than the window and continues until the test ends it. */
 async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
-  await page.goto('/');
-  await connected(page);
-  await sendMessage(page, '@streamed Go on');
+  await ask(page, '@streamed Go on');
   await expect.poll(() => agent.isAnswering).toBe(true);
   await grow(page, agent, 'a', 40);
 }
 
+/** Appends paragraphs to the answer, and waits until the page shows them. */
 async function grow(page: Page, agent: StreamedAgent, name: string, count: number): Promise<void> {
   agent.write(paragraphs(name, count));
   await expect(page.getByText(`Paragraph ${name}${count}.`)).toBeAttached();
-}
-
-async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
-  agent.finish();
-  await runIs(page, 'finished');
 }
 
 /** The position of a paragraph in the window. */
@@ -82,7 +69,7 @@ async function expectInPlace(page: Page, paragraph: string, top: number): Promis
 type ScrollMethod = (page: Page, by: number) => Promise<void>;
 
 /** Waits until the box has moved and then not moved for some frames. */
-async function scrollStopped(page: Page, before: number): Promise<void> {
+async function waitUntilScrolled(page: Page, before: number): Promise<void> {
   await scroller(page).evaluate(
     (area, before) =>
       new Promise<void>((resolve) => {
@@ -107,18 +94,18 @@ const scrollMethods: Record<string, ScrollMethod> = {
     const before = await position(page);
     await scroller(page).hover();
     await page.mouse.wheel(0, by);
-    await scrollStopped(page, before);
+    await waitUntilScrolled(page, before);
   },
   keys: async (page, by) => {
     const before = await position(page);
     await scroller(page).focus();
     for (let left = Math.abs(by); left > 0; left -= 400) await page.keyboard.press(by < 0 ? 'PageUp' : 'PageDown');
-    await scrollStopped(page, before);
+    await waitUntilScrolled(page, before);
   },
   script: async (page, by) => {
     const before = await position(page);
     await scroller(page).evaluate((area, by) => area.scrollBy(0, by), by);
-    await scrollStopped(page, before);
+    await waitUntilScrolled(page, before);
   },
   touch: async (page, by) => {
     const before = await position(page);
@@ -134,20 +121,20 @@ const scrollMethods: Record<string, ScrollMethod> = {
       for (let step = 1; step <= 10; step++) await touch('touchMove', from + (to * step) / 10);
       await touch('touchEnd');
     }
-    await scrollStopped(page, before);
+    await waitUntilScrolled(page, before);
   },
 };
 
 for (const agent of ['analyst', 'recorded']) {
-  test(`question and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn: _ }) => {
+  test(`message and answer stay visible through follow-ups of ${agent}`, async ({ page, signedIn: _ }) => {
     await ask(page, `@${agent} Where do my tokens go?`, agent === 'analyst' ? generatedLog(400) : undefined);
-    await runIs(page, 'finished');
+    await waitForRunState(page, 'finished');
     await expectEndVisible(page);
     const maximum = await watchEnd(page);
     for (let round = 1; round <= 4; round++) {
       await sendMessage(page, `@${agent} And what else, for the ${round}. time?`);
       await expect(page.locator('[data-run-id]')).toHaveCount(round + 1);
-      await runIs(page, 'finished');
+      await waitForRunState(page, 'finished');
       await expectEndVisible(page);
     }
     expect(await maximum(), 'the end was visible in every frame').toBeLessThanOrEqual(2);
@@ -168,7 +155,7 @@ for (const [name, scroll] of Object.entries(scrollMethods)) {
       await grow(page, agent, 'b', 20);
       await expectInPlace(page, 'a20', top);
       await expect(jumpButton(page)).toBeVisible();
-      await scroll(page, (await below(page)) + 100);
+      await scroll(page, (await distanceToEnd(page)) + 100);
       await expectEndVisible(page);
       await grow(page, agent, 'c', 20);
       await expectEndVisible(page);
@@ -198,15 +185,15 @@ test('the button and a sent message both go to the end', async ({ page, agent, s
 test('layout changes alone do not change whether the end is followed', async ({ page, agent, signedIn: _ }) => {
   await beginAnswer(page, agent);
   // An article that shrinks for some frames and grows again, like one that the browser lays out late.
-  await page.locator('.question').first().evaluate(async (question: HTMLElement) => {
+  await page.locator('.question').first().evaluate(async (message: HTMLElement) => {
     const frames = async () => {
       for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
     };
-    question.style.height = '3000px';
+    message.style.height = '3000px';
     await frames();
-    question.style.height = '10px';
+    message.style.height = '10px';
     await frames();
-    question.style.height = '';
+    message.style.height = '';
   });
   await expectEndVisible(page);
   await grow(page, agent, 'b', 10);
@@ -215,7 +202,7 @@ test('layout changes alone do not change whether the end is followed', async ({ 
   await scrollMethods['script']?.(page, -900);
   const top = await topOf(page, 'a30');
   for (const height of ['1500px', '10px', '']) {
-    await page.locator('.question').first().evaluate((question: HTMLElement, height) => question.style.setProperty('height', height), height);
+    await page.locator('.question').first().evaluate((message: HTMLElement, height) => message.style.setProperty('height', height), height);
     await expectInPlace(page, 'a30', top);
   }
   await expect(jumpButton(page)).toBeVisible();
@@ -268,7 +255,7 @@ test('the composer and the end stay visible above an on-screen keyboard', async 
 
 test('a section that is opened keeps its place', async ({ page, signedIn: _ }) => {
   await ask(page, '@recorded Go on');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   const summary = lastRun(page).locator('summary').first();
   await summary.scrollIntoViewIfNeeded();
   const topOfSummary = () => summary.evaluate((element) => element.getBoundingClientRect().top);

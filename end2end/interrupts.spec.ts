@@ -3,7 +3,7 @@ import { expectAccessible } from './accessible.ts';
 import { mailArguments, ScriptedAgent } from './agent.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
-import { connected, lastRun, runIs } from './threads.ts';
+import { lastRun, messageField, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: ScriptedAgent }>({
   agent: [
@@ -20,11 +20,10 @@ const test = base.extend<object, { agent: ScriptedAgent }>({
 /** Sends a message that the agent answers with an interrupt, and returns the thread's path. */
 async function sendUntilInterrupt(page: Page, url = '', message = 'Write a mail'): Promise<string> {
   await page.goto(`${url}/`);
-  await connected(page);
-  await page.getByLabel('Message').fill(`@scripted ${message}`);
-  await page.getByRole('button', { name: 'Send' }).click();
+  await waitForConnection(page);
+  await sendMessage(page, `@scripted ${message}`);
   await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
-  await runIs(page, 'interrupted');
+  await waitForRunState(page, 'interrupted');
   return new URL(page.url()).pathname;
 }
 
@@ -46,7 +45,7 @@ test('two browsers show the request; one approves, and both continue', async ({ 
   await expectAccessible(page);
   await other.getByRole('button', { name: 'Approve' }).click();
   for (const tab of [page, other]) {
-    await runIs(tab, 'finished');
+    await waitForRunState(tab, 'finished');
     await expect(lastRun(tab)).toContainText(`Sent: ${JSON.stringify(mailArguments)}`);
     await expect(card(tab)).toContainText(`Approved by ${signedIn.name}.`);
     await expect(tab.getByRole('button', { name: 'Approve' })).toHaveCount(0);
@@ -67,19 +66,18 @@ test('arguments can be edited, and invalid JSON is not sent', async ({ page, sig
   await expectAccessible(page);
   await area.fill('{"to": "eve@example.org"}');
   await page.getByRole('button', { name: 'Approve with these arguments' }).click();
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(lastRun(page)).toContainText('Sent: {"to":"eve@example.org"}');
   await expect(card(page)).toContainText('with other arguments');
 });
 
 test('a request is announced and can be answered by keyboard alone', async ({ page, signedIn: _ }) => {
   await sendUntilInterrupt(page, '', 'Fill in a form');
-  await page.getByLabel('Message').fill('@scripted Write a mail');
-  await page.getByRole('button', { name: 'Send' }).click();
+  await sendMessage(page, '@scripted Write a mail');
   await expect(card(page)).toBeVisible();
   const status = page.getByRole('status');
   await expect(status.filter({ hasText: 'Scripted is waiting for you. May I send this mail?' })).toBeAttached();
-  await expect(page.getByLabel('Message')).toBeFocused();
+  await expect(messageField(page)).toBeFocused();
   await page.getByRole('button', { name: 'Edit arguments' }).focus();
   await page.keyboard.press('Enter');
   await expect(page.getByLabel('Arguments, as JSON')).toBeFocused();
@@ -93,7 +91,7 @@ test('a request is announced and can be answered by keyboard alone', async ({ pa
   await page.keyboard.press('Shift+Tab');
   await page.keyboard.press('Enter');
   await expect(card(page)).toBeFocused();
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(status.filter({ hasText: 'Scripted has answered.' })).toBeAttached();
   await expect(card(page)).toBeFocused();
 });
@@ -117,7 +115,7 @@ test('a question is a form with a control for each type, and errors are shown at
   await expect(form.getByLabel('Pages')).toHaveAccessibleDescription('Enter a whole number.');
   await form.getByLabel('Pages').fill('7');
   await page.keyboard.press('Enter');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(lastRun(page)).toContainText('{"title":"Third quarter","pages":7,"urgent":false,"size":"large","more":{"a":1}}');
 });
 
@@ -127,7 +125,7 @@ test('a question without a schema takes yes, no or a text', async ({ page, signe
   await expect(question).toContainText('Deploy to production?');
   await expectAccessible(page);
   await question.getByRole('button', { name: 'Yes' }).click();
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(lastRun(page)).toContainText('Deployed.');
   await expect(question).toContainText(`Answered by ${signedIn.name}: Yes`);
   await sendUntilInterrupt(page, '', 'Please deploy');
@@ -144,7 +142,7 @@ test('the agent gets the reason of a refusal', async ({ page, signedIn }) => {
   await page.getByRole('button', { name: 'Deny' }).click();
   await page.getByLabel(/Reason/).fill('Not today');
   await page.keyboard.press('Enter');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(lastRun(page)).toContainText('Not sent: Not today');
   await page.reload();
   await expect(card(page)).toContainText(`Denied by ${signedIn.name}: Not today`);
@@ -152,9 +150,8 @@ test('the agent gets the reason of a refusal', async ({ page, signedIn }) => {
 
 test('sending another message abandons the request', async ({ page, signedIn: _ }) => {
   await sendUntilInterrupt(page);
-  await page.getByLabel('Message').fill('@scripted Never mind');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await runIs(page, 'finished');
+  await sendMessage(page, '@scripted Never mind');
+  await waitForRunState(page, 'finished');
   await expect(lastRun(page)).toContainText('You said: Never mind');
   await expect(card(page)).toContainText('Not answered: another message was sent instead.');
 });
@@ -168,8 +165,8 @@ test('a request survives a killed server @desktop', async ({ page, freshServer, 
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await page.getByRole('button', { name: 'Approve' }).click();
   await freshServer.start();
-  await connected(page);
-  await runIs(page, 'finished', 40_000);
+  await waitForConnection(page);
+  await waitForRunState(page, 'finished', 40_000);
   await expect(lastRun(page)).toContainText(`Sent: ${JSON.stringify(mailArguments)}`);
   await page.reload();
   await expect(card(page)).toContainText('Approved by');

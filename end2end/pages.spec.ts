@@ -3,13 +3,13 @@ import { Agent, get, type IncomingHttpHeaders } from 'node:http';
 import { expect, test } from './fixtures.ts';
 import { admin, createAdmin } from './accounts.ts';
 import { type Server } from './server.ts';
-import { connected } from './threads.ts';
+import { ask, waitForConnection, waitForRunState } from './threads.ts';
 
-// More than these tests need in a minute.
+// The rate limit must not refuse the commands that create the threads.
 test.use({ serverOptions: [{ env: { NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000' } }, { scope: 'worker' }] });
 
 /** How many times each route is loaded, and how many loads run at once. */
-const loads = 3_000;
+const loadsPerRoute = 3_000;
 const atOnce = 16;
 
 interface Answer {
@@ -34,23 +34,23 @@ function load(agent: Agent, server: Server, path: string, cookie: string): Promi
   });
 }
 
-/** Loads a page many times. Returns the problem of each incomplete response. */
-async function broken(server: Server, path: string, cookie: string, status: number, title: string): Promise<string[]> {
+/** Loads a page many times. Returns what is wrong with each response that is not as expected. */
+async function problemsOf(server: Server, path: string, cookie: string, status: number, title: string): Promise<string[]> {
   const agent = new Agent({ keepAlive: true, maxSockets: atOnce });
-  const wrong: string[] = [];
-  let left = loads;
+  const problems: string[] = [];
+  let left = loadsPerRoute;
   const worker = async () => {
     while (left-- > 0) {
       const response = await load(agent, server, path, cookie).catch((error: unknown) => String(error));
-      if (typeof response === 'string') wrong.push(response);
-      else if (response.status !== status) wrong.push(`status ${response.status}`);
-      else if (!response.body.includes('</html>')) wrong.push(`${response.body.length} characters`);
-      else if (!response.body.includes(`<title>${title} · Netra</title>`)) wrong.push('another title');
+      if (typeof response === 'string') problems.push(response);
+      else if (response.status !== status) problems.push(`status ${response.status}`);
+      else if (!response.body.includes('</html>')) problems.push(`${response.body.length} characters`);
+      else if (!response.body.includes(`<title>${title} · Netra</title>`)) problems.push('another title');
     }
   };
   await Promise.all(Array.from({ length: atOnce }, worker));
   agent.destroy();
-  return wrong;
+  return problems;
 }
 
 async function signIn(server: Server): Promise<string> {
@@ -65,28 +65,23 @@ async function signIn(server: Server): Promise<string> {
 
 test('every route answers completely, three thousand times over keep-alive connections @desktop', async ({ page, server, signedIn: _, freshServer }) => {
   test.setTimeout(900_000);
-  await page.goto('/');
-  await connected(page);
-  await page.getByLabel('Message').fill('What can you do?');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(page).toHaveURL(/\/threads\//);
-  await expect(page.locator('[data-run-id]').last()).toHaveAttribute('data-run-state', 'finished');
-  const thread = new URL(page.url()).pathname;
+  const thread = await ask(page, 'What can you do?');
+  await waitForRunState(page, 'finished');
   await page.goto('about:blank');
 
   const cookie = await signIn(server);
-  expect(await broken(freshServer, '/setup', '', 200, 'Welcome to Netra')).toEqual([]);
+  expect(await problemsOf(freshServer, '/setup', '', 200, 'Welcome to Netra')).toEqual([]);
   await createAdmin(freshServer);
-  expect(await broken(server, '/sign-in', '', 200, 'Sign in')).toEqual([]);
-  expect(await broken(server, '/', cookie, 200, 'New thread')).toEqual([]);
-  expect(await broken(server, thread, cookie, 200, 'What can you do?')).toEqual([]);
-  expect(await broken(server, '/admin/agents', cookie, 200, 'Agents')).toEqual([]);
-  expect(await broken(server, '/nowhere', cookie, 404, 'Not found')).toEqual([]);
+  expect(await problemsOf(server, '/sign-in', '', 200, 'Sign in')).toEqual([]);
+  expect(await problemsOf(server, '/', cookie, 200, 'New thread')).toEqual([]);
+  expect(await problemsOf(server, thread, cookie, 200, 'What can you do?')).toEqual([]);
+  expect(await problemsOf(server, '/admin/agents', cookie, 200, 'Agents')).toEqual([]);
+  expect(await problemsOf(server, '/nowhere', cookie, 404, 'Not found')).toEqual([]);
 });
 
 test('the sidebar shows the newest threads first and older ones on demand', async ({ page, signedIn: _ }) => {
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   // Creates the threads over a second socket of the same user.
   await page.evaluate(async () => {
     const { url, protocol } = ((await (await fetch('/api/config')).json()) as { socket: { url: string; protocol: string } }).socket;
@@ -110,11 +105,11 @@ test('the sidebar shows the newest threads first and older ones on demand', asyn
     socket.close();
   });
   await page.reload();
-  await connected(page);
+  await waitForConnection(page);
   const rows = page.getByRole('navigation', { name: 'Threads', includeHidden: true }).locator('[data-thread-id]');
   await expect(rows).toHaveCount(50);
-  const phone = await page.getByRole('button', { name: 'Show older threads' }).isHidden();
-  if (phone) await page.getByRole('button', { name: /threads/i }).first().click();
+  const isPhone = await page.getByRole('button', { name: 'Show older threads' }).isHidden();
+  if (isPhone) await page.getByRole('button', { name: /threads/i }).first().click();
   await page.getByRole('button', { name: 'Show older threads' }).click();
   await expect(rows).toHaveCount(100);
   await page.getByRole('button', { name: 'Show older threads' }).click();

@@ -1,7 +1,7 @@
 /** An agent that replays a recorded run at a given speed. */
 import { resolve } from 'node:path';
 import { expect, type Page } from '@playwright/test';
-import { connected, runIs } from './threads.ts';
+import { sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const file = resolve(import.meta.dirname, '../tests/data/replay.jsonl');
 
@@ -13,11 +13,10 @@ export function recordedAgent(eventsPerSecond: number): string {
 /** Asks the recorded agent in a new thread, waits until the run has started, and returns the path of the thread. */
 export async function askRecorded(page: Page): Promise<string> {
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await page.getByLabel('Agent').selectOption('recorded');
-  await page.getByLabel('Message').fill('Go on');
-  await page.getByRole('button', { name: 'Send' }).click();
+  await sendMessage(page, 'Go on');
   await expect(page).toHaveURL(/\/threads\//);
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   return new URL(page.url()).pathname;
 }

@@ -1,7 +1,7 @@
 import { expect, test } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
-import { ask, connected, connectionId, lastRun, runIs, runText } from './threads.ts';
+import { ask, connectionId, lastRun, messageField, runText, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(24) }, { scope: 'worker' }] });
 
@@ -14,7 +14,7 @@ async function connectionCount(page: import('@playwright/test').Page, url: strin
 
 test('twenty route changes use one connection @desktop', async ({ page, server, signedIn: _ }) => {
   await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   const before = await connectionId(page);
   const threads = page.getByRole('navigation', { name: 'Threads' });
   for (let change = 0; change < 10; change++) {
@@ -32,29 +32,28 @@ test('a reload during a run shows everything once', async ({ page, context, sign
   const other = await context.newPage();
   await other.goto(path);
   await page.reload();
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await page.reload();
-  await runIs(page, 'finished', 60_000);
-  await runIs(other, 'finished', 60_000);
+  await waitForRunState(page, 'finished', 60_000);
+  await waitForRunState(other, 'finished', 60_000);
   const text = await runText(page);
   expect(await runText(other)).toBe(text);
   await page.reload();
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   expect(await runText(page)).toBe(text);
 });
 
 test('a message sent offline waits and is delivered when the network is back', async ({ page, context, signedIn: _, browserConsole }) => {
   browserConsole.allow(/ERR_INTERNET_DISCONNECTED|WebSocket/);
   await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await context.setOffline(true);
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', /offline|reconnecting/);
-  await page.getByLabel('Message').fill('And without a log?');
-  await page.getByRole('button', { name: 'Send' }).click();
+  await sendMessage(page, 'And without a log?');
   await expect(page.locator('[data-run-id]')).toHaveCount(1);
   await context.setOffline(false);
   await expect(page.locator('[data-run-id]')).toHaveCount(2, { timeout: 30_000 });
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
 });
 
 test('a run can be stopped from another tab', async ({ page, context, signedIn: _ }) => {
@@ -62,17 +61,17 @@ test('a run can be stopped from another tab', async ({ page, context, signedIn: 
   const other = await context.newPage();
   await other.goto(path);
   await other.getByRole('button', { name: 'Stop' }).click();
-  await runIs(other, 'cancelled');
-  await runIs(page, 'cancelled');
+  await waitForRunState(other, 'cancelled');
+  await waitForRunState(page, 'cancelled');
 });
 
 test('Escape stops a run, in the composer and in the conversation @desktop', async ({ page, signedIn: _ }) => {
-  for (const target of [page.getByLabel('Message'), page.getByRole('region', { name: 'Conversation' })]) {
+  for (const target of [messageField(page), page.getByRole('region', { name: 'Conversation' })]) {
     await askRecorded(page);
     await expect(page.getByRole('button', { name: 'Stop' })).toHaveAttribute('title', /Escape/);
     await target.focus();
     await page.keyboard.press('Escape');
-    await runIs(page, 'cancelled');
+    await waitForRunState(page, 'cancelled');
     await expect(lastRun(page).getByRole('button', { name: 'Ask again' })).toBeEnabled();
   }
 });
@@ -82,21 +81,20 @@ test('a crash of the server ends the run with a reason, and the page recovers @d
   await createAdmin(freshServer);
   await signInByRequest(page, freshServer);
   await page.goto(freshServer.url);
-  await connected(page);
+  await waitForConnection(page);
   await page.getByLabel('Agent').selectOption('recorded');
-  await page.getByLabel('Message').fill('Go on');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await runIs(page, 'running');
+  await sendMessage(page, 'Go on');
+  await waitForRunState(page, 'running');
   await freshServer.kill9();
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await freshServer.start();
-  await runIs(page, 'failed', 40_000);
-  await connected(page);
+  await waitForRunState(page, 'failed', 40_000);
+  await waitForConnection(page);
   await page.getByRole('button', { name: 'Ask again' }).click();
-  await runIs(page, 'running');
-  await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('2/2');
+  await waitForRunState(page, 'running');
+  await expect(page.getByRole('group', { name: 'Versions of this message' })).toContainText('2/2');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   // Stop the run: the server, which the test stops next, would wait for it.
   await page.getByRole('button', { name: 'Stop' }).click();
-  await runIs(page, 'cancelled');
+  await waitForRunState(page, 'cancelled');
 });

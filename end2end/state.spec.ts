@@ -8,7 +8,7 @@ import type { Page } from '@playwright/test';
 import { expect, test } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { Server } from './server.ts';
-import { connected, lastRun, runIs } from './threads.ts';
+import { lastRun, pendingMessages, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'netra-recordings-'));
 
@@ -39,10 +39,9 @@ test.use({ serverOptions: [{ config: slow + failing + silent, env }, { scope: 'w
 
 async function askAgent(page: Page, agent: string, url = '/'): Promise<void> {
   await page.goto(url);
-  await connected(page);
+  await waitForConnection(page);
   await page.getByLabel('Agent').selectOption(agent);
-  await page.getByLabel('Message').fill('Go on');
-  await page.getByRole('button', { name: 'Send' }).click();
+  await sendMessage(page, 'Go on');
   await expect(page).toHaveURL(/\/threads\//);
 }
 
@@ -51,31 +50,30 @@ test('without the server, no run is shown as running, none can be stopped, and m
   await createAdmin(freshServer);
   await signInByRequest(page, freshServer);
   await askAgent(page, 'slow', freshServer.url);
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await expect(lastRun(page).locator('.byline .time').first()).toHaveText(/\d s/);
   await freshServer.kill9();
   await expect(lastRun(page)).toContainText('Not connected: state unknown');
   await expect(page.getByRole('button', { name: 'Stop' })).toBeDisabled();
   await expect(page.locator('.indicator-cause')).toContainText('The server is not responding.');
   const durationBefore = await lastRun(page).locator('.byline .time').first().innerText();
-  await page.getByLabel('Message').fill('And then?');
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(page.locator('.question.pending')).toContainText('Not sent yet. It will be sent when the connection is back.');
+  await sendMessage(page, 'And then?');
+  await expect(pendingMessages(page)).toContainText('Not sent yet. It will be sent when the connection is back.');
   // Wait for later attempts: their countdown uses the same clock.
   await expect(page.locator('[data-status]').first()).toContainText(/attempt [3-9]/, { timeout: 20_000 });
   expect(await lastRun(page).locator('.byline .time').first().innerText()).toBe(durationBefore);
   await freshServer.start();
-  await connected(page);
-  await expect(page.locator('.question.pending')).toHaveCount(0, { timeout: 20_000 });
+  await waitForConnection(page);
+  await expect(pendingMessages(page)).toHaveCount(0, { timeout: 20_000 });
 });
 
 test('a thread that is deleted elsewhere is reported', async ({ page, context, signedIn: _ }) => {
   await askAgent(page, 'slow');
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   const id = new URL(page.url()).pathname.split('/').pop();
   const other = await context.newPage();
   await other.goto('/');
-  await connected(other);
+  await waitForConnection(other);
   const menu = other.getByRole('button', { name: 'Threads', exact: true });
   if (await menu.isVisible()) await menu.click();
   const row = other.locator(`[data-thread-id="${id}"]`);
@@ -94,14 +92,14 @@ test('the duration of a run follows the server’s clock, not the device’s @de
     Date.now = () => now() + 3_600_000;
   });
   await askAgent(page, 'slow');
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await expect(lastRun(page).locator('.byline .time').first()).toHaveText(/^\d+ s$/);
   await page.keyboard.press('Escape');
 });
 
 test('a failed step has no check mark, and its agent is shown as failing @desktop', async ({ page, signedIn: _ }) => {
   await askAgent(page, 'failing');
-  await runIs(page, 'failed');
+  await waitForRunState(page, 'failed');
   await expect(lastRun(page).locator('.step').getByRole('img', { name: 'Failed' })).toBeVisible();
   await expect(lastRun(page).locator('.tool').getByRole('img', { name: 'Failed' })).toBeVisible();
   await expect(lastRun(page).getByRole('img', { name: 'Done' })).toHaveCount(0);
@@ -114,19 +112,19 @@ test('a failed step has no check mark, and its agent is shown as failing @deskto
 
 test('a run without output is reported @desktop', async ({ page, signedIn: _ }) => {
   await askAgent(page, 'silent');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(lastRun(page)).toContainText('The agent ended without an answer.');
 });
 
-test('editing a question stops the run of its old version', async ({ page, signedIn: _ }) => {
+test('editing a message stops the run of its old version', async ({ page, signedIn: _ }) => {
   await askAgent(page, 'slow');
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   const before = await lastRun(page).getAttribute('data-run-id');
   await page.getByRole('button', { name: 'Edit' }).click();
   await page.locator('.question textarea').fill('Go on, but shorter');
   await page.locator('.question').getByRole('button', { name: 'Send' }).click();
   await expect(page.locator(`[data-run-id="${before}"]`)).toHaveCount(0);
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await page.getByRole('button', { name: 'Stop' }).click();
   await page.getByRole('button', { name: 'Previous version' }).click();
   await expect(page.locator(`[data-run-id="${before}"]`)).toHaveAttribute('data-run-state', 'cancelled');

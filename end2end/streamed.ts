@@ -1,6 +1,8 @@
-/** An AG-UI endpoint whose answer the test extends and ends. */
+/** An AG-UI endpoint whose answers the test writes and finishes. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Page } from '@playwright/test';
+import { waitForRunState } from './threads.ts';
 
 interface Answer {
   threadId: string;
@@ -68,8 +70,8 @@ export class StreamedAgent {
   }
 }
 
-/** A Playwright fixture: one agent for all tests of a worker. */
-export const workerAgent: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
+/** A Playwright fixture: one agent for all tests of a worker process. */
+export const streamedAgentFixture: [({}: object, use: (agent: StreamedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
   async ({}, use) => {
     const agent = await StreamedAgent.start();
     await use(agent);
@@ -77,6 +79,12 @@ export const workerAgent: [({}: object, use: (agent: StreamedAgent) => Promise<v
   },
   { scope: 'worker' },
 ];
+
+/** Finishes the answer, and waits until the page shows that. */
+export async function endAnswer(page: Page, agent: StreamedAgent): Promise<void> {
+  agent.finish();
+  await waitForRunState(page, 'finished');
+}
 
 /** A number of paragraphs for an answer, each with a name. */
 export function paragraphs(name: string, count: number): string {

@@ -4,25 +4,40 @@ import { expect, type Page } from '@playwright/test';
 type Upload = string | { name: string; mimeType: string; buffer: Buffer };
 
 /** Waits until the indicator shows that the socket is open. */
-export async function connected(page: Page): Promise<void> {
+export async function waitForConnection(page: Page): Promise<void> {
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'connected');
 }
 
 /** The id of the page's connection, assigned by the server. */
 export async function connectionId(page: Page): Promise<string> {
-  await connected(page);
+  await waitForConnection(page);
   const id = await page.locator('[data-connection]').first().getAttribute('data-connection');
   expect(id).toMatch(/^[0-9a-f-]{36}$/);
   return id ?? '';
 }
 
-/** Asks a question in a new thread, and returns the thread's path. */
-export async function ask(page: Page, question: string, file?: Upload): Promise<string> {
-  await page.goto('/');
-  await connected(page);
-  if (file) await page.locator('input[type=file]').setInputFiles(file);
-  await page.getByLabel('Message').fill(question);
+/** The text field of the composer. */
+export const messageField = (page: Page) => page.getByLabel('Message', { exact: true });
+
+/** The user's messages that the thread shows as sent. */
+export const sentMessages = (page: Page) => page.locator('.question:not(.pending)');
+
+/** The user's messages that are not sent yet. */
+export const pendingMessages = (page: Page) => page.locator('.question.pending');
+
+/** Sends a message with the composer, and waits until the composer is empty. */
+export async function sendMessage(page: Page, text: string): Promise<void> {
+  await messageField(page).fill(text);
   await page.getByRole('button', { name: 'Send' }).click();
+  await expect(messageField(page)).toHaveValue('');
+}
+
+/** Sends a message in a new thread, and returns the thread's path. */
+export async function ask(page: Page, text: string, file?: Upload): Promise<string> {
+  await page.goto('/');
+  await waitForConnection(page);
+  if (file) await page.locator('input[type=file]').setInputFiles(file);
+  await sendMessage(page, text);
   await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
   return new URL(page.url()).pathname;
 }
@@ -33,7 +48,7 @@ export function lastRun(page: Page) {
 }
 
 /** Waits until the last run is in a state. */
-export async function runIs(page: Page, state: string, timeout = 30_000): Promise<void> {
+export async function waitForRunState(page: Page, state: string, timeout = 30_000): Promise<void> {
   await expect(lastRun(page)).toHaveAttribute('data-run-state', state, { timeout });
 }
 

@@ -1,18 +1,10 @@
 /** Queued messages, and branches of threads. */
 import { expectAccessible } from './accessible.ts';
-import { expect, type Page, test } from './fixtures.ts';
+import { expect, test } from './fixtures.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
-import { ask, connected, lastRun, runIs } from './threads.ts';
+import { ask, lastRun, messageField, sendMessage, sentMessages, waitForConnection, waitForRunState } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(12) }, { scope: 'worker' }] });
-
-async function sendMessage(page: Page, text: string): Promise<void> {
-  await page.getByLabel('Message').fill(text);
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(page.getByLabel('Message')).toHaveValue('');
-}
-
-const question = (page: Page) => page.locator('.question:not(.pending)');
 
 test('a queued message is shown in every tab and can be taken back', async ({ page, context, signedIn: _ }) => {
   await askRecorded(page);
@@ -25,18 +17,18 @@ test('a queued message is shown in every tab and can be taken back', async ({ pa
   await expect(lastRun(other)).toContainText('Waiting: 2nd in line');
   await expectAccessible(page);
   await lastRun(page).getByRole('button', { name: 'Take back' }).click();
-  await expect(page.getByLabel('Message')).toHaveValue('And after that?');
+  await expect(messageField(page)).toHaveValue('And after that?');
   for (const tab of [page, other]) {
-    await expect(question(tab)).toHaveCount(2);
+    await expect(sentMessages(tab)).toHaveCount(2);
     await expect(lastRun(tab)).toContainText('Waiting: 1st in line');
   }
   // The draft stays; the message that is taken back is offered beside it.
   await lastRun(page).getByRole('button', { name: 'Take back' }).click();
   await expect(page.getByRole('list', { name: 'Taken back' })).toContainText('And then?');
   await page.getByRole('button', { name: 'Add to message' }).click();
-  await expect(page.getByLabel('Message')).toHaveValue('And after that?\n\nAnd then?');
+  await expect(messageField(page)).toHaveValue('And after that?\n\nAnd then?');
   await page.getByRole('button', { name: 'Stop' }).click();
-  await runIs(page, 'cancelled');
+  await waitForRunState(page, 'cancelled');
 });
 
 test('Escape stops the current run, and the queued one starts', async ({ page, signedIn: _ }) => {
@@ -45,95 +37,95 @@ test('Escape stops the current run, and the queued one starts', async ({ page, s
   await expect(lastRun(page)).toHaveAttribute('data-run-state', 'waiting');
   await page.keyboard.press('Escape');
   await expect(page.locator('[data-run-id]').first()).toHaveAttribute('data-run-state', 'cancelled');
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await page.keyboard.press('Escape');
-  await runIs(page, 'cancelled');
+  await waitForRunState(page, 'cancelled');
 });
 
-test('an edited question becomes another version; each branch continues separately', async ({ page, signedIn: _ }) => {
+test('an edited message becomes another version; each branch continues separately', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await sendMessage(page, 'And without a log?');
-  await expect(question(page)).toHaveCount(2);
-  await runIs(page, 'finished');
+  await expect(sentMessages(page)).toHaveCount(2);
+  await waitForRunState(page, 'finished');
 
-  await question(page).first().getByRole('button', { name: 'Edit' }).click();
-  const area = page.getByLabel('Edit your question');
+  await sentMessages(page).first().getByRole('button', { name: 'Edit' }).click();
+  const area = page.getByLabel('Edit your message');
   await expect(area).toBeFocused();
   await expect(area).toHaveValue('What can you do?');
   await expectAccessible(page);
   await area.fill('What can you not do?');
   await page.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
-  await expect(question(page)).toHaveCount(1);
-  await expect(question(page)).toContainText('What can you not do?');
-  const versions = page.getByRole('group', { name: 'Versions of this question' });
+  await expect(sentMessages(page)).toHaveCount(1);
+  await expect(sentMessages(page)).toContainText('What can you not do?');
+  const versions = page.getByRole('group', { name: 'Versions of this message' });
   await expect(versions).toContainText('2/2');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
 
   // Back by keyboard: the focus stays in the row of versions.
   await versions.getByRole('button', { name: 'Previous version' }).focus();
   await page.keyboard.press('Enter');
-  await expect(question(page)).toHaveCount(2);
+  await expect(sentMessages(page)).toHaveCount(2);
   await expect(versions).toContainText('1/2');
   await expect(versions.getByRole('button', { name: 'Next version' })).toBeFocused();
 
   // A follow-up stays in its branch.
   await sendMessage(page, 'And with one?');
-  await expect(question(page)).toHaveCount(3);
-  await expect(question(page).last()).toContainText('And with one?');
-  await runIs(page, 'finished');
+  await expect(sentMessages(page)).toHaveCount(3);
+  await expect(sentMessages(page).last()).toContainText('And with one?');
+  await waitForRunState(page, 'finished');
   await page.reload();
-  await connected(page);
-  await expect(question(page)).toHaveCount(3);
+  await waitForConnection(page);
+  await expect(sentMessages(page)).toHaveCount(3);
   await versions.getByRole('button', { name: 'Next version' }).click();
-  await expect(question(page)).toHaveCount(1);
-  await expect(question(page)).toContainText('What can you not do?');
+  await expect(sentMessages(page)).toHaveCount(1);
+  await expect(sentMessages(page)).toContainText('What can you not do?');
 });
 
-test('an answer can be regenerated, and the older one stays reachable', async ({ page, signedIn: _ }) => {
+test('a message can be asked again, and the older answer stays reachable', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   const first = await lastRun(page).getAttribute('data-run-id');
-  await page.getByRole('button', { name: 'Regenerate' }).click();
+  await page.getByRole('button', { name: 'Ask again' }).click();
   await expect(lastRun(page)).not.toHaveAttribute('data-run-id', first ?? '');
-  await runIs(page, 'finished');
-  await expect(question(page)).toHaveCount(1);
+  await waitForRunState(page, 'finished');
+  await expect(sentMessages(page)).toHaveCount(1);
   await page.reload();
-  await connected(page);
+  await waitForConnection(page);
   await page.getByRole('button', { name: 'Previous version' }).click();
   await expect(lastRun(page)).toHaveAttribute('data-run-id', first ?? '');
 });
 
 test('the agent of a thread can be changed, and @ asks another one once', async ({ page, signedIn: _ }) => {
   await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
-  const messageField = page.getByLabel('Message');
-  await messageField.pressSequentially('@rec');
+  await waitForRunState(page, 'finished');
+  const field = messageField(page);
+  await field.pressSequentially('@rec');
   const suggestions = page.getByRole('listbox', { name: 'Suggestions' });
   await expect(suggestions.getByRole('option')).toHaveCount(1);
   await expectAccessible(page);
   await page.keyboard.press('Escape');
   await expect(suggestions).toHaveCount(0);
-  await messageField.pressSequentially('o');
+  await field.pressSequentially('o');
   await expect(suggestions).toBeVisible();
   await page.keyboard.press('Enter');
-  await expect(messageField).toHaveValue('@recorded ');
-  await messageField.pressSequentially('Go on');
+  await expect(field).toHaveValue('@recorded ');
+  await field.pressSequentially('Go on');
   await page.getByRole('button', { name: 'Send' }).click();
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
-  await expect(question(page).last()).toContainText('to Recorded');
-  await expect(question(page).last().locator('.message-text')).toHaveText('Go on');
+  await expect(sentMessages(page).last()).toContainText('to Recorded');
+  await expect(sentMessages(page).last().locator('.message-text')).toHaveText('Go on');
   await page.keyboard.press('Escape');
-  await runIs(page, 'cancelled');
+  await waitForRunState(page, 'cancelled');
   await expect(page.getByLabel('Agent')).toHaveValue('analyst');
   await page.getByLabel('Agent').selectOption('recorded');
   await page.reload();
-  await connected(page);
+  await waitForConnection(page);
   await expect(page.getByLabel('Agent')).toHaveValue('recorded');
   await sendMessage(page, 'And now?');
-  await runIs(page, 'running');
+  await waitForRunState(page, 'running');
   await expect(lastRun(page)).toHaveAttribute('aria-label', 'Answer from Recorded');
   await page.keyboard.press('Escape');
-  await runIs(page, 'cancelled');
+  await waitForRunState(page, 'cancelled');
 });

@@ -2,7 +2,7 @@
 import type { BrowserContext, WebSocketRoute } from '@playwright/test';
 import { expect, type Page, test } from './fixtures.ts';
 import { createAdmin, signInByRequest, submitSignIn } from './accounts.ts';
-import { ask, connected, runIs } from './threads.ts';
+import { ask, messageField, pendingMessages, sendMessage, sentMessages, waitForConnection, waitForRunState } from './threads.ts';
 
 /** Blocks or allows sockets while pages load normally, so that sent messages wait in the browser. */
 class Sockets {
@@ -30,16 +30,7 @@ class Sockets {
   }
 }
 
-const messageField = (page: Page) => page.getByLabel('Message');
-const pending = (page: Page) => page.locator('.question.pending');
-const questions = (page: Page) => page.locator('.question:not(.pending)');
 const log = { name: 'log.csv', mimeType: 'text/csv', buffer: Buffer.from('timestamp,input_tokens,output_tokens\n2024-01-01T00:00:00Z,10,20\n') };
-
-async function sendMessage(page: Page, text: string): Promise<void> {
-  await messageField(page).fill(text);
-  await page.getByRole('button', { name: 'Send' }).click();
-  await expect(messageField(page)).toHaveValue('');
-}
 
 /** The records that this browser stores. */
 async function stored(page: Page): Promise<string[]> {
@@ -69,7 +60,7 @@ test('a message sent offline is shown after a reload, with its file, and sent on
   browserConsole.allow(/WebSocket/);
   const sockets = await Sockets.route(context);
   await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await sockets.block();
   await page.locator('input[type=file]').setInputFiles(log);
   await expect(page.getByText('log.csv')).toBeVisible();
@@ -77,33 +68,33 @@ test('a message sent offline is shown after a reload, with its file, and sent on
   await sendMessage(page, 'And after that?');
   for (let reloads = 0; reloads < 2; reloads += 1) {
     await page.reload();
-    await expect(pending(page)).toHaveCount(2);
-    await expect(pending(page).first()).toContainText('And with this log?');
-    await expect(pending(page).first()).toContainText('log.csv');
-    await expect(pending(page).last()).toContainText('And after that?');
+    await expect(pendingMessages(page)).toHaveCount(2);
+    await expect(pendingMessages(page).first()).toContainText('And with this log?');
+    await expect(pendingMessages(page).first()).toContainText('log.csv');
+    await expect(pendingMessages(page).last()).toContainText('And after that?');
   }
   sockets.allow();
   await page.reload();
-  await expect(questions(page)).toHaveCount(3, { timeout: 30_000 });
-  await expect(pending(page)).toHaveCount(0);
+  await expect(sentMessages(page)).toHaveCount(3, { timeout: 30_000 });
+  await expect(pendingMessages(page)).toHaveCount(0);
   await expect.poll(() => stored(page), 'no stored record is left').toEqual([]);
   await page.reload();
-  await connected(page);
-  await expect(questions(page)).toHaveCount(3);
-  await expect(questions(page).nth(1)).toContainText('And with this log?');
-  await expect(questions(page).nth(1)).toContainText('log.csv');
-  await expect(questions(page).last()).toContainText('And after that?');
+  await waitForConnection(page);
+  await expect(sentMessages(page)).toHaveCount(3);
+  await expect(sentMessages(page).nth(1)).toContainText('And with this log?');
+  await expect(sentMessages(page).nth(1)).toContainText('log.csv');
+  await expect(sentMessages(page).last()).toContainText('And after that?');
 });
 
-test('a new thread’s question survives a crash of its page, and another page sends it', async ({ page, context, signedIn: _, browserConsole }) => {
-  // The server does not know the thread yet.
+test('a new thread’s first message survives a crash of its page, and another page sends it', async ({ page, context, signedIn: _, browserConsole }) => {
+  // The thread does not exist on the server yet.
   browserConsole.allow(/WebSocket|status of 404/);
   const sockets = await Sockets.route(context);
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await sockets.block();
-  const question = `What survives a crash, ${test.info().project.name}?`;
-  await sendMessage(page, question);
+  const text = `What survives a crash, ${test.info().project.name}?`;
+  await sendMessage(page, text);
   await expect(page).toHaveURL(/\/threads\//);
   const path = new URL(page.url()).pathname;
   await messageField(page).fill('half a thought');
@@ -113,14 +104,14 @@ test('a new thread’s question survives a crash of its page, and another page s
   await crashed;
   const next = await context.newPage();
   await next.goto(path);
-  await expect(pending(next)).toContainText(question);
+  await expect(pendingMessages(next)).toContainText(text);
   await expect(messageField(next)).toHaveValue('half a thought');
   sockets.allow();
   await next.goto('/');
-  await expect(next.locator('.sidebar a', { hasText: question })).toHaveCount(1, { timeout: 30_000 });
+  await expect(next.locator('.sidebar a', { hasText: text })).toHaveCount(1, { timeout: 30_000 });
   await next.goto(path);
-  await runIs(next, 'finished');
-  await expect(questions(next)).toHaveCount(1);
+  await waitForRunState(next, 'finished');
+  await expect(sentMessages(next)).toHaveCount(1);
   await expect(messageField(next)).toHaveValue('half a thought');
 });
 
@@ -129,28 +120,28 @@ test('a message sent to a killed server is sent once when the server is back @de
   await createAdmin(freshServer);
   await signInByRequest(page, freshServer);
   await page.goto(freshServer.url);
-  await connected(page);
+  await waitForConnection(page);
   await sendMessage(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await freshServer.kill9();
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await sendMessage(page, 'And without a log?');
-  await expect(pending(page)).toContainText('And without a log?');
+  await expect(pendingMessages(page)).toContainText('And without a log?');
   await freshServer.start();
   await page.reload();
-  await expect(questions(page)).toHaveCount(2, { timeout: 30_000 });
-  await runIs(page, 'finished');
+  await expect(sentMessages(page)).toHaveCount(2, { timeout: 30_000 });
+  await waitForRunState(page, 'finished');
   await page.reload();
-  await connected(page);
-  await expect(questions(page)).toHaveCount(2);
+  await waitForConnection(page);
+  await expect(sentMessages(page)).toHaveCount(2);
 });
 
-test('twelve questions each get a thread although another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn: _ }) => {
+test('twelve messages each get a thread although another page is loaded within 5 ms of Enter @desktop', async ({ page, signedIn: _ }) => {
   test.slow();
   for (let n = 0; n < 12; n += 1) {
     await page.goto('/');
-    await connected(page);
-    await messageField(page).fill(`Question number ${n} of twelve?`);
+    await waitForConnection(page);
+    await messageField(page).fill(`Message number ${n} of twelve?`);
     await page.evaluate((delay) => {
       const area = document.querySelector('#message') as HTMLTextAreaElement;
       area.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', bubbles: true, cancelable: true }));
@@ -162,47 +153,47 @@ test('twelve questions each get a thread although another page is loaded within 
   }
   await page.goto('/');
   for (let n = 0; n < 12; n += 1) {
-    await expect(page.locator('.sidebar a', { hasText: `Question number ${n} of twelve?` })).toHaveCount(1, { timeout: 30_000 });
+    await expect(page.locator('.sidebar a', { hasText: `Message number ${n} of twelve?` })).toHaveCount(1, { timeout: 30_000 });
   }
   // Records of pages in the back/forward cache are taken over ten seconds later.
   await expect.poll(() => stored(page), { timeout: 40_000 }).toEqual([]);
 });
 
-test('an edit survives an edit of the same question in another tab, and a reload', async ({ page, context, signedIn: _ }) => {
+test('an edit survives an edit of the same message in another tab, and a reload', async ({ page, context, signedIn: _ }) => {
   const path = await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
-  const area = (tab: Page) => tab.getByLabel('Edit your question');
+  await waitForRunState(page, 'finished');
+  const area = (tab: Page) => tab.getByLabel('Edit your message');
   await page.getByRole('button', { name: 'Edit' }).click();
   await area(page).fill('my words');
   const other = await context.newPage();
   await other.goto(path);
-  await connected(other);
+  await waitForConnection(other);
   await other.getByRole('button', { name: 'Edit' }).click();
   await expect(area(other)).toHaveValue('What can you do?');
   await area(other).fill('their words');
   // Return starts a new line on a phone.
   await other.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
-  await expect(questions(other)).toContainText('their words');
-  await expect(page.getByText('This question was edited elsewhere.')).toBeVisible();
+  await expect(sentMessages(other)).toContainText('their words');
+  await expect(page.getByText('This message was edited elsewhere.')).toBeVisible();
   await expect(area(page)).toHaveValue('my words');
   await page.reload();
-  await connected(page);
+  await waitForConnection(page);
   await expect(area(page)).toHaveValue('my words');
-  await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('1/2');
+  await expect(page.getByRole('group', { name: 'Versions of this message' })).toContainText('1/2');
   await page.locator('.edit-form').getByRole('button', { name: 'Send' }).click();
-  await expect(questions(page)).toContainText('my words');
-  await expect(page.getByRole('group', { name: 'Versions of this question' })).toContainText('3/3');
+  await expect(sentMessages(page)).toContainText('my words');
+  await expect(page.getByRole('group', { name: 'Versions of this message' })).toContainText('3/3');
   await page.reload();
-  await connected(page);
-  await expect(questions(page)).toContainText('my words');
+  await waitForConnection(page);
+  await expect(sentMessages(page)).toContainText('my words');
   await expect(area(page)).toHaveCount(0);
 });
 
 test('a draft keeps its text and file through navigation, a reload and a closed tab', async ({ page, context, signedIn: _ }) => {
   const path = await ask(page, 'What can you do?');
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await page.locator('input[type=file]').setInputFiles(log);
   await messageField(page).fill('What is in this log?');
   const expectDraft = async (tab: Page) => {
@@ -212,7 +203,7 @@ test('a draft keeps its text and file through navigation, a reload and a closed 
   await expectDraft(page);
   // To another page of the application, and back.
   await page.evaluate((path) => (document.querySelector(`a[href="${path}"]`) as HTMLAnchorElement).click(), path);
-  await expect(questions(page)).toHaveCount(1);
+  await expect(sentMessages(page)).toHaveCount(1);
   await expect(messageField(page)).toHaveValue('');
   await page.goBack();
   await expectDraft(page);
@@ -223,9 +214,9 @@ test('a draft keeps its text and file through navigation, a reload and a closed 
   await next.goto('/');
   await expectDraft(next);
   await next.getByRole('button', { name: 'Send' }).click();
-  await expect(questions(next)).toContainText('log.csv');
+  await expect(sentMessages(next)).toContainText('log.csv');
   await next.goto('/');
-  await connected(next);
+  await waitForConnection(next);
   await expect(messageField(next)).toHaveValue('');
   await expect.poll(() => stored(next)).toEqual([]);
 });
@@ -233,10 +224,10 @@ test('a draft keeps its text and file through navigation, a reload and a closed 
 test('two tabs have separate drafts, and a new tab takes over the draft of a closed one @desktop', async ({ page, context, signedIn: _ }) => {
   const other = await context.newPage();
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await messageField(page).fill('first draft');
   await other.goto('/');
-  await connected(other);
+  await waitForConnection(other);
   await expect(messageField(other)).toHaveValue('');
   await messageField(other).fill('second draft');
   await page.close();
@@ -248,7 +239,7 @@ test('two tabs have separate drafts, and a new tab takes over the draft of a clo
 
 test('signing out removes all stored text from the browser', async ({ page, signedIn }) => {
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await page.locator('input[type=file]').setInputFiles(log);
   await messageField(page).fill('a secret');
   await expect.poll(async () => (await stored(page)).length).toBeGreaterThan(1);
@@ -261,7 +252,7 @@ test('signing out removes all stored text from the browser', async ({ page, sign
   // One navigation only: no second sign-in page replaces this one and drops what is typed.
   expect(visited).toEqual([new URL('/sign-in', page.url()).href]);
   await submitSignIn(page, signedIn);
-  await connected(page);
+  await waitForConnection(page);
   await expect(messageField(page)).toHaveValue('');
 });
 
@@ -274,13 +265,13 @@ test('the page warns once if the browser stores nothing, and keeps working @desk
     IDBFactory.prototype.open = refuse;
   });
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   await messageField(page).fill('What can you do?');
   const notice = page.getByText('This browser cannot store what you write');
   await expect(notice).toBeVisible();
   await page.getByRole('button', { name: 'Dismiss notice' }).click();
   await messageField(page).fill('What can you do now?');
   await page.getByRole('button', { name: 'Send' }).click();
-  await runIs(page, 'finished');
+  await waitForRunState(page, 'finished');
   await expect(notice).toHaveCount(0);
 });

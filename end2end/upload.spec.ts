@@ -1,16 +1,15 @@
 /** Uploads that are refused while they are in progress. */
 import { expect, test } from './fixtures.ts';
-import { connected } from './threads.ts';
+import { sendMessage, waitForConnection } from './threads.ts';
 
 test.use({ serverOptions: { env: { NETRA_ANALYST__MAX_FILE_BYTES: '1000' } } });
 
 test('a refused upload shows its reason before the file is sent completely', async ({ page, signedIn: _, browserConsole }) => {
   browserConsole.allow(/413/);
   await page.goto('/');
-  await connected(page);
+  await waitForConnection(page);
   const file = { name: 'large.csv', mimeType: 'text/csv', buffer: Buffer.alloc(16_000_000, 'a') };
   await page.locator('input[type=file]').setInputFiles(file, { timeout: 30_000 });
-  await page.getByLabel('Message').fill('Where do my tokens go?');
-  await page.getByRole('button', { name: 'Send' }).click();
+  await sendMessage(page, 'Where do my tokens go?');
   await expect(page.getByRole('alert').filter({ hasText: 'Not sent' })).toContainText(/too large|at most 1000 bytes/);
 });

@@ -37,6 +37,20 @@ pub fn clip(text: &str, max: usize) -> String {
     line
 }
 
+/// `text` cut to at most `max` bytes at a character boundary, with a last line that says so, for a model. NUL, which the store cannot
+/// hold, is replaced.
+#[must_use]
+pub fn truncate_bytes(text: String, max: usize) -> String {
+    let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    let bytes = text.len();
+    if bytes <= max {
+        return text;
+    }
+    let note = format!("\n[cut here: {bytes} bytes in all, the limit is {max}]");
+    text.truncate(text.floor_char_boundary(max.saturating_sub(note.len())));
+    text + &note
+}
+
 /// Normalizes pasted text: removes invisible characters, which often come with text copied from web pages, and replaces no-break
 /// spaces by spaces and all line ends by `\n`. Keeps the characters that [`escape_invisible`] keeps.
 #[must_use]
@@ -120,6 +134,15 @@ fn joins(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character_boundary_with_a_note() {
+        let text = truncate_bytes("é".repeat(1_000), 501);
+        assert!(text.len() <= 501 && text.starts_with("éé"), "{text}");
+        assert!(text.ends_with("[cut here: 2000 bytes in all, the limit is 501]"), "{text}");
+        assert_eq!(truncate_bytes("short".into(), 5), "short");
+        assert_eq!(truncate_bytes("a\0b".into(), 10), "a\u{fffd}b");
+    }
 
     #[test]
     fn a_clipped_text_is_one_line() {

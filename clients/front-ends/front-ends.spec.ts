@@ -100,7 +100,7 @@ for (const { name, folder, runtime } of variants) {
       };
 
       await page.goto(address({ ...queries[1], thread: crypto.randomUUID() }));
-      /** The user's messages with the ids that the page gave them, read before their answers end, since nothing has restated them then. */
+      /** The user's messages with the ids that the page gave them, read before an agent can restate them. */
       const asked: ShownMessage[] = [];
       /** Asks the next question; its answer pauses in its middle. */
       const askNext = async () => {

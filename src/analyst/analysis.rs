@@ -68,7 +68,7 @@ pub fn price_log(log: &UsageLog, question: &Question, table: &PriceTable) -> Pri
 }
 
 /// Whether the question asks to compare models.
-pub fn wants_comparison(question: &Question) -> bool {
+pub fn needs_comparison(question: &Question) -> bool {
     question.has_goal(|goal| matches!(goal, Goal::CompareModels { .. }))
 }
 
@@ -88,7 +88,7 @@ impl Analysis {
         let pricing = price_log(log, &question, table);
         let profile = Profile::compute(&log.data, &pricing, stop)?;
         let savings = Savings::compute(&log.data, &pricing, table, &profile, &question, stop)?;
-        let compared = if wants_comparison(&question) {
+        let compared = if needs_comparison(&question) {
             super::forecast::compare(&log.data, &pricing, table, &profile, &question)
         } else {
             Vec::new()

@@ -1,6 +1,6 @@
 //! The answer to each goal of a question, in a sentence or two with numbers.
 //!
-//! Promises: an answer says what the log cannot show, and which column would show it.
+//! Guarantees: an answer says what the log cannot show, and which column would show it.
 
 use super::{
     analysis::Analysis,
@@ -179,7 +179,7 @@ fn latency(analysis: &Analysis) -> String {
 fn same_latency(analysis: &Analysis) -> String {
     let now = match analysis.profile.latency {
         Some(latency) => format!("p95 is {} now", millis(latency.p95)),
-        None => "the log has no latency to hold it against".into(),
+        None => "the log has no latency to compare it with".into(),
     };
     format!(
         "**Latency:** {now}. Of the options only batch prices make answers slower (hours); shorter prompts and answers, cached prefixes and (usually) smaller models do not."
@@ -271,7 +271,7 @@ fn caching(analysis: &Analysis) -> String {
             whole(cache.long_hits as f64),
             percent(cache.long_hits as f64 / (cache.long_requests as f64).max(1.0))
         ),
-        None => format!("**Caching:** this log cannot tell, for it has no cached tokens.{more}"),
+        None => format!("**Caching:** this log cannot show it, because it has no cached tokens.{more}"),
     }
 }
 

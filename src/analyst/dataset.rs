@@ -1,6 +1,6 @@
 //! A usage log in memory: one column per quantity, a few bytes per request.
 //!
-//! Promises: every present column has exactly [`Dataset::len`] values; `input` counts all input tokens, including those
+//! Guarantees: every present column has exactly [`Dataset::len`] values; `input` counts all input tokens, including those
 //! read from a cache; an absent column is empty, never filled with zeros (except output, see [`Dataset::has_output`]).
 
 use std::collections::HashMap;

@@ -1,6 +1,6 @@
 //! Forecasts a month, growth and a budget; compares models by cost; computes what faster answers need.
 //!
-//! Promises: amounts scale linearly from the log's period; a month is 30 days; growth means more requests of the same mix;
+//! Guarantees: amounts scale linearly from the log's period; a month is 30 days; growth means more requests of the same mix;
 //! the assumptions say if a log is short.
 
 use serde::Serialize;

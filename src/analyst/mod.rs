@@ -1,6 +1,6 @@
 //! The built-in workload analyst: reads the usage log of an AI service and answers questions about it by fixed rules.
 //!
-//! Pure computation, without a model, network, runtime or database. Floors, low to high: `ingest` (reads a file into a
+//! Pure computation, without a model, network, runtime or database. Layers, low to high: `ingest` (reads a file into a
 //! [`dataset::Dataset`]); `pricing` and `profile` (sums, percentiles and costs); `goals` (what the question asks for);
 //! `optimize` and `forecast` (possible changes and their effect); `analysis` (all results together); `answer`, `report`,
 //! `charts` and `narration` (text, tables and charts). The agent `server/agents/builtin` presents it in a thread.

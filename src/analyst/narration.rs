@@ -98,7 +98,8 @@ pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
         .collect();
     sentences.extend(savings.notes.iter().cloned());
     if question.same_quality() {
-        sentences.push("The question keeps the quality, so only what leaves answers unchanged counts.".into());
+        sentences
+            .push("The question asks for the same quality, so only options that leave answers unchanged count.".into());
     }
     if savings.together.len() > 1 {
         sentences.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
@@ -131,7 +132,7 @@ pub fn summary(analysis: &Analysis) -> String {
     }
     let next: Vec<&str> = analysis.actions.iter().take(3).map(|action: &Action| action.title.as_str()).collect();
     if !next.is_empty() {
-        text += &format!("\nDo first: {}. The report has the figures and what they rest on.\n", list(&next));
+        text += &format!("\nDo first: {}. The report has the figures and their basis.\n", list(&next));
     }
     text
 }

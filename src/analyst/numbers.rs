@@ -1,6 +1,6 @@
 //! Detects and masks numbers in text, as digits or as English words.
 //!
-//! Promises: a doubtful word counts as a number.
+//! Guarantees: a doubtful word counts as a number.
 
 /// Prefixes of number words: `nin` of `nine`, `ninety`, `ninth`, `ninefold`.
 const PREFIXES: [&str; 37] = [

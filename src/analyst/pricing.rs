@@ -1,6 +1,6 @@
 //! What requests cost at list prices: a price table in the format of LiteLLM's cost map, and the price of each request.
 //!
-//! Promises: prices are US dollars per token; a model is matched by its name without provider prefixes and dates, never by
+//! Guarantees: prices are US dollars per token; a model is matched by its name without provider prefixes and dates, never by
 //! similarity; requests of models without a price are left out of the sums, and reports say so.
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -78,7 +78,7 @@ pub enum PriceError {
     /// Reading failed.
     #[error("The price file {0} could not be read: {1}")]
     Io(String, std::io::Error),
-    /// Another format.
+    /// The file has another format.
     #[error(
         "The price file is not in the format of LiteLLM's cost map ({0}); it looks like {{\"model\": {{\"input_cost_per_token\": 1e-6, \"output_cost_per_token\": 2e-6}}}}"
     )]
@@ -102,7 +102,7 @@ struct PriceEntry {
 impl PriceTable {
     /// The table shipped with Netra.
     pub fn shipped() -> Self {
-        Self::parse(SHIPPED_TABLE, "the shipped price table").expect("the shipped table is tested")
+        Self::parse(SHIPPED_TABLE, "the shipped price table").expect("the shipped table is valid")
     }
 
     /// Reads a price file in the format of LiteLLM's cost map (`model_prices_and_context_window.json`).
@@ -118,8 +118,8 @@ impl PriceTable {
     fn parse(text: &str, source: &str) -> Result<Self, PriceError> {
         let mut map: BTreeMap<String, serde_json::Value> =
             serde_json::from_str(text).map_err(|error| PriceError::Format(error.to_string()))?;
-        let head = map.remove("sample_spec").unwrap_or_default();
-        let field = |key: &str| head.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+        let spec = map.remove("sample_spec").unwrap_or_default();
+        let field = |key: &str| spec.get(key).and_then(|value| value.as_str()).map(str::to_owned);
         let prices: BTreeMap<_, _> = map
             .into_iter()
             .filter_map(|(model, value)| {
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_price_file_of_another_format_is_refused_with_an_example() {
-        let error = PriceTable::parse("[]", "x").expect_err("refused").to_string();
+        let error = PriceTable::parse("[]", "x").expect_err("a refusal").to_string();
         assert!(error.contains("input_cost_per_token"), "{error}");
         assert!(matches!(PriceTable::parse("{}", "x"), Err(PriceError::NoModel)));
         let own =

@@ -1,6 +1,6 @@
 //! The profile of a log: sums, percentiles, rates, peaks, and breakdowns by model, prompt size and time.
 //!
-//! Promises: percentiles are nearest-rank (the smallest value that at least p % of the values do not exceed), so each is
+//! Guarantees: percentiles are nearest-rank (the smallest value that at least p % of the values do not exceed), so each is
 //! a value of the log; rates count a request in the minute in which it starts; times are UTC.
 
 use std::collections::HashMap;
@@ -335,7 +335,7 @@ mod tests {
     fn empty_minutes_count_in_rates_and_percentiles() {
         let at = |minute: i64, input| Row { time_ms: Some(minute * MINUTE + 5), input, ..Row::default() };
         let profile = profile(&[at(100, 10), at(100, 20), at(109, 5)]);
-        let load = profile.load.expect("times");
+        let load = profile.load.expect("a load profile");
         assert_eq!((load.minutes, load.peak_tokens, load.peak_requests), (10, (30, 100 * MINUTE), (2, 100 * MINUTE)));
         assert_eq!((load.p95_tokens, load.mean_tokens), (30, 3.5));
         assert_eq!(profile.over_time.len(), 10);

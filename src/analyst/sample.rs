@@ -94,7 +94,7 @@ mod tests {
     fn the_sample_file_matches_the_generator() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/samples/support-assistant.csv");
         if std::env::var_os("NETRA_WRITE_SAMPLE").is_some() {
-            std::fs::write(path, csv()).expect("written");
+            std::fs::write(path, csv()).expect("the file is written");
         }
         let file = std::fs::read_to_string(path).expect("docs/samples/support-assistant.csv");
         assert!(file == csv(), "the sample differs from its generator: write it again with NETRA_WRITE_SAMPLE=1");

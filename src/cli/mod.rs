@@ -114,7 +114,7 @@ pub fn main() -> ExitCode {
             Command::Schema => print_line(&format!("{:#}", crate::protocol::schema::document())),
         }
     });
-    // Without waiting for blocking tasks: what must be finished is finished by now.
+    // Does not wait for blocking tasks: what has to complete has completed.
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_convert_both_ways_and_tell_whether_to_reconnect() {
+    fn codes_convert_both_ways_and_say_whether_to_reconnect() {
         for (number, code) in CODES {
             assert_eq!((CloseCode::from(number), code.code()), (code, number));
         }

@@ -51,7 +51,7 @@ macro_rules! commands {
 }
 
 commands! {
-    /// Follow a channel, from a cursor or from now.
+    /// Follow a channel, from a cursor or from a snapshot of its state.
     Subscribe = "subscribe" -> Subscribed;
     /// Stop following a channel.
     Unsubscribe = "unsubscribe" -> Accepted;
@@ -150,7 +150,7 @@ pub struct DeleteThread {
 /// `send_message`. Sent again with the same id and content, it returns the same run.
 ///
 /// While another run of the thread is active, the message's run waits. A thread is a tree of messages: a message that `replaces`
-/// another is a new version of it (an edited question, or the same question again); the other versions are kept.
+/// another is a new version of it (edited, or with the same text again); the other versions are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -307,7 +307,7 @@ pub struct ThreadReply {
 pub struct MessageAccepted {
     /// The run that answers the message, or that continues after the answer.
     pub run_id: RunId,
-    /// The place in the thread's log of the message or answer.
+    /// The position of the message or answer in the thread's log.
     pub seq: u64,
 }
 

@@ -147,7 +147,7 @@ pub struct ThreadInfo {
     pub created_at: i64,
 }
 
-/// An entry of `thread/<id>`.
+/// An entry of the channel `thread/<id>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -202,7 +202,7 @@ pub enum RunPhase {
     TakenBack,
 }
 
-/// An entry of `user`.
+/// An entry of the channel `user`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -240,9 +240,9 @@ pub enum Entry {
     Thread(ThreadEntry),
     /// An entry of the person's feed.
     User(UserEntry),
-    /// A thread's signal, which has no place in the log.
+    /// A thread's signal, which has no position in the log.
     Signal(ThreadSignal),
-    /// An entry of a kind that this build does not know. It counts as applied and changes nothing.
+    /// An entry of an unknown kind. It counts as applied and changes nothing.
     Unknown(Value),
 }
 
@@ -269,7 +269,7 @@ mod tests {
     fn signals_are_decoded_for_threads_only() {
         let user = Person { id: UserId::new(), name: "Ada".into() };
         let signal = ThreadSignal::Presence { present: vec![Present { user, connections: 2 }] };
-        let value = serde_json::to_value(&signal).expect("serializes");
+        let value = serde_json::to_value(&signal).expect("the value is serialized");
         let read = |channel| Entry::decode(channel, value.clone());
         assert_eq!(read(ChannelName::Thread(ThreadId::new())), Entry::Signal(signal.clone()));
         assert_eq!(read(ChannelName::User), Entry::Unknown(value.clone()));

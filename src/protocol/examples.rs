@@ -24,7 +24,7 @@ fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(n: u8) -> T {
 }
 
 fn values<T: Serialize>(examples: impl IntoIterator<Item = T>) -> Vec<Value> {
-    examples.into_iter().map(|example| serde_json::to_value(example).expect("serializes")).collect()
+    examples.into_iter().map(|example| serde_json::to_value(example).expect("the value is serialized")).collect()
 }
 
 /// The examples of each definition, by its name in the schema.

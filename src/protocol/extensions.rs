@@ -28,8 +28,8 @@ pub const AFTER_CANCELLATION: &str = "afterCancellation";
 /// Metadata key of a `STEP_FINISHED` that closes a step of a failed or stopped run: the step did not complete.
 pub const UNFINISHED_STEP: &str = "unfinished";
 
-/// The activity type under which an agent records that a tool's server runs a call as a task. It is bookkeeping of the agent,
-/// and the page does not show it.
+/// The activity type under which an agent records that a tool's server runs a call as a task. The page
+/// shows it only as a note that the tool is still running.
 pub const TOOL_TASK: &str = "tool_task";
 
 /// Why a run ended when its server stopped: the reason of its interrupt if the run is resumed automatically, otherwise the code

@@ -161,7 +161,7 @@ mod tests {
     use crate::protocol::{ChannelName, Ping, Subscribe};
 
     fn code(text: &str) -> (Option<i64>, ErrorCode) {
-        match decode_client(text).expect_err("refused") {
+        match decode_client(text).expect_err("a refusal") {
             DecodeError::Frame(error) => (None, error.code),
             DecodeError::Command { id, error } => (Some(id), error.code),
         }

@@ -3,7 +3,7 @@
 //! Frames, commands, replies, pushes, log entries, views of threads and feeds, close codes, AG-UI events, ids, limits and the JSON
 //! bodies of the HTTP API. Only serde: it compiles for every target and does no I/O.
 //!
-//! Promises: `shared/schema.json` is generated from these types (`schema`, server builds only). The server decodes strictly
+//! Guarantees: `shared/schema.json` is generated from these types (`schema`, server builds only). The server decodes strictly
 //! (unknown commands and fields are refused); clients decode leniently (unknown fields are ignored, unknown pushes and entries
 //! become [`Push::Unknown`] and [`Entry::Unknown`]).
 

@@ -45,7 +45,7 @@ pub struct EventPush {
     pub channel: ChannelName,
     /// The log's epoch.
     pub epoch: Epoch,
-    /// The entry's place in the channel's log: 1, 2, 3 ... Absent for a signal, which is not stored and may be lost.
+    /// The entry's position in the channel's log: 1, 2, 3 ... Absent for a signal, which is not stored and may be lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
     /// When it was appended, in milliseconds since 1970.
@@ -74,7 +74,7 @@ pub struct Present {
     pub connections: u32,
 }
 
-/// An ephemeral message on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the previous one of its
+/// A signal on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the previous one of its
 /// kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
@@ -154,7 +154,7 @@ pub enum Push {
     Draining(Draining),
     /// An administrator's message to everyone.
     Notice(Notice),
-    /// A push of a type that this build does not know; never sent.
+    /// A push of an unknown type; never sent.
     #[serde(skip)]
     Unknown(String),
 }

@@ -287,9 +287,9 @@ mod tests {
         let answered = json!({"is": "by", "author": author, "at": 5, "answers": [], "resumed_by": run});
         let author = Author { id: user, name: "Ada".into() };
         let expected = Resolution::Answered { author, at: 5, answers: Vec::new(), resumed_by: run };
-        assert_eq!(serde_json::from_value::<Resolution>(answered.clone()).expect("decodes"), expected);
-        assert_eq!(serde_json::to_value(expected).expect("serializes"), answered);
-        let abandoned = serde_json::to_value(Resolution::Abandoned).expect("serializes");
+        assert_eq!(serde_json::from_value::<Resolution>(answered.clone()).expect("the JSON has this type"), expected);
+        assert_eq!(serde_json::to_value(expected).expect("the value is serialized"), answered);
+        let abandoned = serde_json::to_value(Resolution::Abandoned).expect("the value is serialized");
         assert_eq!(abandoned, json!({"is": "given_up"}));
     }
 }

@@ -1,6 +1,6 @@
 //! Limits how many page requests are rendered, per client and in total, so that one client does not delay the others.
 //!
-//! Promises: one client uses at most half of the slots of [`offload`] at once; its other requests wait in its own queue. A
+//! Guarantees: one client uses at most half of the slots of [`offload`] at once; its other requests wait in its own queue. A
 //! request is refused with a retry time if the queue is full or the wait too long.
 
 use std::{
@@ -130,7 +130,7 @@ mod tests {
     async fn a_client_fills_only_its_own_queue() {
         let admission = Admission::new();
         let (ada, bob) = (Client::Person(UserId::new()), Client::Person(UserId::new()));
-        let first = admission.admit(ada).await.expect("there is room");
+        let first = admission.admit(ada).await.expect("the request is admitted");
         let mut waiting = Vec::new();
         for _ in 1..MAX_PER_CLIENT {
             let mut request = Box::pin(admission.admit(ada));
@@ -150,7 +150,7 @@ mod tests {
         let admission = Admission::new();
         for last in 0..100 {
             let client = Client::Address([192, 0, 2, last].into());
-            let admitted = admission.admit(client).await.expect("there is room");
+            let admitted = admission.admit(client).await.expect("the request is admitted");
             assert_eq!(admission.0.queues.lock().len(), 1);
             drop(admitted);
         }
@@ -164,7 +164,7 @@ mod tests {
         let ada = Client::Person(UserId::new());
         let mut held = Vec::new();
         for _ in 0..admission.0.slots_per_client {
-            held.push(admission.admit(ada).await.expect("there is room"));
+            held.push(admission.admit(ada).await.expect("the request is admitted"));
         }
         assert_eq!(admission.admit(ada).await.expect_err("no slot becomes free"), Busy);
         assert_eq!(held[0]._queue.places.available_permits(), MAX_PER_CLIENT - held.len());

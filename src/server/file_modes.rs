@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     fn mode(path: &Path) -> u32 {
-        fs::symlink_metadata(path).expect("it is there").permissions().mode() & 0o777
+        fs::symlink_metadata(path).expect("the file exists").permissions().mode() & 0o777
     }
 
     #[test]
@@ -110,23 +110,23 @@ mod tests {
         let place = tempfile::tempdir().expect("a folder");
         let (data, outside) = (place.path().join("data"), place.path().join("outside"));
         let files = data.join("files/thread");
-        fs::create_dir_all(&files).expect("made");
-        fs::write(&outside, "").expect("written");
-        std::os::unix::fs::symlink(&outside, data.join("link")).expect("linked");
+        fs::create_dir_all(&files).expect("the folder is created");
+        fs::write(&outside, "").expect("the file is written");
+        std::os::unix::fs::symlink(&outside, data.join("link")).expect("the link is created");
         let written = ["netra.db", "netra.db-wal", "netra.db-shm", "netra.db.backup", "files/thread/upload"]
             .map(|name| data.join(name));
         for path in &written {
-            fs::write(path, "").expect("written");
-            fs::set_permissions(path, fs::Permissions::from_mode(0o664)).expect("set");
+            fs::write(path, "").expect("the file is written");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o664)).expect("the permissions are set");
         }
         for folder in [&data, &files, &data.join("files")] {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("set");
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("the permissions are set");
         }
-        fs::set_permissions(&outside, fs::Permissions::from_mode(0o644)).expect("set");
+        fs::set_permissions(&outside, fs::Permissions::from_mode(0o644)).expect("the permissions are set");
 
         let mut config = Config::default();
         config.server.data = data.clone();
-        make_all_private(&config).expect("closed");
+        make_all_private(&config).expect("the permissions are set");
         assert!(written.iter().all(|path| mode(path) == 0o600));
         assert_eq!([&data, &files, &data.join("files")].map(|folder| mode(folder)), [0o700; 3]);
         assert_eq!(mode(&outside), 0o644);

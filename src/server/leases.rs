@@ -46,7 +46,7 @@ pub struct OpenRun {
     pub agent: String,
     /// Its order among the runs of its thread.
     pub order: RunOrder,
-    /// When it was asked for, in milliseconds since 1970.
+    /// When it was requested, in milliseconds since 1970.
     pub started_at: i64,
     /// Whether it is to be stopped.
     pub stopped: bool,
@@ -65,7 +65,7 @@ impl Leases {
         self.takeover / 5
     }
 
-    /// Renews the lease, or creates it. It holds for three intervals; other nodes notice the death in the fourth, and have the fifth to
+    /// Renews the lease, or creates it. It holds for three intervals; other nodes detect its expiry in the fourth, and have the fifth to
     /// end the runs.
     ///
     /// # Errors
@@ -80,7 +80,7 @@ impl Leases {
         if renewed.is_ok() && written.is_ok() {
             Outage::clear();
         }
-        self.store.note_write(if renewed.is_err() { &renewed } else { &written });
+        self.store.record_write(if renewed.is_err() { &renewed } else { &written });
         renewed
     }
 
@@ -96,11 +96,11 @@ impl Leases {
         Ok(tx.commit().await?)
     }
 
-    /// Gives the lease up: other nodes may take over this node's runs at once.
+    /// Releases the lease: other nodes may take over this node's runs at once.
     ///
     /// # Errors
     /// If the store fails; the lease then expires.
-    pub async fn leave(&self) -> Result<()> {
+    pub async fn release(&self) -> Result<()> {
         let mut tx = self.store.begin().await?;
         sqlx::query("DELETE FROM nodes WHERE id = $1").bind(&self.id).execute(&mut *tx).await?;
         Ok(tx.commit().await?)

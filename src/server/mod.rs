@@ -1,6 +1,6 @@
 //! The server: everything between a socket and the store.
 //!
-//! Floors, low to high: `config`, [`error`] and [`problem`]; [`store`]; [`quotas`]; [`channel`] (the log); [`bus`] (the other nodes);
+//! Layers, low to high: `config`, [`error`] and [`problem`]; [`store`]; [`quotas`]; [`channel`] (the log); [`bus`] (the other nodes);
 //! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`connections`] (who is connected); [`commands`]; `ws` and `http` (the
 //! entry points); `router` and `state`; [`tcp`].
 

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Whether a write failed for want of space since the store was last found to have some.
+/// Whether a write failed because the disk was full, since the store was last found to have space.
 static SUSPECTED: AtomicBool = AtomicBool::new(false);
 /// How many operations of the store failed since this process started.
 static STORE_ERRORS: AtomicU64 = AtomicU64::new(0);
@@ -118,10 +118,18 @@ impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OutOfReach => "the store is out of reach; try again in a moment",
-            Self::StoreFull => "the disk of the server's store is full; it goes on by itself once there is room",
-            Self::StoreReadOnly => "the server's store is read-only; it goes on by itself once it can be written again",
-            Self::StoreDisk => "the disk of the server's store fails; it goes on by itself once the disk works",
-            Self::FilesFull => "the disk of the server's files is full; it goes on by itself once there is room",
+            Self::StoreFull => {
+                "the disk of the server's store is full; the server continues by itself once there is room"
+            }
+            Self::StoreReadOnly => {
+                "the server's store is read-only; the server continues by itself once the store can be written again"
+            }
+            Self::StoreDisk => {
+                "the disk of the server's store fails; the server continues by itself once the disk works"
+            }
+            Self::FilesFull => {
+                "the disk of the server's files is full; the server continues by itself once there is room"
+            }
         })
     }
 }

@@ -55,7 +55,9 @@ pub async fn as_problem(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let text = to_bytes(body, MAX_DETAIL_BYTES).await.unwrap_or_default();
     let detail = match String::from_utf8_lossy(&text).trim() {
-        "" if status == StatusCode::METHOD_NOT_ALLOWED => "this address takes another method; `Allow` names it".into(),
+        "" if status == StatusCode::METHOD_NOT_ALLOWED => {
+            "this route does not support the method; `Allow` lists those that it does".into()
+        }
         "" => format!("the server answered {status}"),
         text => text.to_owned(),
     };

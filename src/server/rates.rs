@@ -32,7 +32,7 @@ pub enum RateDecision {
 pub struct UserRateLimiter {
     per_minute: u32,
     allowed: DefaultKeyedRateLimiter<UserId>,
-    /// Counts refusals, to tell a flood.
+    /// Counts refusals, to recognise a flood.
     refused: DefaultKeyedRateLimiter<UserId>,
 }
 

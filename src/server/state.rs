@@ -57,7 +57,7 @@ pub struct AppState {
     pub commands: Commands,
     /// The page's files.
     pub site: Arc<Site>,
-    /// Limits the page requests at the same time.
+    /// Limits concurrent page requests.
     pub(crate) pages: Admission,
     /// Cancelled when the server stops.
     pub stopping: CancellationToken,
@@ -76,7 +76,7 @@ impl AppState {
         let auth = Auth::new(store.clone(), &config).await?;
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        // Before this server takes uploads.
+        // Before this server accepts uploads.
         sweep::delete_left_over(&store, &config.files_dir(), sweep::When::Start).await?;
         let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(Quotas::from_config(&config));
         let options = RunnerOptions {
@@ -92,7 +92,7 @@ impl AppState {
         };
         let runner = Runner::new(channels.clone(), registry.agents().clone(), options);
         runner.agents().allowance().begin(&channels);
-        // Before runs that waited begin: they may need them.
+        // Before the runner starts waiting runs, which may need these agents.
         stored::load(channels.store(), &registry).await?;
         match runner.recover().await? {
             0 => {}
@@ -162,7 +162,7 @@ impl AppState {
         }
     }
 
-    /// Shuts down. From the call on the server is not ready, accepts no connections and starts no runs. Clients are told when to
+    /// Shuts down. From the call on the server is not ready, accepts no connections and starts no runs. Clients get a time to
     /// reconnect, runs may finish for `server.drain_ms`, then connections are closed (1012), and tool servers and background loops end.
     /// Without runs this takes only as long as closing the connections.
     pub async fn drain(&self) {
@@ -170,7 +170,7 @@ impl AppState {
         let connections = u32::try_from(self.manager.counts().connections).unwrap_or(u32::MAX);
         self.manager.begin_drain(MIN_RECONNECT_WINDOW + RECONNECT_WINDOW_PER_CONNECTION * connections);
         self.runner.shutdown(limit).await;
-        self.runner.leave().await;
+        self.runner.release_lease().await;
         tokio::join!(self.manager.finish_drain(), self.registry.tools().close());
         self.nodes.leave();
         self.stopping.cancel();

@@ -1,6 +1,6 @@
 //! Deletes files that are left over because a server ended: incomplete uploads, and files of deleted threads.
 //!
-//! Promise: no file in use is deleted. An upload has a reservation in the store, and a complete file has a row. A file without either
+//! Guarantee: no file in use is deleted. An upload has a reservation in the store, and a complete file has a row. A file without either
 //! is deleted only in the folder of a thread that the store has or had, so a store with the folder of another store loses nothing.
 
 use std::{

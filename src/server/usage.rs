@@ -60,7 +60,7 @@ impl Budget {
             Self { usd: Some(max), .. } if spent.usd >= *max => format!("${max:.2}"),
             _ => return Ok(()),
         };
-        let message = format!("today's budget of {over} is used; it begins anew at 00:00 UTC");
+        let message = format!("today's budget of {over} is used; it starts again at 00:00 UTC");
         Err(ErrorBody::new(ErrorCode::RateLimited, message).retry_after(until_midnight_ms()))
     }
 }

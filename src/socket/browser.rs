@@ -22,7 +22,7 @@ pub(crate) trait Handler {
     /// The machine notified the application.
     fn on_event(&self, event: Event);
     /// Called after every input: the connection's status, and how many commands have no reply yet.
-    fn on_status(&self, status: Status, waiting: usize);
+    fn on_status(&self, status: Status, queued_commands: usize);
 }
 
 /// The page's connection; dropping it closes the socket.
@@ -104,15 +104,15 @@ impl Inner {
             }
         }
         self.busy.set(false);
-        let (status, waiting, deadline) = {
+        let (status, queued_commands, deadline) = {
             let machine = self.machine.borrow();
-            (machine.status(), machine.waiting(), machine.next_deadline())
+            (machine.status(), machine.queued_commands(), machine.next_deadline())
         };
         self.set_timer(deadline);
-        self.app.on_status(status, waiting);
+        self.app.on_status(status, queued_commands);
     }
 
-    // These two end their `RefCell` borrow before the caller uses the result, which may borrow again.
+    // In these two the `RefCell` borrow ends before the caller handles the result and borrows again.
     fn next_input(&self) -> Option<Input> {
         self.inputs.borrow_mut().pop_front()
     }
@@ -157,7 +157,7 @@ impl Inner {
         });
     }
 
-    /// Sets a timer for the machine's deadline. A timer that fires too early only sets the next one.
+    /// Sets a timer for the machine's deadline. An earlier timer stays: it sets the next one when it fires.
     fn set_timer(&self, deadline: Option<i64>) {
         let mut timer = self.timer.borrow_mut();
         let Some(deadline) = deadline else {

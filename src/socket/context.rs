@@ -57,7 +57,7 @@ pub enum Loaded<T> {
 pub struct Socket {
     pub(super) user: RwSignal<Option<User>>,
     pub(super) status: RwSignal<Status>,
-    pub(super) waiting: RwSignal<usize>,
+    pub(super) queued_commands: RwSignal<usize>,
     pub(super) connection: RwSignal<Option<ConnectionId>>,
     pub(super) clock_offset: RwSignal<Option<i64>>,
     pub(super) notices: RwSignal<Vec<Notice>>,
@@ -83,7 +83,7 @@ pub fn provide_socket(seed: Seed) -> Socket {
     let socket = Socket {
         status: RwSignal::new(if seed.user.is_some() { Status::Connecting } else { Status::SignedOut }),
         user: RwSignal::new(seed.user.clone()),
-        waiting: RwSignal::new(0),
+        queued_commands: RwSignal::new(0),
         connection: RwSignal::new(None),
         clock_offset: RwSignal::new(None),
         notices: RwSignal::new(Vec::new()),
@@ -121,8 +121,8 @@ impl Socket {
     }
 
     /// How many commands have no reply yet.
-    pub fn waiting(self) -> Signal<usize> {
-        self.waiting.into()
+    pub fn queued_commands(self) -> Signal<usize> {
+        self.queued_commands.into()
     }
 
     /// The connection's id, while there is one.
@@ -135,8 +135,8 @@ impl Socket {
         self.status.with(|status| *status == Status::Connected)
     }
 
-    /// Whether a person may act on what the page shows: it is connected, or connects for the first time and shows what the server
-    /// has just rendered.
+    /// Whether the page shows the current state, so that the user may act on it: the connection is open, or opens for the first
+    /// time, and the server has just rendered the page.
     pub fn is_up_to_date(self) -> bool {
         self.status.with(|status| matches!(status, Status::Connected | Status::Connecting))
     }
@@ -166,16 +166,16 @@ impl Socket {
         self.feed_behind.into()
     }
 
-    /// Adds a page of threads to the feed: the page before the place `before`, or the newest page.
+    /// Adds a page of threads to the feed: the threads older than the place `older_than`, or the newest page.
     ///
     /// # Errors
     /// [`Stale`] if the page is too old to be brought up to date; fetch it again.
-    pub fn add_threads(self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+    pub fn add_threads(self, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         #[cfg(feature = "hydrate")]
         if let Some(connection) = self.page_connection() {
-            return connection.add_threads(before, page);
+            return connection.add_threads(older_than, page);
         }
-        drop((before, page));
+        drop((older_than, page));
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Socket {
             return RwSignal::from(view).into();
         }
         #[cfg(not(feature = "hydrate"))]
-        if let Some(view) = self.thread.with_value(|seed| seed.clone().filter(|(seeded, _)| *seeded == id)) {
+        if let Some(view) = self.thread.with_value(|seed| seed.clone().filter(|(seed_id, _)| *seed_id == id)) {
             return Signal::stored(Loaded::Ready(view.1));
         }
         Signal::stored(Loaded::Loading)

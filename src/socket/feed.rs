@@ -49,9 +49,9 @@ impl FeedTail {
         self.applied = seq;
         self.recent.push_back((seq, at, entry.clone()));
         self.fold(feed, seq, at, entry);
-        if let Some((before, page)) = self.early_page.take_if(|(_, page)| page.cursor.seq <= seq) {
+        if let Some((older_than, page)) = self.early_page.take_if(|(_, page)| page.cursor.seq <= seq) {
             // If the page became too old meanwhile, it is dropped; the caller can fetch it again.
-            let _ = self.merge(feed, before, page);
+            let _ = self.merge(feed, older_than, page);
         }
     }
 
@@ -61,27 +61,27 @@ impl FeedTail {
         !self.missing.is_empty()
     }
 
-    /// Adds the threads of a page: the page before the place `before`, or the newest page.
+    /// Adds the threads of a page: those older than the place `older_than`, or the newest ones.
     ///
     /// # Errors
     /// [`Stale`] if the page is too old to be brought up to date.
-    pub fn merge(&mut self, feed: &mut UserFeed, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+    pub fn merge(&mut self, feed: &mut UserFeed, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         if page.cursor.seq < self.kept_after {
             return Err(Stale);
         }
         if page.cursor.seq > self.applied {
-            self.early_page = Some((before, page));
+            self.early_page = Some((older_than, page));
             return Ok(());
         }
         let ThreadPage { cursor, threads, older } = page;
-        if before.is_some() && before != feed.older {
+        if older_than.is_some() && older_than != feed.older {
             // This page was added already.
             return Ok(());
         }
         for thread in &threads {
             self.missing.remove(&thread.info.id);
         }
-        if before.is_some() {
+        if older_than.is_some() {
             self.kept_after = cursor.seq;
             feed.older = older;
         } else {
@@ -193,8 +193,8 @@ mod tests {
             Self { entries, states }
         }
 
-        fn page(&self, seq: usize, before: Option<FeedPlace>, limit: usize) -> ThreadPage {
-            let UserFeed { threads, older } = self.states[seq].page(before, limit);
+        fn page(&self, seq: usize, older_than: Option<FeedPlace>, limit: usize) -> ThreadPage {
+            let UserFeed { threads, older } = self.states[seq].page(older_than, limit);
             ThreadPage { cursor: Cursor { epoch: Epoch("e".into()), seq: seq as u64 }, threads, older }
         }
     }
@@ -219,10 +219,10 @@ mod tests {
                 // A page arrives that was made at any moment since the start, before or after the last applied entry.
                 for (_, made_at) in pages.iter().filter(|(when, _)| when % end + 1 == seq) {
                     let made_at = from + made_at % (end - from + 1);
-                    let before = if made_at.is_multiple_of(2) { None } else { feed.older };
-                    let page = log.page(made_at, before, 3);
+                    let older_than = if made_at.is_multiple_of(2) { None } else { feed.older };
+                    let page = log.page(made_at, older_than, 3);
                     // A page that is too old is refused and changes nothing.
-                    let _ = tail.merge(&mut feed, before, page);
+                    let _ = tail.merge(&mut feed, older_than, page);
                 }
             }
             let whole = &log.states[end];
@@ -230,8 +230,8 @@ mod tests {
                 prop_assert_eq!(Some(thread), whole.thread(thread.info.id));
             }
             while tail.is_behind() || feed.older.is_some() {
-                let before = if tail.is_behind() { None } else { feed.older };
-                prop_assert_eq!(tail.merge(&mut feed, before, log.page(end, before, 3)), Ok(()));
+                let older_than = if tail.is_behind() { None } else { feed.older };
+                prop_assert_eq!(tail.merge(&mut feed, older_than, log.page(end, older_than, 3)), Ok(()));
             }
         }
     }

@@ -43,15 +43,15 @@ pub(super) struct PageConnection {
     driver: Driver,
     state: Rc<State>,
     next_token: Cell<u64>,
-    /// The person who signed in last; commands they queued are never sent as somebody else.
-    person: Cell<Option<UserId>>,
+    /// The user who signed in last; commands they queued are never sent as somebody else.
+    user: Cell<Option<UserId>>,
     _visibility: Option<Listener>,
 }
 
 struct State {
     weak_self: Weak<State>,
     socket: Socket,
-    replies: RefCell<HashMap<CommandToken, oneshot::Sender<Outcome>>>,
+    reply_senders: RefCell<HashMap<CommandToken, oneshot::Sender<Outcome>>>,
     threads: RefCell<HashMap<ThreadId, Thread>>,
     /// Entries of the feed that wait to be folded: `seq`, time, entry.
     feed: RefCell<Vec<(u64, i64, UserEntry)>>,
@@ -105,12 +105,12 @@ impl Thread {
 }
 
 impl PageConnection {
-    /// Opens the connection if the seed has a signed-in person, and follows what the seed shows.
+    /// Opens the connection if the seed has a signed-in user, and follows what the seed shows.
     pub(super) fn start(socket: Socket, seed: Seed) -> Rc<Self> {
         let state = Rc::new_cyclic(|weak_self| State {
             weak_self: weak_self.clone(),
             socket,
-            replies: RefCell::default(),
+            reply_senders: RefCell::default(),
             threads: RefCell::default(),
             feed: RefCell::default(),
             tail: RefCell::default(),
@@ -126,11 +126,11 @@ impl PageConnection {
         };
         let document = web_sys::window().and_then(|window| window.document());
         let visibility = document.map(|document| Listener::new(&document, "visibilitychange", flush));
-        let (next_token, person) = (Cell::new(0), Cell::new(None));
-        let connection = Rc::new(Self { driver, state, next_token, person, _visibility: visibility });
+        let (next_token, user) = (Cell::new(0), Cell::new(None));
+        let connection = Rc::new(Self { driver, state, next_token, user, _visibility: visibility });
         // Sign in before anything else: until then the machine reports `SignedOut`, which clears the user.
         if let Some(user) = seed.user {
-            connection.person.set(Some(user.id));
+            connection.user.set(Some(user.id));
             connection.driver.handle(Input::SignedIn);
             let seq = seed.feed.as_ref().map_or(0, |at| at.cursor.seq);
             connection.state.tail.borrow_mut().restart(seq);
@@ -197,13 +197,13 @@ impl PageConnection {
         let token = CommandToken(self.next_token.get());
         self.next_token.set(token.0 + 1);
         let (sender, receiver) = oneshot::channel();
-        self.state.replies.borrow_mut().insert(token, sender);
+        self.state.reply_senders.borrow_mut().insert(token, sender);
         self.driver.handle(Input::Send(token, command));
         receiver
     }
 
-    pub(super) fn signed_in(&self, person: UserId) {
-        if self.person.replace(Some(person)).is_some_and(|before| before != person) {
+    pub(super) fn signed_in(&self, user: UserId) {
+        if self.user.replace(Some(user)).is_some_and(|before| before != user) {
             self.clear();
         }
         self.driver.handle(Input::Follow(ChannelName::User, None));
@@ -215,7 +215,7 @@ impl PageConnection {
     }
 
     pub(super) fn signed_out(&self) {
-        self.person.set(None);
+        self.user.set(None);
         self.clear();
     }
 
@@ -223,12 +223,12 @@ impl PageConnection {
     ///
     /// # Errors
     /// [`Stale`] if the page is too old; fetch it again.
-    pub(super) fn add_threads(&self, before: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+    pub(super) fn add_threads(&self, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         // Entries that wait to be folded come before the page.
         self.state.flush();
         let socket = self.state.socket;
         let mut tail = self.state.tail.borrow_mut();
-        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, before, page)).unwrap_or(Ok(()));
+        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, older_than, page)).unwrap_or(Ok(()));
         let is_behind = tail.is_behind();
         drop(tail);
         socket.feed.notify();
@@ -242,7 +242,7 @@ impl PageConnection {
         self.driver.handle(Input::Reconnect);
     }
 
-    /// Closes the connection and drops everything that belongs to the person.
+    /// Closes the connection and drops everything that belongs to the user.
     fn clear(&self) {
         self.driver.handle(Input::SignedOut);
         self.state.feed.borrow_mut().clear();
@@ -278,7 +278,7 @@ impl Handler for Rc<State> {
             Event::Entry { channel, seq, at, entry } => self.on_entry(channel, seq, at, entry),
             Event::Reply { token, outcome } => {
                 // The caller may have dropped its receiver.
-                let reply = self.replies.borrow_mut().remove(&token);
+                let reply = self.reply_senders.borrow_mut().remove(&token);
                 let _ = reply.map(|reply| reply.send(outcome));
             }
             Event::Notice(notice) => socket.notices.update(|notices| {
@@ -291,7 +291,7 @@ impl Handler for Rc<State> {
         }
     }
 
-    fn on_status(&self, status: Status, waiting: usize) {
+    fn on_status(&self, status: Status, queued_commands: usize) {
         let socket = self.socket;
         if status != Status::Connected && socket.connection.with_untracked(Option::is_some) {
             socket.connection.set(None);
@@ -303,8 +303,8 @@ impl Handler for Rc<State> {
             }
             socket.status.set(status);
         }
-        if socket.waiting.get_untracked() != waiting {
-            socket.waiting.set(waiting);
+        if socket.queued_commands.get_untracked() != queued_commands {
+            socket.queued_commands.set(queued_commands);
         }
     }
 }

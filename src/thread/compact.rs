@@ -1,6 +1,6 @@
 //! Compaction of a log: merges deltas without changing the folded state.
 //!
-//! Reads the entries in order and returns which to delete and which to replace. Promise: the compacted log folds into the same state
+//! Reads the entries in order and returns which to delete and which to replace. Guarantee: the compacted log folds into the same state
 //! as the whole log.
 
 use std::collections::HashMap;

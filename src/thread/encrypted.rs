@@ -1,6 +1,6 @@
 //! Encrypted reasoning, which only the agent that sent it can read. It is kept to be returned to that agent.
 //!
-//! Promises: the last value of a message or call counts. A run keeps its newest values up to [`MAX_ENCRYPTED_BYTES`]; when a new
+//! Guarantees: the last value of a message or call counts. A run keeps its newest values up to [`MAX_ENCRYPTED_BYTES`]; when a new
 //! message is sent, this limit holds for all runs of the thread together. Beyond it, the oldest values are dropped, and their
 //! messages and calls are given to the agent without them. People are never sent these values.
 
@@ -102,7 +102,7 @@ mod tests {
         view.run(run).expect("the run").encrypted.iter().map(|known| known.value.as_str()).collect()
     }
 
-    /// The messages and calls of the history that a run's agent is given, with their encrypted values.
+    /// The messages and calls of the history that a run's agent receives, with their encrypted values.
     fn values_in_history(view: &ThreadView, run: RunId) -> Vec<(String, Option<String>)> {
         let mut values = Vec::new();
         for message in view.history(run) {

@@ -16,17 +16,17 @@ impl ThreadSummary {
 }
 
 impl UserFeed {
-    /// A page of at most `limit` threads: those after the place `before`, or the newest. The newest page also contains up to
+    /// A page of at most `limit` threads: those older than the place `older_than`, or the newest. The newest page also contains up to
     /// [`MAX_ASKING`] further threads that wait for the person's answer.
     #[must_use]
-    pub fn page(&self, before: Option<FeedPlace>, limit: usize) -> Self {
+    pub fn page(&self, older_than: Option<FeedPlace>, limit: usize) -> Self {
         let mut rest: Vec<&ThreadSummary> =
-            self.threads.iter().filter(|thread| before.is_none_or(|before| thread.place() < before)).collect();
+            self.threads.iter().filter(|thread| older_than.is_none_or(|place| thread.place() < place)).collect();
         rest.sort_by_key(|thread| Reverse(thread.place()));
         let (page, left) = rest.split_at(limit.min(rest.len()));
-        let asking = left.iter().filter(|thread| before.is_none() && !thread.asking.is_empty()).take(MAX_ASKING);
+        let asking = left.iter().filter(|thread| older_than.is_none() && !thread.asking.is_empty()).take(MAX_ASKING);
         Self {
-            older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(before) },
+            older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(older_than) },
             threads: page.iter().chain(asking).map(|thread| (*thread).clone()).collect(),
         }
     }
@@ -118,13 +118,13 @@ mod tests {
         for same in &mut whole.threads[10..30] {
             same.active_at = 20;
         }
-        let (mut before, mut seen) = (None, Vec::new());
+        let (mut older_than, mut seen) = (None, Vec::new());
         loop {
-            let page = whole.page(before, 7);
+            let page = whole.page(older_than, 7);
             assert!(page.threads.len() <= 7);
             seen.extend(page.threads);
-            before = page.older;
-            if before.is_none() {
+            older_than = page.older;
+            if older_than.is_none() {
                 break;
             }
         }

@@ -1,6 +1,6 @@
-//! A thread's conversation as AG-UI messages: the history that an agent is given.
+//! A thread's conversation as AG-UI messages: the history that an agent receives.
 //!
-//! Promises: every call of a run that has ended has a result, unless the requesting run resumes that run; if no result came, a text
+//! Guarantees: every call of a run that has ended has a result, unless the requesting run resumes that run; if no result came, a text
 //! says what is known. Arguments are always JSON, also those of a call that was cut off.
 
 use std::{collections::HashMap, sync::Arc};
@@ -35,7 +35,8 @@ impl ThreadView {
         let mut history = self.conversation(run_id, None);
         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
         if let Some(run) = self.run(run_id) {
-            push_messages(run, &run.nodes, (true, false), &mut history);
+            let (is_own, may_get_results) = (true, false);
+            push_messages(run, &run.nodes, (is_own, may_get_results), &mut history);
         }
         history.extend(message);
         history
@@ -56,6 +57,7 @@ impl ThreadView {
                 Item::Run(run) => {
                     let may_get_results = !run.state.is_over() || resumed == Some(run.run_id) && is_interrupted(run);
                     let (is_own, (before, after)) = (run.agent == agent, run.nodes.split_at(run.answer_start()));
+                    // They are from the request that cancelled interrupts, which was sent before the user's message.
                     if !before.is_empty() {
                         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
                         push_messages(run, before, (is_own, may_get_results), &mut history);
@@ -79,18 +81,18 @@ impl ThreadView {
             None => self.runs_before(run_id).last().copied(),
         };
         let Some(interrupted) = interrupted else { return (None, Vec::new()) };
-        let entry = |id: &str, status, payload, metadata| {
+        let answer_to = |id: &str, status, payload, metadata| {
             let interrupt_id = id.to_owned();
             Resume { interrupt_id, status, payload, metadata }
         };
         match (&interrupted.answered, &interrupted.state) {
             (Some(Resolution::Answered { resumed_by, answers, .. }), _) if *resumed_by == run_id => {
                 let answers =
-                    answers.iter().map(|a| entry(&a.interrupt_id, a.status, a.payload.clone(), a.metadata.clone()));
+                    answers.iter().map(|a| answer_to(&a.interrupt_id, a.status, a.payload.clone(), a.metadata.clone()));
                 (Some(interrupted.run_id), answers.collect())
             }
             (Some(Resolution::Abandoned), RunState::Interrupted { interrupts }) => {
-                let cancelled = interrupts.iter().map(|i| entry(&i.id, AnswerStatus::Cancelled, None, None));
+                let cancelled = interrupts.iter().map(|i| answer_to(&i.id, AnswerStatus::Cancelled, None, None));
                 (Some(interrupted.run_id), cancelled.collect())
             }
             _ => (None, Vec::new()),
@@ -156,8 +158,8 @@ fn push_call<'a>(
     let encrypted_value = values.take(EncryptedSubtype::ToolCall, &node.id);
     let call = ToolCall { id: node.id.clone(), kind: ToolCallKind::Function, function, encrypted_value };
     let parent = (message.as_deref(), node.within.as_deref());
-    let own_message = add_to_message(call, parent, &mut history[start..]);
-    history.extend(own_message);
+    let new_message = add_to_message(call, parent, &mut history[start..]);
+    history.extend(new_message);
     let text = match result {
         Some(result) => result.as_str(),
         None if may_get_results => return,
@@ -176,12 +178,12 @@ fn push_call<'a>(
 
 /// A result that says what is known of a call without a result, whose run ended.
 fn missing_result(run: &RunView, call: &Node, args: &str) -> &'static str {
-    let may_have_run = match &run.state {
+    let maybe_carried_out = match &run.state {
         RunState::Interrupted { interrupts } => was_allowed(run, interrupts, &call.id),
         // A call that was cut off has incomplete arguments. Some models send none if a tool has no parameters.
         _ => args.is_empty() || is_json(args),
     };
-    if may_have_run { MAYBE_CARRIED_OUT } else { NOT_CARRIED_OUT }
+    if maybe_carried_out { MAYBE_CARRIED_OUT } else { NOT_CARRIED_OUT }
 }
 
 /// Whether a person allowed a call. A call that no interrupt asked about needed no permission.
@@ -215,7 +217,7 @@ impl<'a> EncryptedValues<'a> {
     /// The run's values; empty unless they are for the run's own agent, since no other agent may have them.
     fn new(run: &'a RunView, is_own: bool) -> Self {
         let values = run.encrypted.iter().filter(|_| is_own);
-        Self(values.map(|known| ((known.subtype, known.entity_id.as_str()), known.value.as_str())).collect())
+        Self(values.map(|item| ((item.subtype, item.entity_id.as_str()), item.value.as_str())).collect())
     }
 
     fn has(&self, subtype: EncryptedSubtype, id: &'a str) -> bool {
@@ -234,8 +236,8 @@ fn add_to_message(
     (message, within): (Option<&str>, Option<&str>),
     messages: &mut [Message],
 ) -> Option<Message> {
-    for known in messages.iter_mut() {
-        if let Message::Assistant { id, tool_calls, .. } = known
+    for candidate in messages.iter_mut() {
+        if let Message::Assistant { id, tool_calls, .. } = candidate
             && Some(id.as_str()) == message
         {
             tool_calls.get_or_insert_default().push(call);

@@ -1,6 +1,6 @@
 //! JSON Patch (RFC 6902) with limits, for agents' shared state and activities.
 //!
-//! Promises: a delta is applied completely or not at all, with the same result on every side. A delta that does not apply to the
+//! Guarantees: a delta is applied completely or not at all, with the same result on every side. A delta that does not apply to the
 //! document, or would make it larger or deeper than the limits, has no effect.
 
 use json_patch::{Patch, PatchOperation};

@@ -1,6 +1,6 @@
 //! The state that an agent shares with its front end, across the runs of a branch.
 //!
-//! Promises: a run without state events leaves the state unchanged. A large state is stored once, in the run that set it; later runs
+//! Guarantees: a run without state events leaves the state unchanged. A large state is stored once, in the run that set it; later runs
 //! store only their deltas, and the current state is the last complete one with all later deltas applied. So the size of a thread's
 //! view is bounded by the size of its events.
 

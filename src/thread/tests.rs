@@ -121,8 +121,8 @@ proptest! {
     fn a_snapshot_and_the_tail_equal_the_whole_replay(entries in log(), cut in 0..60usize) {
         let cut = cut.min(entries.len());
         let prefix = fold(ThreadView::default(), 0, &entries[..cut]);
-        let sent = serde_json::to_string(&prefix).expect("serializes");
-        let snapshot: ThreadView = serde_json::from_str(&sent).expect("reads back");
+        let sent = serde_json::to_string(&prefix).expect("the value is serialized");
+        let snapshot: ThreadView = serde_json::from_str(&sent).expect("the JSON has this type");
         prop_assert_eq!(&snapshot, &prefix);
         let whole = fold(ThreadView::default(), 0, &entries);
         let seen = fold(snapshot.clone().without_encrypted_values(), cut, &entries);
@@ -158,10 +158,10 @@ proptest! {
             for event in closing {
                 view.apply(99, ThreadEntry::Agent { run_id: run.run_id, event: Box::new(event.clone()) });
             }
-            let open = view.run(run.run_id).expect("known").nodes.iter().filter(|n| n.state == NodeState::Open && !n.chunked).count();
+            let open = view.run(run.run_id).expect("the run is in the view").nodes.iter().filter(|n| n.state == NodeState::Open && !n.chunked).count();
             prop_assert_eq!(open, 0, "the events before the terminal one close everything");
             view.apply(99, ThreadEntry::Agent { run_id: run.run_id, event: Box::new(last.clone()) });
-            prop_assert!(view.run(run.run_id).expect("known").state.is_over());
+            prop_assert!(view.run(run.run_id).expect("the run is in the view").state.is_over());
         }
     }
 }
@@ -320,7 +320,7 @@ fn a_call_that_the_resuming_run_announces_again_is_the_same_call() {
     assert_eq!(view.run(first).expect("the run").nodes[0].state, NodeState::Done, "chunks end with their run");
 
     // The history has one call and one result.
-    let history = serde_json::to_value(view.history(RunId::new())).expect("is JSON");
+    let history = serde_json::to_value(view.history(RunId::new())).expect("the value is serialized");
     let said: Vec<&str> = history.as_array().expect("messages").iter().filter_map(|m| m["role"].as_str()).collect();
     assert_eq!(said, ["user", "assistant", "tool"]);
 }
@@ -351,7 +351,7 @@ fn a_call_that_only_an_interrupt_describes_is_shown_with_its_result() {
     let view = fold(ThreadView::default(), 0, &entries);
     let expected = ("c".to_owned(), r#"{"to":"bob"}"#.to_owned(), Some("sent".to_owned()));
     assert_eq!(calls_in(&view, first), [expected]);
-    let history = serde_json::to_value(view.history(RunId::new())).expect("is JSON");
+    let history = serde_json::to_value(view.history(RunId::new())).expect("the value is serialized");
     assert_eq!(history[1]["toolCalls"][0]["function"]["name"], "send");
     assert_eq!(history[2]["content"], "sent");
 }

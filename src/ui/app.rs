@@ -60,8 +60,8 @@ fn with_visible_text(agent: AgentInfo) -> AgentInfo {
 }
 
 /// The document's title. It begins with the number of threads that wait for the user, so that a narrow tab shows it.
-fn document_title(title: &str, waiting: usize) -> String {
-    let count = if waiting > 0 { format!("({waiting}) ") } else { String::new() };
+fn document_title(title: &str, waiting_count: usize) -> String {
+    let count = if waiting_count > 0 { format!("({waiting_count}) ") } else { String::new() };
     if title.is_empty() { format!("{count}Netra") } else { format!("{count}{title} · Netra") }
 }
 
@@ -86,18 +86,18 @@ pub fn App() -> impl IntoView {
     // Signing in as another user reloads the page.
     if let Some(user) = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id)) {
         storage.start(user, move |key, StoredRecord { record, files, missing }| match record.content {
-            Content::Message(message) => outgoing.resume(message, files, missing),
+            Content::Message(message) => outgoing.send_stored(message, files, missing),
             Content::Answer(answer) => spawn_local(async move { drop(outgoing.send_answer(answer).await) }),
             other => drafts.add_leftover(key, &other),
         });
     }
     // Effects run after the first render, when every handler is attached.
     Effect::new(|_| browser::announce_hydrated());
-    let waiting = Memo::new(move |_| {
+    let waiting_count = Memo::new(move |_| {
         socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
     });
     view! {
-        <Title formatter=move |title: String| document_title(&title, waiting.get())/>
+        <Title formatter=move |title: String| document_title(&title, waiting_count.get())/>
         <Router>
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>

@@ -87,27 +87,28 @@ impl Drafts {
     }
 
     /// Keeps and stores the content of a composer.
-    pub(crate) fn save(self, thread: Option<ThreadId>, kept: DraftContent) {
-        let record = kept.record();
+    pub(crate) fn save(self, thread: Option<ThreadId>, content: DraftContent) {
+        let record = content.record();
         let is_empty = record.is_empty();
         self.storage.write(Slot::Draft(thread), (!is_empty).then_some(Content::Draft(record)));
         self.drafts.update_value(|drafts| match is_empty {
             true => drop(drafts.remove(&thread)),
-            false => drop(drafts.insert(thread, kept)),
+            false => drop(drafts.insert(thread, content)),
         });
     }
 
     /// Appends a message that could not be sent, or was taken back, to a draft.
     pub(crate) fn restore(self, thread: Option<ThreadId>, text: &str, uploaded: Vec<Attachment>) {
-        let mut kept = self.get(thread);
-        kept.text = super::storage::record::join(&kept.text, text);
-        kept.uploaded.extend(uploaded);
-        self.save(thread, kept);
+        let mut content = self.get(thread);
+        content.text = super::storage::record::join(&content.text, text);
+        content.uploaded.extend(uploaded);
+        self.save(thread, content);
     }
 
-    /// Whether the tab is visible and a closed tab left a draft or an edit in the thread. Tracks.
+    /// Whether the tab is visible and a closed tab left a draft or an edit in the thread. Reactive.
     pub(crate) fn has_leftovers(self, thread: Option<ThreadId>) -> bool {
-        self.leftovers.with(|leftovers| leftovers.iter().any(|(_, of)| *of == thread)) && browser::is_visible()
+        self.leftovers.with(|leftovers| leftovers.iter().any(|(_, in_thread)| *in_thread == thread))
+            && browser::is_visible()
     }
 
     /// Claims the drafts that closed tabs left for a composer. Calls `done` after each, with the names of its missing files.
@@ -150,8 +151,8 @@ impl Drafts {
     fn take_leftovers(self, thread: Option<ThreadId>, matches: fn(Slot) -> bool) -> Vec<RecordKey> {
         let mut taken = Vec::new();
         self.leftovers.update_untracked(|leftovers| {
-            leftovers.retain(|(key, of)| {
-                let take = *of == thread && matches(key.slot);
+            leftovers.retain(|(key, in_thread)| {
+                let take = *in_thread == thread && matches(key.slot);
                 if take {
                     taken.push(*key);
                 }

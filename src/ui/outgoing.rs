@@ -48,7 +48,7 @@ pub(crate) struct OutgoingMessage {
     pub(crate) error: ArcRwSignal<Option<String>>,
     /// The thread to create first.
     new_thread: Option<NewThread>,
-    /// Names of files that the tab which sent it had not stored when it was closed.
+    /// Names of files that were not stored before the sending tab was closed.
     missing_files: Vec<String>,
     thread_exists: ArcRwSignal<bool>,
     /// Whether delivery has started.
@@ -141,17 +141,24 @@ impl Outgoing {
     ) {
         let NewMessage { text, files, uploaded, agent } = message;
         let new_thread = new_thread.map(|agent| NewThread { agent });
-        let message_id = MessageId::new();
-        let none = Vec::new();
-        let record = MessageRecord { message_id, thread_id, text, files: none, uploaded, agent, place, new_thread };
+        let record = MessageRecord {
+            message_id: MessageId::new(),
+            thread_id,
+            text,
+            files: Vec::new(),
+            uploaded,
+            agent,
+            place,
+            new_thread,
+        };
         let message = OutgoingMessage::from_record(record, files, Vec::new());
-        // First of all, so that the message is sent even if this page is closed now.
+        // Stored first, so that the message is sent even if this page is closed now.
         self.store(&message);
         self.enqueue(message);
     }
 
     /// Sends a message that a closed tab left in storage.
-    pub(crate) fn resume(self, record: MessageRecord, files: Vec<LocalFile>, missing_files: Vec<String>) {
+    pub(crate) fn send_stored(self, record: MessageRecord, files: Vec<LocalFile>, missing_files: Vec<String>) {
         let is_known =
             |messages: &Vec<OutgoingMessage>| messages.iter().any(|known| known.message_id == record.message_id);
         if !self.messages.with_untracked(is_known) {
@@ -159,7 +166,7 @@ impl Outgoing {
         }
     }
 
-    /// Answers the questions of a run. The answer is stored until the server accepts it or refuses it for good.
+    /// Answers the interrupts of a run. The answer is stored until the server accepts it, or refuses it permanently.
     pub(crate) async fn send_answer(self, answer: Answer) -> Result<(), ErrorBody> {
         let slot = Slot::Answer(answer.answer_id);
         self.storage.write(slot, Some(Content::Answer(answer.clone())));
@@ -182,7 +189,7 @@ impl Outgoing {
 
     fn enqueue(self, message: OutgoingMessage) {
         self.messages.update(|messages| {
-            messages.retain(|known| !known.accepted.get_untracked());
+            messages.retain(|message| !message.accepted.get_untracked());
             messages.push(message.clone());
         });
         self.deliver_next(message.thread_id);
@@ -210,15 +217,16 @@ impl Outgoing {
 
     /// Removes a message: the thread shows it, or the user discarded it.
     pub(crate) fn remove(self, message_id: MessageId) {
-        let known =
-            |messages: &Vec<OutgoingMessage>| messages.iter().find(|known| known.message_id == message_id).cloned();
-        if let Some(message) = self.messages.with_untracked(known) {
+        let found = self
+            .messages
+            .with_untracked(|messages| messages.iter().find(|message| message.message_id == message_id).cloned());
+        if let Some(message) = found {
             self.remove_stored(&message);
         }
         self.messages.update(|messages| messages.retain(|message| message.message_id != message_id));
     }
 
-    /// The messages that are being sent to a thread. Tracks.
+    /// The messages that are being sent to a thread. Reactive.
     pub(crate) fn for_thread(self, thread_id: ThreadId) -> Vec<OutgoingMessage> {
         self.messages
             .with(|messages| messages.iter().filter(|message| message.thread_id == thread_id).cloned().collect())
@@ -279,7 +287,8 @@ impl Outgoing {
                 Some(id) => id,
                 None => {
                     let progress = file.progress.clone();
-                    let uploaded = upload(thread_id, file.file.clone(), Box::new(move |done| progress.set(done))).await;
+                    let uploaded =
+                        upload(thread_id, file.file.clone(), Box::new(move |share| progress.set(share))).await;
                     let id = uploaded.map_err(|error| error.message())?.file_id;
                     file.progress.set(1.0);
                     file.id.set(Some(id));

@@ -1,8 +1,8 @@
 //! Whether a scroll box follows the end of its content or keeps the reader's position: a state machine without a browser.
 //!
 //! Only a person switches between the two: by wheel, keys, touch, the scroll bar, the button that jumps to the end, or by
-//! sending a message. Layout changes never do: when content grows or shrinks, or a keyboard makes the window smaller, the
-//! answer to the browser's scrolling is to go back to the end, or to the reader's position.
+//! sending a message. Layout changes never do: when content grows or shrinks, or a keyboard makes the window smaller, the box
+//! scrolls back to the end, or to the reader's position.
 
 /// A reader who scrolls down within this many pixels of the end has arrived there: about a line.
 const NEAR: i32 = 24;
@@ -82,8 +82,7 @@ pub(crate) enum ScrollAction {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScrollState {
     mode: Mode,
-    /// The last known geometry.
-    known: Geometry,
+    last_geometry: Geometry,
     pressed: bool,
     /// Whether a section was just opened or closed.
     toggled: bool,
@@ -97,29 +96,31 @@ impl ScrollState {
 
     /// The last known geometry.
     pub(crate) fn geometry(&self) -> Geometry {
-        self.known
+        self.last_geometry
     }
 
     /// Whether the reader is so far from the end that the page offers a button to jump there.
     pub(crate) fn is_away(&self) -> bool {
-        self.mode == Mode::Reading && self.known.below() > NEAR
+        self.mode == Mode::Reading && self.last_geometry.below() > NEAR
     }
 
     /// Applies an event and returns what to do.
-    pub(crate) fn apply(&mut self, input: ScrollEvent) -> ScrollAction {
-        match input {
+    pub(crate) fn apply(&mut self, event: ScrollEvent) -> ScrollAction {
+        match event {
             // At the top, there is nothing to scroll up to.
-            ScrollEvent::Up if self.known.top > ROUNDING => self.start_reading(),
-            ScrollEvent::Down if self.mode == Mode::Reading && self.known.below() <= NEAR => self.start_following(),
+            ScrollEvent::Up if self.last_geometry.top > ROUNDING => self.start_reading(),
+            ScrollEvent::Down if self.mode == Mode::Reading && self.last_geometry.below() <= NEAR => {
+                self.start_following()
+            }
             ScrollEvent::Up | ScrollEvent::Down => ScrollAction::Nothing,
             ScrollEvent::Press | ScrollEvent::Release => {
-                self.pressed = input == ScrollEvent::Press;
+                self.pressed = event == ScrollEvent::Press;
                 ScrollAction::Nothing
             }
             ScrollEvent::Scroll(now) => self.on_scroll(now),
             ScrollEvent::Resize(now) => self.on_resize(now),
             ScrollEvent::ActionDone(now) => {
-                self.known = now;
+                self.last_geometry = now;
                 ScrollAction::Nothing
             }
             ScrollEvent::JumpToEnd => self.start_following(),
@@ -142,7 +143,7 @@ impl ScrollState {
     }
 
     fn on_scroll(&mut self, now: Geometry) -> ScrollAction {
-        let before = std::mem::replace(&mut self.known, now);
+        let before = std::mem::replace(&mut self.last_geometry, now);
         // A browser scrolls a box by itself only when sizes change. With unchanged sizes, it was a person: with the scroll
         // bar, the momentum of a swipe, a search in the page, or a screen reader.
         if !self.pressed && !now.has_same_size(before) {
@@ -160,7 +161,7 @@ impl ScrollState {
     }
 
     fn on_resize(&mut self, now: Geometry) -> ScrollAction {
-        self.known = now;
+        self.last_geometry = now;
         if std::mem::take(&mut self.toggled) {
             // The pressed section keeps its place. If the end is still visible, keep following it.
             if self.mode == Mode::Following && now.below() > NEAR {

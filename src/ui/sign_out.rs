@@ -27,17 +27,17 @@ pub(crate) struct SignOut {
 }
 
 impl SignOut {
-    /// Provides it as context. If a user is signed in, follows sign-outs in other tabs.
+    /// Provides it as context. If a user is signed in, a sign-out in another tab applies here too.
     pub(crate) fn provide(socket: Socket, outgoing: Outgoing, storage: Storage) {
         let sign_out = Self { socket, outgoing, storage, started: RwSignal::new(false) };
         provide_context(sign_out);
         // Without a user the page has nothing to drop.
         if socket.user().with_untracked(Option::is_some) {
-            sign_out.follow_other_tabs();
+            sign_out.listen_to_other_tabs();
         }
     }
 
-    /// Whether a sign-out is under way. The page then goes to the sign-in page by itself, however its socket closes.
+    /// Whether a sign-out is under way. It loads the sign-in page itself; a closed socket must not redirect too.
     pub(crate) fn has_started(self) -> bool {
         self.started.get()
     }
@@ -73,7 +73,7 @@ impl SignOut {
         });
     }
 
-    fn follow_other_tabs(self) {
+    fn listen_to_other_tabs(self) {
         Effect::new(move |_| {
             let last_seen = StoredValue::new(browser::read_local_storage(KEY));
             let check = move || {

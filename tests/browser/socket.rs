@@ -139,13 +139,13 @@ async fn a_command_waits_for_the_connection_and_gets_one_reply() {
     let (root, socket) = connected().await;
     js("last().drop(1006)");
     let reply = socket.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: None });
-    assert_eq!(socket.waiting().get_untracked(), 1);
+    assert_eq!(socket.queued_commands().get_untracked(), 1);
     until("it opens again", || js("sockets.length") == 2.0).await;
     welcome();
     assert_eq!(js("commands('create_thread').length"), 1.0);
     js("last().receive('error', {code: 'conflict', message: 'known'}, commands('create_thread')[0].id)");
-    assert_eq!(reply.await.expect_err("refused").message, "known");
-    assert_eq!(socket.waiting().get_untracked(), 0);
+    assert_eq!(reply.await.expect_err("a refusal").message, "known");
+    assert_eq!(socket.queued_commands().get_untracked(), 0);
     root.cleanup();
 }
 

@@ -16,7 +16,7 @@ use crate::support::{ADA, ADMIN, Account, Client, TEST_TIMEOUT, TestServer, bloc
 async fn user(server: &TestServer, arguments: &[&str]) -> Output {
     let mut command = netra();
     command.current_dir(server.folder()).arg("user").args(arguments);
-    blocking(move || command.output()).await.expect("it ran")
+    blocking(move || command.output()).await.expect("the program runs")
 }
 
 fn text(path: &Path) -> String {
@@ -31,7 +31,7 @@ async fn open(server: &TestServer, account: Account) -> Socket {
 
 async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) -> Status {
     let mut status = socket.status();
-    timeout(TEST_TIMEOUT, status.wait_for(is)).await.expect("in time").expect("goes on").clone()
+    timeout(TEST_TIMEOUT, status.wait_for(is)).await.expect("in time").expect("the sender is not dropped").clone()
 }
 
 #[tokio::test]
@@ -65,18 +65,18 @@ async fn a_removed_person_leaves_nothing_behind() {
     let socket = open(&server, ADA).await;
     let thread_id = netra::protocol::ThreadId::new();
     let create = netra::protocol::CreateThread { thread_id, title: None, agent: None };
-    socket.send(create).await.expect("created");
+    socket.send(create).await.expect("the thread is created");
     let browser = server.signed_in(ADA).await;
     assert_eq!(browser.upload(&thread_id.to_string(), "log.csv", "a,b\n1,2\n").await.status(), 201);
     assert!(server.data().join("files").join(thread_id.to_string()).exists());
     let done = user(&server, &["remove", "--data", &text(&server.data()), "--email", ADA.email]).await;
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(!server.data().join("files").join(thread_id.to_string()).exists());
-    let store = netra::server::store::Store::open(&server.data()).await.expect("opens");
+    let store = netra::server::store::Store::open(&server.data()).await.expect("the store opens");
     let of_sessions = "sessions WHERE user_id NOT IN (SELECT id FROM users WHERE role = 'admin')";
     for table in ["entries", "channels", "threads", "files", of_sessions] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
-        let rows: i64 = sqlx::query_scalar(sql).fetch_one(store.reader()).await.expect("counts");
+        let rows: i64 = sqlx::query_scalar(sql).fetch_one(store.reader()).await.expect("the row is read");
         assert_eq!(rows, 0, "{table}");
     }
     problem(browser.get("/api/auth/me").await, 401, "unauthorized").await;
@@ -91,7 +91,7 @@ async fn an_administrator_disconnects_a_person() {
     let users = user(&server, &["list", "--data", &text(&server.data())]).await;
     let users = String::from_utf8_lossy(&users.stdout).into_owned();
     let id = users.lines().find(|line| line.contains(ADA.email)).and_then(|line| line.split('\t').next());
-    let path = format!("/api/users/{}/disconnect", id.expect("is listed"));
+    let path = format!("/api/users/{}/disconnect", id.expect("the agent is listed"));
 
     problem(Client::new(&server).post(&path, &json!({})).await, 401, "unauthorized").await;
     problem(server.signed_in(ADA).await.post(&path, &json!({})).await, 403, "forbidden").await;
@@ -117,7 +117,7 @@ async fn an_administrator_disconnects_a_person() {
         problem(browser.get("/api/auth/me").await, 401, "unauthorized").await;
     }
     let token = Client::new(&server).request(Method::GET, "/api/auth/me").bearer_auth(&token);
-    problem(token.send().await.expect("it answers"), 401, "unauthorized").await;
+    problem(token.send().await.expect("the server answers"), 401, "unauthorized").await;
     assert_eq!(*other.status().borrow(), Status::Connected, "no other user is disconnected");
     let done = user(&server, &["disconnect", "--email", ADA.email, "--server", &server.url]).await;
     assert_eq!(done.status.code(), Some(1), "without a right to");

@@ -15,7 +15,7 @@ use crate::support::{ADMIN, Account, Client, SETUP_TOKEN, Setup, TestServer, blo
 async fn run(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = netra();
     command.current_dir(folder).args(arguments).envs(variables.iter().copied());
-    blocking(move || command.output()).await.expect("it ran")
+    blocking(move || command.output()).await.expect("the program runs")
 }
 
 /// Asserts that it exits with 2 and one line of error that has all these parts.
@@ -33,13 +33,14 @@ fn assert_refused(output: &Output, parts: &[&str]) {
 async fn a_wrong_configuration_ends_with_two_and_names_file_key_and_what_is_allowed() {
     let folder = tempfile::tempdir().expect("a folder");
     let serve = ["serve", "--listen", "127.0.0.1:0"];
-    std::fs::write(folder.path().join("Leptos.toml"), "[socket]\ncoalesce_ms = 900\n").expect("written");
+    std::fs::write(folder.path().join("Leptos.toml"), "[socket]\ncoalesce_ms = 900\n").expect("the file is written");
     assert_refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "socket.coalesce_ms", "0 to 500"]);
-    std::fs::write(folder.path().join("Leptos.toml"), "[analyst]\nprices = \"none.json\"\n").expect("written");
+    std::fs::write(folder.path().join("Leptos.toml"), "[analyst]\nprices = \"none.json\"\n")
+        .expect("the file is written");
     assert_refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "analyst.prices", "none.json"]);
-    std::fs::write(folder.path().join("Leptos.toml"), "[socket\n").expect("written");
+    std::fs::write(folder.path().join("Leptos.toml"), "[socket\n").expect("the file is written");
     assert_refused(&run(folder.path(), &serve, &[]).await, &["Leptos.toml", "line 1"]);
-    std::fs::remove_file(folder.path().join("Leptos.toml")).expect("removed");
+    std::fs::remove_file(folder.path().join("Leptos.toml")).expect("it is removed");
     let variable = [("NETRA_SOCKET__HEARTBEAT_MS", "soon")];
     assert_refused(&run(folder.path(), &serve, &variable).await, &["NETRA_SOCKET__HEARTBEAT_MS", "100 to 300000"]);
     let file = ["serve", "--config", "none.toml"];
@@ -71,13 +72,13 @@ async fn a_port_that_is_taken_ends_with_two() {
 async fn a_data_folder_that_cannot_be_written_to_ends_with_two() {
     let folder = tempfile::tempdir().expect("a folder");
     let serve = |data: &str| ["serve", "--listen", "127.0.0.1:0", "--data", data].map(ToOwned::to_owned);
-    std::fs::write(folder.path().join("file"), "").expect("written");
+    std::fs::write(folder.path().join("file"), "").expect("the file is written");
     let output = run(folder.path(), &serve("file").each_ref().map(String::as_str), &[]).await;
     assert_refused(&output, &["data folder file", "--data"]);
 
     let closed = folder.path().join("closed");
-    std::fs::create_dir(&closed).expect("created");
-    std::fs::set_permissions(&closed, Permissions::from_mode(0o500)).expect("closed");
+    std::fs::create_dir(&closed).expect("the folder is created");
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o500)).expect("the permissions are set");
     if std::fs::write(closed.join("probe"), "").is_ok() {
         eprintln!("not tested: this user may write to folders that are closed to it");
         return;
@@ -111,9 +112,10 @@ async fn accounts_are_made_and_listed_beside_a_running_server() {
     let mut again = netra();
     again.args(["user", "add", "--email", "ADA@example.com", "--name", "Ada", "--password-stdin", "--data"]);
     again.arg(&data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = again.spawn().expect("it starts");
-    std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), b"correct horse\n").expect("it reads");
-    let output = blocking(move || child.wait_with_output()).await.expect("it ran");
+    let mut child = again.spawn().expect("the program starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), b"correct horse\n")
+        .expect("the process reads its input");
+    let output = blocking(move || child.wait_with_output()).await.expect("the program runs");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("has an account already"));
 
@@ -122,9 +124,10 @@ async fn accounts_are_made_and_listed_beside_a_running_server() {
         let mut change = netra();
         change.args(["user", "password", "--email", "Ada@example.com", "--password-stdin", "--data"]);
         change.arg(&data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = change.spawn().expect("it starts");
-        std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), new.as_bytes()).expect("it reads");
-        let output = blocking(move || child.wait_with_output()).await.expect("it ran");
+        let mut child = change.spawn().expect("the program starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("standard input"), new.as_bytes())
+            .expect("the process reads its input");
+        let output = blocking(move || child.wait_with_output()).await.expect("the program runs");
         assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(browser.get("/api/auth/me").await.status(), 401, "all sessions ended");
@@ -140,15 +143,17 @@ async fn a_restored_store_starts_a_new_epoch_and_must_not_be_in_use() {
     let restored = ["store", "restored", "--data", &data.to_string_lossy()];
     let elsewhere = server.folder().join("elsewhere");
     let verify = ["store", "verify", "--data", &elsewhere.to_string_lossy()];
-    assert_refused(&run(server.folder(), &verify, &[]).await, &["there is none at", "--data"]);
+    assert_refused(&run(server.folder(), &verify, &[]).await, &["there is no store at", "--data"]);
     assert!(!elsewhere.exists(), "reading creates nothing");
     assert_refused(&run(server.folder(), &restored, &[]).await, &["data folder", "another netra"]);
-    let epoch = async || Store::open(&data).await.expect("opens").setting("epoch").await.expect("reads");
+    let epoch = async || {
+        Store::open(&data).await.expect("the store opens").setting("epoch").await.expect("the setting is read")
+    };
     let before = epoch().await;
     let (_, _stopped) = server.stop().await;
     let output = run(&data, &restored, &[]).await;
     assert!(output.status.success(), "{output:?}");
-    let after = epoch().await.expect("there is one");
+    let after = epoch().await.expect("an epoch");
     assert_ne!(Some(&after), before.as_ref());
     assert!(String::from_utf8_lossy(&output.stdout).contains(&after));
 }
@@ -171,7 +176,7 @@ async fn the_data_folder_has_no_secret_or_password_in_clear_text() {
     for entry in std::fs::read_dir(server.data()).expect("a folder") {
         let path = entry.expect("an entry").path();
         if path.is_file() {
-            bytes.extend(std::fs::read(path).expect("readable"));
+            bytes.extend(std::fs::read(path).expect("the file is read"));
         }
     }
     assert!(bytes.len() > 10_000);

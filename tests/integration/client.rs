@@ -41,13 +41,13 @@ async fn ask(server: &TestServer, more: &[&str], password: &str) -> Output {
     let mut command = netra();
     command.args(["ask", "--server", &server.url, "--email", ADMIN.email, "--password-stdin"]).args(more);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    child.stdin.take().expect("its input").write_all(password.as_bytes()).expect("it reads the password");
-    blocking(move || child.wait_with_output()).await.expect("it ran")
+    let mut child = command.spawn().expect("the program starts");
+    child.stdin.take().expect("its input").write_all(password.as_bytes()).expect("the process reads the password");
+    blocking(move || child.wait_with_output()).await.expect("the program runs")
 }
 
 #[tokio::test]
-async fn the_terminal_asks_watches_and_prints_the_report() {
+async fn the_terminal_sends_a_question_and_prints_the_report() {
     let server = TestServer::start().await;
     let file = server.folder().join("log.csv");
     std::fs::write(&file, log()).expect("the log is written");
@@ -58,12 +58,12 @@ async fn the_terminal_asks_watches_and_prints_the_report() {
     assert_eq!(answer.status.code(), Some(0), "{out}\n{err}");
     assert!(out.contains("gpt-4o") && out.contains('|'), "a report with tables: {out}");
     for agent in ["Triage", "Data", "Optimizations", "Actions", "Report"] {
-        assert!(err.contains(agent), "{agent} is told of: {err}");
+        assert!(err.contains(agent), "{agent} is missing: {err}");
     }
 }
 
 #[tokio::test]
-async fn an_invalid_ask_exits_with_two_and_the_reason() {
+async fn an_invalid_question_exits_with_two_and_the_reason() {
     let server = TestServer::start().await;
     let wrong = ask(&server, &["why?"], "not the password").await;
     assert_eq!(wrong.status.code(), Some(2));
@@ -79,7 +79,7 @@ async fn an_invalid_ask_exits_with_two_and_the_reason() {
 
     let mut nobody = netra();
     nobody.args(["ask", "why?", "--server", &server.url, "--token", "no.such.token"]);
-    let refused = blocking(move || nobody.output()).await.expect("it ran");
+    let refused = blocking(move || nobody.output()).await.expect("the program runs");
     assert_eq!(refused.status.code(), Some(2), "{}", String::from_utf8_lossy(&refused.stderr));
 }
 
@@ -123,13 +123,15 @@ async fn a_follower_that_is_cut_repeatedly_gets_every_entry_once_and_in_order() 
     let asking = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", &token));
 
     let thread_id = ThreadId::new();
-    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    asking.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let mut updates = watching.follow(ChannelName::Thread(thread_id), None).await;
-    let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else { panic!("a state comes first") };
+    let Update::Snapshot { mut cursor, .. } = next(&mut updates).await else {
+        panic!("the first update is not a snapshot")
+    };
     for round in 1..=5u32 {
         let ask = |text: &str| SendMessage::new(thread_id, text);
         cut.send_replace(round);
-        let accepted = asking.send(ask("What can you do?")).await.expect("accepted");
+        let accepted = asking.send(ask("What can you do?")).await.expect("the command is accepted");
         // Only the run's last entry matters, which comes with or without a file.
         loop {
             let (seq, last) = match next(&mut updates).await {
@@ -177,11 +179,11 @@ async fn commands_given_without_a_connection_arrive_later_in_order_and_once() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_taken_ends_the_client_with_answers() {
+async fn a_refused_token_ends_the_client_and_its_commands() {
     let server = TestServer::start().await;
     let client = Client::connect(ClientConfig::bearer(server.url.replace("http", "ws") + "/ws", "no.such.token"));
     let refused = timeout(TEST_TIMEOUT, client.send(StopRun { run_id: RunId::new() })).await.expect("in time");
-    let code = refused.expect_err("refused").code;
+    let code = refused.expect_err("a refusal").code;
     assert!(matches!(code, ErrorCode::Unavailable | ErrorCode::Forbidden), "{code:?}");
     assert_eq!(until(&client, |status| *status != Status::Connecting).await, Status::SignedOut);
 }

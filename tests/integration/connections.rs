@@ -53,11 +53,11 @@ impl Answer {
 
 impl RawConnection {
     async fn open(server: &TestServer) -> Self {
-        Self(TcpStream::connect(server.address()).await.expect("connects"))
+        Self(TcpStream::connect(server.address()).await.expect("the connection opens"))
     }
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).await.expect("sends");
+        self.0.write_all(bytes.as_ref()).await.expect("the bytes are sent");
     }
 
     /// Reads one response; `None` where the connection ends without one.
@@ -200,7 +200,7 @@ async fn an_open_socket_outlives_all_of_these_limits() {
     let mut request = server.socket_url().into_client_request().expect("a request");
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().expect("a header"));
     request.headers_mut().insert("sec-websocket-protocol", "netra.v1".parse().expect("a header"));
-    let (mut socket, _) = connect_async(request).await.expect("opens");
+    let (mut socket, _) = connect_async(request).await.expect("the socket opens");
     // Later connections run into each limit in turn.
     for _ in 0..3 {
         let mut idle = RawConnection::open(&server).await;
@@ -208,7 +208,7 @@ async fn an_open_socket_outlives_all_of_these_limits() {
         assert_eq!(idle.answer().await.expect("an answer").status, 200);
         idle.until_closed().await;
     }
-    socket.send(Message::Ping("still here".into())).await.expect("sends");
+    socket.send(Message::Ping("still here".into())).await.expect("the frame is sent");
     let pong = async { while !matches!(socket.next().await, Some(Ok(Message::Pong(_)))) {} };
     timeout(TEST_TIMEOUT, pong).await.expect("answered in time");
 }

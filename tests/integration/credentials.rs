@@ -33,14 +33,14 @@ async fn session_token(browser: &Client) -> String {
 /// A ticket minted with a token.
 async fn ticket(server: &TestServer, token: &str) -> String {
     let request = Client::new(server).request(Method::POST, "/api/auth/ticket").bearer_auth(token);
-    let answer: Value = request.send().await.expect("it answers").json().await.expect("JSON");
+    let answer: Value = request.send().await.expect("the server answers").json().await.expect("JSON");
     answer["ticket"].as_str().expect("a ticket").to_owned()
 }
 
 /// The status of a request with a token.
 async fn status_of(server: &TestServer, token: &str) -> u16 {
     let request = Client::new(server).request(Method::GET, "/api/auth/me").bearer_auth(token);
-    request.send().await.expect("it answers").status().as_u16()
+    request.send().await.expect("the server answers").status().as_u16()
 }
 
 async fn open(server: &TestServer, token: &str) -> Socket {
@@ -51,7 +51,10 @@ async fn open(server: &TestServer, token: &str) -> Socket {
 
 async fn until(socket: &Socket, is: Status) {
     let mut status = socket.status();
-    timeout(TEST_TIMEOUT, status.wait_for(|status| *status == is)).await.expect("in time").expect("goes on");
+    timeout(TEST_TIMEOUT, status.wait_for(|status| *status == is))
+        .await
+        .expect("in time")
+        .expect("the sender is not dropped");
 }
 
 type TicketSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -72,7 +75,9 @@ async fn open_by_ticket(server: &TestServer, ticket: &str) -> Result<TicketSocke
 async fn closed(mut socket: TicketSocket) -> u16 {
     let closing = async {
         loop {
-            if let Message::Close(Some(frame)) = socket.next().await.expect("a close comes").expect("reads") {
+            if let Message::Close(Some(frame)) =
+                socket.next().await.expect("a close comes").expect("a frame can be read")
+            {
                 return frame.code.into();
             }
         }
@@ -83,14 +88,14 @@ async fn closed(mut socket: TicketSocket) -> u16 {
 #[tokio::test]
 async fn tokens_and_tickets_of_a_session_end_with_it_on_every_node() {
     let a = Setup::default().deployment(Deployment::Distributed).start().await;
-    let on = || Setup::default().on(a.backends().expect("it has them")).start_without_accounts();
+    let on = || Setup::default().on(a.backends().expect("shared backends")).start_without_accounts();
     let (b, c) = tokio::join!(on(), on());
     a.add_member(ADA).await;
     for path in ["/api/auth/sign-out", "/api/auth/sign-out-everywhere"] {
         let browser = a.signed_in(ADA).await;
         let (token, other) = (session_token(&browser).await, a.token(ADA).await);
         let unused = ticket(&b, &token).await;
-        let by_ticket = open_by_ticket(&c, &ticket(&b, &token).await).await.expect("opens");
+        let by_ticket = open_by_ticket(&c, &ticket(&b, &token).await).await.expect("the socket opens");
         let sockets = [open(&a, &token).await, open(&b, &token).await];
         let others = open(&c, &other).await;
         let begun = Instant::now();
@@ -143,17 +148,17 @@ async fn a_token_cannot_mint_tokens_and_a_ticket_only_opens_a_socket() {
     let browser = server.signed_in(ADMIN).await;
     for token in [session_token(&browser).await, server.token(ADMIN).await] {
         let post = |path: &str| Client::new(&server).request(Method::POST, path);
-        let answer = post("/api/auth/token").bearer_auth(&token).send().await.expect("it answers");
+        let answer = post("/api/auth/token").bearer_auth(&token).send().await.expect("the server answers");
         problem(answer, 403, "forbidden").await;
         let ticket = ticket(&server, &token).await;
         for path in ["/api/auth/token", "/api/auth/ticket", "/api/auth/sign-out-everywhere"] {
             let by_protocol = post(path).header("sec-websocket-protocol", format!("netra.v1, ticket.{ticket}"));
-            problem(by_protocol.send().await.expect("it answers"), 401, "unauthorized").await;
+            problem(by_protocol.send().await.expect("the server answers"), 401, "unauthorized").await;
             let as_bearer = post(path).bearer_auth(&ticket);
-            problem(as_bearer.send().await.expect("it answers"), 401, "unauthorized").await;
+            problem(as_bearer.send().await.expect("the server answers"), 401, "unauthorized").await;
         }
-        drop(open_by_ticket(&server, &ticket).await.expect("it was not used up"));
-        let answer = post("/api/auth/sign-out").bearer_auth(&token).send().await.expect("it answers");
+        drop(open_by_ticket(&server, &ticket).await.expect("the ticket is still unused"));
+        let answer = post("/api/auth/sign-out").bearer_auth(&token).send().await.expect("the server answers");
         assert_eq!(answer.status(), 204);
         assert_eq!(status_of(&server, &token).await, 401, "a token can end itself");
         assert_eq!(browser.get("/api/auth/me").await.status(), 200, "the session itself is still valid");

@@ -34,7 +34,7 @@ impl Shortage {
                         "CREATE TRIGGER no_room BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse();"
                     ));
                 }
-                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.expect("done");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(pool).await.expect("the statement succeeds");
             }
         }
     }
@@ -43,7 +43,7 @@ impl Shortage {
         match self {
             Self::Disk(disk) => disk.make_room(),
             Self::Refusal(pool) => {
-                sqlx::raw_sql("DROP FUNCTION refuse CASCADE").execute(pool).await.expect("done");
+                sqlx::raw_sql("DROP FUNCTION refuse CASCADE").execute(pool).await.expect("the statement succeeds");
             }
         }
     }
@@ -66,7 +66,7 @@ async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
     let client = server.signed_in(ADMIN).await;
     let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
     let thread_id = ThreadId::new();
-    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     ready(&client, StatusCode::OK).await;
 
     shortage.begin().await;
@@ -81,7 +81,7 @@ async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
     let body = problem(client.post("/api/agents/analyst/agui", &post).await, 503, "unavailable").await;
     assert!(is_full(&body), "{body}");
     let readiness = ready(&client, StatusCode::SERVICE_UNAVAILABLE).await;
-    assert_eq!(readiness["store"]["state"], "takes no writes: its disk is full", "{readiness}");
+    assert_eq!(readiness["store"]["state"], "accepts no writes: its disk is full", "{readiness}");
     // A session is small and may still fit; a refused sign-in gives the reason.
     let visitor = Client::new(&server);
     let answer = visitor.sign_in(ADMIN).await;
@@ -103,13 +103,16 @@ async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
     });
 
     shortage.end().await;
-    let (socket, sent) = timeout(TEST_TIMEOUT, sending).await.expect("it goes on by itself").expect("no panic");
+    let (socket, sent) = timeout(TEST_TIMEOUT, sending)
+        .await
+        .expect("the command is accepted in time")
+        .expect("the task does not panic");
     sent.expect("the message is taken");
     ready(&client, StatusCode::OK).await;
     assert_eq!(visitor.sign_in(ADMIN).await.status(), StatusCode::OK);
     let answer = client.post("/api/agents/analyst/agui", &post).await;
     assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap_or_default());
-    socket.send(SendMessage::new(thread_id, "Go on.")).await.expect("taken");
+    socket.send(SendMessage::new(thread_id, "Go on.")).await.expect("the message is taken back");
 }
 
 fn setup() -> Setup {
@@ -134,7 +137,7 @@ async fn a_full_disk_is_reported_and_the_server_recovers_with_postgresql() {
         None => {
             let url = postgres.database().await;
             sqlx::any::install_default_drivers();
-            let pool = sqlx::AnyPool::connect(&url).await.expect("connects");
+            let pool = sqlx::AnyPool::connect(&url).await.expect("the database is connected");
             (url, Shortage::Refusal(pool))
         }
     };
@@ -146,9 +149,9 @@ async fn a_full_disk_is_reported_and_the_server_recovers_with_postgresql() {
 async fn a_page_says_that_the_store_cannot_be_read() {
     let server = setup().deployment(Deployment::Distributed).start().await;
     let client = server.signed_in(ADMIN).await;
-    let backends = server.backends().expect("has them").clone();
+    let backends = server.backends().expect("shared backends").clone();
     backends.postgres.lock().await.stop().await;
-    let page = client.request(Method::GET, "/").header("accept", "text/html").send().await.expect("it answers");
+    let page = client.request(Method::GET, "/").header("accept", "text/html").send().await.expect("the server answers");
     assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(page.headers().contains_key("retry-after"));
     let text = page.text().await.expect("text");
@@ -158,5 +161,5 @@ async fn a_page_says_that_the_store_cannot_be_read() {
     );
     backends.postgres.lock().await.restart().await;
     let back = async { while client.get("/").await.status() != StatusCode::OK {} };
-    timeout(TEST_TIMEOUT, back).await.expect("it is back by itself");
+    timeout(TEST_TIMEOUT, back).await.expect("the page is served again in time");
 }

@@ -1,4 +1,4 @@
-//! How a server stops: on a signal it accepts no new connection or run, lets runs finish, tells every socket when to
+//! How a server stops: on a signal it accepts no new connection or run, lets runs finish, sends every socket a time to
 //! reconnect, and exits with 0; on a second signal it exits at once.
 
 use std::{
@@ -50,7 +50,7 @@ impl Socket {
     async fn ask(&mut self, command: impl Into<Command>) -> Result<Value, ErrorBody> {
         self.next_id += 1;
         let command = encode_command(self.next_id, &command.into());
-        self.stream.send(Message::text(command)).await.expect("sends");
+        self.stream.send(Message::text(command)).await.expect("the frame is sent");
         loop {
             match self.message().await {
                 Message::Text(text) => match ServerFrame::decode(&text).expect("a frame") {
@@ -65,10 +65,12 @@ impl Socket {
 
     async fn create_thread(&mut self, agent: &str) -> ThreadId {
         let thread_id = ThreadId::new();
-        self.ask(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("created");
+        self.ask(CreateThread { thread_id, title: None, agent: Some(agent.into()) })
+            .await
+            .expect("the thread is created");
         self.ask(Subscribe { channel: ChannelName::Thread(thread_id), after: None, newest: None })
             .await
-            .expect("followed");
+            .expect("the channel is followed");
         thread_id
     }
 
@@ -94,7 +96,7 @@ impl Socket {
                 Message::Close(frame) => return (self.pushes, frame.expect("a code").code.into()),
                 Message::Text(text) => match ServerFrame::decode(&text).expect("a frame") {
                     ServerFrame::Push(push) => self.pushes.push(push),
-                    reply => panic!("nothing was asked, and answered was {reply:?}"),
+                    reply => panic!("a reply without a command: {reply:?}"),
                 },
                 _ => {}
             }
@@ -127,7 +129,7 @@ async fn with_agent(setup: Setup, words: usize) -> (TestServer, tempfile::TempDi
     lines.extend((0..words).map(|_| json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "word "})));
     lines.push(json!({"type": "TEXT_MESSAGE_END", "messageId": "m"}));
     let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
-    std::fs::write(&file, lines.join("\n")).expect("written");
+    std::fs::write(&file, lines.join("\n")).expect("the file is written");
     let agent = format!(
         "[[agents]]\nid = \"slow\"\nname = \"Slow\"\nkind = \"replay\"\nfile = {:?}\nevents_per_second = 100\n",
         file.display().to_string()
@@ -140,7 +142,7 @@ async fn with_nothing_running_a_stop_is_immediate() {
     for signal in ["INT", "TERM"] {
         let server = TestServer::start().await;
         let token = server.token(ADMIN).await;
-        let socket = Socket::open(&server, &token).await.expect("opens");
+        let socket = Socket::open(&server, &token).await.expect("the socket opens");
         let began = Instant::now();
         server.signal(signal);
         let (pushes, code) = socket.end().await;
@@ -155,9 +157,9 @@ async fn with_nothing_running_a_stop_is_immediate() {
 async fn a_draining_server_finishes_its_run_and_starts_no_other() {
     let (server, _folder) = with_agent(Setup::default(), 150).await;
     let token = server.token(ADMIN).await;
-    let mut socket = Socket::open(&server, &token).await.expect("opens");
+    let mut socket = Socket::open(&server, &token).await.expect("the socket opens");
     let thread = socket.create_thread("slow").await;
-    socket.say(thread).await.expect("accepted");
+    socket.say(thread).await.expect("the message is accepted");
     socket.until(is_run_phase).await;
     server.signal("TERM");
     socket.until(is_draining).await;
@@ -182,7 +184,7 @@ async fn a_draining_server_finishes_its_run_and_starts_no_other() {
 
     let (pushes, code) = socket.end().await;
     let received = events(&pushes);
-    assert_eq!(received.last().expect("events")["type"], "RUN_FINISHED");
+    assert_eq!(received.last().expect("an event")["type"], "RUN_FINISHED");
     let words: usize = received.iter().filter_map(|event| Some(event["delta"].as_str()?.len())).sum();
     assert_eq!(words, 150 * "word ".len(), "the run streamed all its words");
     assert_eq!((code, server.exit_code().await), (1012, Some(0)));
@@ -192,16 +194,16 @@ async fn a_draining_server_finishes_its_run_and_starts_no_other() {
 async fn a_run_that_does_not_finish_before_the_drain_ends_fails_with_its_code() {
     let (server, _folder) = with_agent(Setup::default().with("SERVER__DRAIN_MS", 300), 100_000).await;
     let token = server.token(ADMIN).await;
-    let mut socket = Socket::open(&server, &token).await.expect("opens");
+    let mut socket = Socket::open(&server, &token).await.expect("the socket opens");
     let thread = socket.create_thread("slow").await;
-    socket.say(thread).await.expect("accepted");
+    socket.say(thread).await.expect("the message is accepted");
     socket.until(is_run_phase).await;
     server.signal("TERM");
     let (pushes, code) = socket.end().await;
     let received = events(&pushes);
     let kinds: Vec<_> = received.iter().rev().take(2).map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["RUN_ERROR", "TEXT_MESSAGE_END"], "open messages are closed before the run ends");
-    assert_eq!(received.last().expect("events")["code"], "server_restarting");
+    assert_eq!(received.last().expect("an event")["code"], "server_restarting");
     assert_eq!((code, server.exit_code().await), (1012, Some(0)));
 }
 
@@ -210,9 +212,9 @@ async fn a_second_signal_ends_at_once_and_the_next_start_ends_the_run() {
     for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let (server, _folder) = with_agent(Setup::default(), 100_000).await;
         let token = server.token(ADMIN).await;
-        let mut socket = Socket::open(&server, &token).await.expect("opens");
+        let mut socket = Socket::open(&server, &token).await.expect("the socket opens");
         let thread = socket.create_thread("slow").await;
-        socket.say(thread).await.expect("accepted");
+        socket.say(thread).await.expect("the message is accepted");
         // A run without an entry in the log would start again after the restart.
         socket.until(is_run_phase).await;
         server.signal("TERM");
@@ -224,9 +226,13 @@ async fn a_second_signal_ends_at_once_and_the_next_start_ends_the_run() {
         assert!(began.elapsed() < Duration::from_secs(2), "{:?} is not at once", began.elapsed());
 
         let server = stopped.restart().await;
-        let mut socket = Socket::open(&server, &token).await.expect("opens");
+        let mut socket = Socket::open(&server, &token).await.expect("the socket opens");
         let channel = ChannelName::Thread(thread);
-        let view = socket.ask(Subscribe { channel, after: None, newest: None }).await.expect("followed").to_string();
+        let view = socket
+            .ask(Subscribe { channel, after: None, newest: None })
+            .await
+            .expect("the channel is followed")
+            .to_string();
         assert!(view.contains("server_restarted"), "its end is in the log: {view}");
     }
 }
@@ -237,7 +243,7 @@ async fn two_hundred_sockets_get_reconnect_delays_spread_over_the_window() {
     let server = Setup::default().with("SOCKET__MAX_CONNECTIONS_PER_USER", SOCKETS).start().await;
     let token = server.token(ADMIN).await;
     let opening = join_all((0..SOCKETS).map(|_| Socket::open(&server, &token))).await;
-    let sockets: Vec<Socket> = opening.into_iter().map(|socket| socket.expect("opens")).collect();
+    let sockets: Vec<Socket> = opening.into_iter().map(|socket| socket.expect("the socket opens")).collect();
     server.signal("TERM");
     let ends = join_all(sockets.into_iter().map(Socket::end)).await;
     let mut delays = BTreeSet::new();

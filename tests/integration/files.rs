@@ -25,10 +25,10 @@ impl Hub for NoHub {
 async fn thread(server: &TestServer, client: &Client) -> String {
     let me: Value = client.get("/api/auth/me").await.json().await.expect("JSON");
     let user: User = serde_json::from_value(me["user"].clone()).expect("a user");
-    let store = Store::open(&server.data()).await.expect("opens");
-    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("begins");
+    let store = Store::open(&server.data()).await.expect("the store opens");
+    let channels = Channels::new(store, Arc::new(NoHub)).await.expect("the log opens");
     let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-    threads::create(&channels, &user, &command, "analyst").await.expect("created");
+    threads::create(&channels, &user, &command, "analyst").await.expect("the thread is created");
     channels.store().close().await;
     command.thread_id.to_string()
 }
@@ -51,7 +51,7 @@ async fn a_file_is_kept_as_it_was_sent() {
     assert_eq!((file["name"].as_str(), file["bytes"].as_u64()), (Some("usage log.csv"), Some(3_000_000)));
     let path = server.data().join("files").join(&thread).join(file["file_id"].as_str().expect("an id"));
     assert_eq!(on_disk(&server), std::slice::from_ref(&path));
-    assert!(std::fs::read(path).expect("readable") == content);
+    assert!(std::fs::read(path).expect("the file is read") == content);
 }
 
 #[tokio::test]
@@ -61,15 +61,15 @@ async fn an_upload_needs_a_session_or_a_token() {
     let path = format!("/api/threads/{thread}/files");
     let form = || multipart::Form::new().part("file", multipart::Part::text("a,b\n").file_name("a.csv"));
     let nobody = Client::new(&server);
-    let answer = nobody.request(Method::POST, &path).multipart(form()).send().await.expect("it answers");
+    let answer = nobody.request(Method::POST, &path).multipart(form()).send().await.expect("the server answers");
     problem(answer, 401, "unauthorized").await;
     let token = server.token(ADMIN).await;
     let answer = nobody.request(Method::POST, &path).bearer_auth(token).multipart(form()).send().await;
-    assert_eq!(answer.expect("it answers").status(), StatusCode::CREATED);
+    assert_eq!(answer.expect("the server answers").status(), StatusCode::CREATED);
 }
 
 #[tokio::test]
-async fn a_thread_of_someone_else_is_not_there() {
+async fn a_thread_of_someone_else_is_not_found() {
     let server = TestServer::start().await;
     server.add_member(ADA).await;
     let ada = server.signed_in(ADA).await;
@@ -83,7 +83,7 @@ async fn a_thread_of_someone_else_is_not_there() {
 }
 
 #[tokio::test]
-async fn too_much_is_refused_with_the_bound_and_leaves_nothing() {
+async fn uploads_over_a_limit_are_refused_with_the_limit_and_leave_nothing() {
     let setup = Setup::default().with("ANALYST__MAX_FILE_BYTES", 1000).with("ANALYST__MAX_THREAD_BYTES", 1500);
     let server = setup.start().await;
     let client = server.signed_in(ADMIN).await;
@@ -106,14 +106,14 @@ async fn an_upload_that_is_not_a_form_with_a_file_is_refused() {
     let thread = thread(&server, &client).await;
     let path = format!("/api/threads/{thread}/files");
     let form = multipart::Form::new().text("other", "a");
-    let answer = client.request(Method::POST, &path).multipart(form).send().await.expect("it answers");
+    let answer = client.request(Method::POST, &path).multipart(form).send().await.expect("the server answers");
     let body = problem(answer, 400, "bad_request").await;
     assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("`file`")), "{body}");
-    let answer = client.request(Method::POST, &path).body("a,b").send().await.expect("it answers");
+    let answer = client.request(Method::POST, &path).body("a,b").send().await.expect("the server answers");
     problem(answer, 415, "unsupported_media_type").await;
     let torn = client.request(Method::POST, &path).header("content-type", "multipart/form-data; boundary=b");
     let answer = torn.body("--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nabc").send().await;
-    problem(answer.expect("it answers"), 400, "bad_request").await;
+    problem(answer.expect("the server answers"), 400, "bad_request").await;
     assert!(on_disk(&server).is_empty());
 }
 
@@ -125,7 +125,7 @@ async fn a_part_whose_header_does_not_end_is_refused() {
     let path = format!("/api/threads/{thread}/files");
     let send = async |body: Vec<u8>| {
         let request = client.request(Method::POST, &path).header("content-type", "multipart/form-data; boundary=b");
-        request.body(body).send().await.expect("it answers")
+        request.body(body).send().await.expect("the server answers")
     };
     let mut endless = b"--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"".to_vec();
     endless.resize(4 << 20, b'x');

@@ -26,7 +26,7 @@ async fn metrics(server: &TestServer) -> String {
 
 /// Requests the metrics until a condition holds.
 async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) -> String {
-    let asking = async {
+    let polling = async {
         loop {
             let text = metrics(server).await;
             if holds(&text) {
@@ -35,7 +35,7 @@ async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) ->
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    timeout(TEST_TIMEOUT, asking).await.unwrap_or_else(|_| panic!("never came: {what}"))
+    timeout(TEST_TIMEOUT, polling).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 #[tokio::test]
@@ -44,16 +44,16 @@ async fn events_of_a_server_are_counted() {
     let (token, url) = (server.token(ADMIN).await, server.socket_url());
     let client = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let thread_id = ThreadId::new();
-    client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    client.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let mut updates = client.follow(ChannelName::Thread(thread_id), None).await;
     let Some(Update::Snapshot { cursor, .. }) = timeout(TEST_TIMEOUT, updates.recv()).await.expect("in time") else {
-        panic!("a state comes first")
+        panic!("the first update is not a snapshot")
     };
-    client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("accepted");
+    client.send(SendMessage::new(thread_id, "What can you do?")).await.expect("the command is accepted");
     let again = SocketClient::connect(ClientConfig::bearer(url.clone(), &token));
     let after = Some(Cursor { seq: 1, ..cursor });
     let mut behind = again.follow(ChannelName::Thread(thread_id), after).await;
-    timeout(TEST_TIMEOUT, behind.recv()).await.expect("in time").expect("it is told what it missed");
+    timeout(TEST_TIMEOUT, behind.recv()).await.expect("in time").expect("the missed entries are received");
     let refused = SocketClient::connect(ClientConfig::bearer(url, "no.such.token"));
 
     let finished = r#"netra_runs_ended_total{phase="finished"}"#;
@@ -72,12 +72,13 @@ async fn events_of_a_server_are_counted() {
     assert!(value(&text, "netra_delivery_seconds_count") > 0.0);
     assert!(text.contains("netra_build_info{version="));
     for id in [thread_id.to_string(), ADMIN.email.to_owned()] {
-        assert!(!text.contains(&id), "{id} is no label");
+        assert!(!text.contains(&id), "{id} is a label");
     }
 
     drop((client, again, refused));
     let open = r#"netra_connections{state="open"}"#;
-    until(&server, "that they went", |text| value(text, open) == 0.0 && value(text, "netra_users") == 0.0).await;
+    until(&server, "the end of the connections", |text| value(text, open) == 0.0 && value(text, "netra_users") == 0.0)
+        .await;
 }
 
 #[tokio::test]
@@ -89,16 +90,16 @@ async fn the_metrics_are_only_for_those_whom_the_configuration_allows() {
 
     let public = Setup::default().with("SERVER__METRICS", "public").start().await;
     let proxied = Client::new(&public).request(Method::GET, "/metrics").header("x-forwarded-for", "192.0.2.7");
-    assert_eq!(proxied.send().await.expect("it answers").status(), StatusCode::OK);
+    assert_eq!(proxied.send().await.expect("the server answers").status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn an_address_of_their_own_takes_the_metrics_off_the_public_one() {
+async fn a_separate_address_removes_the_metrics_from_the_public_one() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
     let server = Setup::default().with("SERVER__METRICS", free).start().await;
     assert_eq!(Client::new(&server).get("/metrics").await.status(), StatusCode::NOT_FOUND);
     for path in ["/metrics", "/healthz", "/readyz"] {
-        let answer = reqwest::get(format!("http://{free}{path}")).await.expect("it answers");
+        let answer = reqwest::get(format!("http://{free}{path}")).await.expect("the server answers");
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
     }
 }

@@ -14,7 +14,7 @@ const BOB: Account = Account { email: "bob@example.com", name: "Bob", password: 
 /// Loads a page as a browser does.
 async fn load(client: &Client, path: &str) -> Response {
     let request = client.request(Method::GET, path).header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8");
-    request.send().await.expect("it answers")
+    request.send().await.expect("the server answers")
 }
 
 async fn html(answer: Response) -> String {
@@ -29,14 +29,14 @@ async fn create_threads(server: &TestServer, account: Account, threads: usize) -
     for n in 0..threads {
         let thread_id = ThreadId::new();
         let title = Some(format!("Thread {n} of {}", account.name));
-        socket.send(CreateThread { thread_id, title, agent: None }).await.expect("created");
+        socket.send(CreateThread { thread_id, title, agent: None }).await.expect("the thread is created");
         ids.push(thread_id);
     }
     ids
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_loaded_at_once_over_kept_connections_are_whole_and_each_persons_own() {
+async fn pages_loaded_concurrently_are_complete_and_belong_to_their_users() {
     let server = Setup::default().with("SOCKET__COMMANDS_PER_MINUTE", 100_000).start().await;
     server.add_member(BOB).await;
     let mut pages = vec![("/".to_owned(), "New thread".to_owned(), server.signed_in(ADMIN).await)];
@@ -121,7 +121,7 @@ async fn a_users_rate_counts_over_all_their_sockets_calls_and_pages() {
     let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(BOB).await));
     let renamed = socket.send(RenameThread { thread_id: thread, title: "Mine".into() }).await;
     assert_eq!(
-        renamed.expect_err("another's").code,
+        renamed.expect_err("another user's thread").code,
         netra::protocol::ErrorCode::NotFound,
         "refused as not found, not for the rate"
     );

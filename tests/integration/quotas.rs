@@ -63,7 +63,7 @@ async fn upload_concurrently(many: usize, servers: &[&TestServer], folder: PathB
         })
     };
     let upload = async |(number, thread): (usize, &Result<ThreadId, ErrorBody>)| {
-        let thread = thread.as_ref().expect("created").to_string();
+        let thread = thread.as_ref().expect("the thread is created").to_string();
         let answer = clients[number % clients.len()].upload(&thread, "a.csv", vec![b'x'; MIB as usize]).await;
         if answer.status() == StatusCode::CREATED {
             return 1;
@@ -77,7 +77,7 @@ async fn upload_concurrently(many: usize, servers: &[&TestServer], folder: PathB
     };
     let taken = join_all(threads.iter().enumerate().map(upload)).await.into_iter().sum();
     over.store(true, Ordering::Relaxed);
-    watching.await.expect("no panic");
+    watching.await.expect("the task does not panic");
     assert!(most.load(Ordering::Relaxed) <= quota, "{} bytes were on the disk", most.load(Ordering::Relaxed));
     assert_eq!(bytes(&folder), taken as u64 * MIB);
     taken
@@ -97,13 +97,13 @@ async fn sixty_uploads_at_once_never_put_more_on_the_disk_than_one_person_may_ke
     server.add_member(ADA).await;
     let (socket, ada) = (socket(&server, ADA).await, server.signed_in(ADA).await);
     for _ in 0..5 {
-        let thread = thread(&socket).await.expect("created");
+        let thread = thread(&socket).await.expect("the thread is created");
         for _ in 0..2 {
             let answer = ada.upload(&thread.to_string(), "a.csv", vec![b'x'; MIB as usize]).await;
             assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap_or_default());
         }
         problem(ada.upload(&thread.to_string(), "b.csv", vec![b'x'; MIB as usize]).await, 507, "quota_exceeded").await;
-        socket.send(DeleteThread { thread_id: thread }).await.expect("deleted");
+        socket.send(DeleteThread { thread_id: thread }).await.expect("the thread is deleted");
     }
 }
 
@@ -113,7 +113,7 @@ async fn a_quota_holds_over_nodes() {
     let setup =
         || Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", quota).with("SOCKET__COMMANDS_PER_MINUTE", 1_000);
     let first = setup().deployment(Deployment::Distributed).start().await;
-    let backends = first.backends().expect("they are shared").clone();
+    let backends = first.backends().expect("shared backends").clone();
     let second = setup().on(&backends).start_without_accounts().await;
     let taken = upload_concurrently(20, &[&first, &second], backends.files().to_owned(), quota).await;
     assert!((1..=2).contains(&taken), "{taken} files were taken");
@@ -125,8 +125,8 @@ async fn files_are_limited_by_number_of_one_person_and_of_all() {
     let server = setup.with("QUOTAS__MAX_FILE_BYTES", 100).start().await;
     server.add_member(ADA).await;
     let (admin, ada) = (socket(&server, ADMIN).await, socket(&server, ADA).await);
-    let his = thread(&admin).await.expect("created").to_string();
-    let hers = thread(&ada).await.expect("created").to_string();
+    let his = thread(&admin).await.expect("the thread is created").to_string();
+    let hers = thread(&ada).await.expect("the thread is created").to_string();
     let (admin, ada) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await);
     for _ in 0..2 {
         assert_eq!(admin.upload(&his, "a.csv", "a").await.status(), StatusCode::CREATED);
@@ -157,12 +157,15 @@ async fn threads_are_limited_and_deleting_one_makes_room_for_another() {
     assert!(refused.message.contains("you have 3 threads, as many as one person has here; delete some"), "{refused}");
     assert_eq!(refused.details, Some(json!({"limit": "threads", "of": "user", "max": 3, "used": 3})));
     // A repeated command gets the same answer.
-    admin.send(CreateThread { thread_id: threads[0], title: None, agent: None }).await.expect("is there");
+    admin
+        .send(CreateThread { thread_id: threads[0], title: None, agent: None })
+        .await
+        .expect("the message is accepted");
     thread(&ada).await.expect("another person has room");
     let refused = thread(&ada).await.expect_err("all together have none");
     assert!(refused.message.contains("this server keeps at most 4 threads"), "{refused}");
-    admin.send(DeleteThread { thread_id: threads[0] }).await.expect("deleted");
-    thread(&admin).await.expect("there is room again");
+    admin.send(DeleteThread { thread_id: threads[0] }).await.expect("the thread is deleted");
+    thread(&admin).await.expect("the quota has room again");
 }
 
 #[tokio::test]
@@ -170,7 +173,7 @@ async fn conversations_are_limited_in_bytes_and_deleting_makes_room() {
     let setup = Setup::default().with("QUOTAS__MAX_LOG_BYTES_PER_USER", 300_000);
     let server = setup.with("SOCKET__COMMANDS_PER_MINUTE", 1_000_000).start().await;
     let socket = socket(&server, ADMIN).await;
-    let mut threads = vec![thread(&socket).await.expect("created")];
+    let mut threads = vec![thread(&socket).await.expect("the thread is created")];
     let text = "x".repeat(MAX_MESSAGE_BYTES);
     let mut sent = 0;
     let refused = loop {
@@ -184,7 +187,7 @@ async fn conversations_are_limited_in_bytes_and_deleting_makes_room() {
     assert_eq!(refused.code, ErrorCode::QuotaExceeded);
     assert!(refused.message.contains("one person keeps at most 292.9 KiB here; delete threads"), "{refused}");
     assert_eq!(refused.details.as_ref().map(|details| details["limit"].clone()), Some(json!("log_bytes")));
-    socket.send(DeleteThread { thread_id: threads[0] }).await.expect("deleted, however much is kept");
+    socket.send(DeleteThread { thread_id: threads[0] }).await.expect("deleting is allowed over the limit");
     threads.push(thread(&socket).await.expect("a thread is small"));
     // The known usage is updated after a short while.
     let again = async {
@@ -192,9 +195,9 @@ async fn conversations_are_limited_in_bytes_and_deleting_makes_room() {
             assert_eq!(refused.code, ErrorCode::QuotaExceeded);
         }
     };
-    timeout(TEST_TIMEOUT, again).await.expect("there is room again");
+    timeout(TEST_TIMEOUT, again).await.expect("the quota has room again");
     let title = "Renamed".to_owned();
-    socket.send(RenameThread { thread_id: threads[1], title }).await.expect("renamed");
+    socket.send(RenameThread { thread_id: threads[1], title }).await.expect("the thread is renamed");
 }
 
 #[tokio::test]
@@ -239,7 +242,7 @@ async fn uploads_leave_the_configured_space_free_on_the_disk() {
 async fn begin_upload(server: &TestServer, client: &Client, thread: ThreadId) -> TcpStream {
     let signed_in = client.sign_in(ADMIN).await;
     let cookie = cookie(&signed_in);
-    let mut stream = TcpStream::connect(server.address()).await.expect("connects");
+    let mut stream = TcpStream::connect(server.address()).await.expect("the connection opens");
     let head = format!(
         "POST /api/threads/{thread}/files HTTP/1.1\r\nhost: {}\r\norigin: {}\r\ncookie: {cookie}\r\ncontent-length: 5000000\r\n\
          content-type: multipart/form-data; boundary=b\r\n\r\n--b\r\ncontent-disposition: form-data; name=\"file\"; \
@@ -247,8 +250,8 @@ async fn begin_upload(server: &TestServer, client: &Client, thread: ThreadId) ->
         server.address(),
         server.url,
     );
-    stream.write_all(head.as_bytes()).await.expect("sent");
-    stream.write_all(&vec![b'x'; 1_000_000]).await.expect("sent");
+    stream.write_all(head.as_bytes()).await.expect("the bytes are sent");
+    stream.write_all(&vec![b'x'; 1_000_000]).await.expect("the bytes are sent");
     let folder = server.data().join("files");
     let there = async {
         let begun = |file: &PathBuf| {
@@ -258,14 +261,14 @@ async fn begin_upload(server: &TestServer, client: &Client, thread: ThreadId) ->
             tokio::task::yield_now().await;
         }
     };
-    timeout(TEST_TIMEOUT, there).await.expect("some of it is on the disk");
+    timeout(TEST_TIMEOUT, there).await.expect("a part of the file is written in time");
     stream
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_removes_only_unfinished_uploads() {
     let server = Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", 6 * MIB).start().await;
-    let thread = thread(&socket(&server, ADMIN).await).await.expect("created");
+    let thread = thread(&socket(&server, ADMIN).await).await.expect("the thread is created");
     let client = server.signed_in(ADMIN).await;
     assert_eq!(client.upload(&thread.to_string(), "whole.csv", "a,b\n").await.status(), StatusCode::CREATED);
     let _stream = begin_upload(&server, &client, thread).await;
@@ -273,11 +276,11 @@ async fn a_restart_removes_only_unfinished_uploads() {
     assert_eq!(files(&folder).len(), 2, "one upload is complete, one in progress");
     // Complete files that were not recorded; files that are not Netra's; a folder of another store.
     let left = folder.join(thread.to_string());
-    std::fs::write(left.join(FileId::new().to_string()), "left").expect("written");
-    std::fs::write(left.join("notes.txt"), "not ours").expect("written");
+    std::fs::write(left.join(FileId::new().to_string()), "left").expect("the file is written");
+    std::fs::write(left.join("notes.txt"), "not ours").expect("the file is written");
     let elsewhere = folder.join(ThreadId::new().to_string());
-    std::fs::create_dir(&elsewhere).expect("created");
-    std::fs::write(elsewhere.join(FileId::new().to_string()), "another store's").expect("written");
+    std::fs::create_dir(&elsewhere).expect("the folder is created");
+    std::fs::write(elsewhere.join(FileId::new().to_string()), "another store's").expect("the file is written");
     let server = server.kill().await.restart().await;
     let mut kept: Vec<String> =
         files(&folder).iter().map(|file| std::fs::read_to_string(file).expect("text")).collect();
@@ -293,7 +296,7 @@ async fn a_restart_removes_only_unfinished_uploads() {
 async fn a_cut_upload_releases_its_reservation() {
     let server = Setup::default().with("QUOTAS__MAX_FILE_BYTES_PER_USER", 6 * MIB).start().await;
     let socket = socket(&server, ADMIN).await;
-    let thread = thread(&socket).await.expect("created");
+    let thread = thread(&socket).await.expect("the thread is created");
     let client = server.signed_in(ADMIN).await;
     let stream = begin_upload(&server, &client, thread).await;
     let large = vec![b'x'; 3 * MIB as usize];
@@ -302,6 +305,6 @@ async fn a_cut_upload_releases_its_reservation() {
     let taken = async {
         while client.upload(&thread.to_string(), "b.csv", large.clone()).await.status() != StatusCode::CREATED {}
     };
-    timeout(TEST_TIMEOUT, taken).await.expect("there is room again");
+    timeout(TEST_TIMEOUT, taken).await.expect("the quota has room again");
     assert_eq!(files(&server.data().join("files")).len(), 1);
 }

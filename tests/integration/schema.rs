@@ -19,7 +19,7 @@ fn validator(document: &Value, definition: &str) -> jsonschema::Validator {
 }
 
 #[test]
-fn the_committed_schema_is_what_the_types_say() {
+fn the_committed_schema_matches_the_types() {
     let committed = fs::read_to_string(file()).expect("shared/schema.json");
     let committed: Value = serde_json::from_str(&committed).expect("JSON");
     assert_eq!(committed, schema::document(), "the types changed: run `make schema-update` and commit the result");

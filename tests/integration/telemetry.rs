@@ -68,9 +68,12 @@ async fn requests_commands_and_runs_arrive_as_spans_without_texts_of_users() {
     let token = server.token(ADMIN).await;
     let client = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &token));
     let thread_id = ThreadId::new();
-    client.send(CreateThread { thread_id, title: Some("Birds".into()), agent: None }).await.expect("created");
+    client
+        .send(CreateThread { thread_id, title: Some("Birds".into()), agent: None })
+        .await
+        .expect("the thread is created");
     let accepted = client.send(SendMessage::new(thread_id, QUESTION)).await;
-    let run = accepted.expect("accepted").run_id.to_string();
+    let run = accepted.expect("the command is accepted").run_id.to_string();
     drop(client);
     // The server sends the remaining spans when it stops.
     assert_eq!(server.stop().await.0, Some(0));
@@ -111,9 +114,10 @@ async fn requests_commands_and_runs_arrive_as_spans_without_texts_of_users() {
 fn with_password(folder: &Path, arguments: &[&str]) {
     let mut child = netra();
     let child = child.current_dir(folder).args(arguments).args(["--email", ADMIN.email, "--password-stdin"]);
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-    child.stdin.take().expect("its input").write_all(ADMIN.password.as_bytes()).expect("it reads");
-    assert!(child.wait().expect("it ran").success(), "{arguments:?}");
+    let mut child =
+        child.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+    child.stdin.take().expect("its input").write_all(ADMIN.password.as_bytes()).expect("the process reads its input");
+    assert!(child.wait().expect("the program runs").success(), "{arguments:?}");
 }
 
 #[tokio::test]
@@ -122,19 +126,20 @@ async fn every_line_of_the_json_log_is_an_object_and_names_connection_and_run() 
     let log = folder.path().join("log");
     let lines = blocking(move || {
         let wrong = "[[agents]]\nid = \"far\"\nname = \"Far\"\nkind = \"ag-ui\"\nurl = \"ftp://far.example.org/\"\n";
-        std::fs::write(folder.path().join("Leptos.toml"), wrong).expect("written");
+        std::fs::write(folder.path().join("Leptos.toml"), wrong).expect("the file is written");
         with_password(folder.path(), &["user", "add", "--name", ADMIN.name]);
-        let stderr = File::create(&log).expect("created");
+        let stderr = File::create(&log).expect("the file is created");
         let mut server = netra();
         server.current_dir(folder.path()).env("NETRA_LOG__FORMAT", "json").env("NETRA_LOG", "netra=info");
         server.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(stderr);
-        let mut server = server.spawn().expect("it starts");
+        let mut server = server.spawn().expect("the program starts");
         let mut link = String::new();
         BufReader::new(server.stdout.take().expect("its output")).read_line(&mut link).expect("a link");
         with_password(folder.path(), &["ask", "What can you do?", "--server", link.trim()]);
-        let stop = std::process::Command::new("kill").arg(server.id().to_string()).status().expect("kill(1) is there");
+        let stop =
+            std::process::Command::new("kill").arg(server.id().to_string()).status().expect("kill(1) is installed");
         assert!(stop.success());
-        assert!(server.wait().expect("it ran").success());
+        assert!(server.wait().expect("the program runs").success());
         std::fs::read_to_string(log).expect("the log")
     })
     .await;

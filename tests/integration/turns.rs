@@ -39,7 +39,10 @@ impl Follower {
     async fn new(server: &TestServer, agent: &str) -> Self {
         let (thread_id, token) = (ThreadId::new(), server.token(ADMIN).await);
         let maker = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
-        maker.send(CreateThread { thread_id, title: None, agent: Some(agent.into()) }).await.expect("created");
+        maker
+            .send(CreateThread { thread_id, title: None, agent: Some(agent.into()) })
+            .await
+            .expect("the thread is created");
         Self::follow(server, thread_id).await
     }
 
@@ -63,7 +66,7 @@ impl Follower {
     }
 
     async fn say(&self, text: &str) -> RunId {
-        self.socket.send(SendMessage::new(self.thread_id, text)).await.expect("accepted").run_id
+        self.socket.send(SendMessage::new(self.thread_id, text)).await.expect("the command is accepted").run_id
     }
 
     fn answer(&self, run_id: RunId) -> Answer {
@@ -88,7 +91,7 @@ fn asking_agent(folder: &Path) -> String {
         let _ = writeln!(text, "{event}");
         text
     });
-    std::fs::write(&file, lines).expect("written");
+    std::fs::write(&file, lines).expect("the file is written");
     format!("[[agents]]\nid = \"asks\"\nname = \"Asks\"\nkind = \"replay\"\nfile = \"{}\"\n", file.display())
 }
 
@@ -99,14 +102,14 @@ async fn queued_messages_are_seen_by_all_followers_and_can_be_taken_back() {
     let going = tab.say("First.").await;
     tab.until(|tab| tab.view.run(going).is_some_and(|run| run.state == RunState::Running)).await;
     let message = SendMessage::new(tab.thread_id, "Second.");
-    let run_id = tab.socket.send(message.clone()).await.expect("accepted").run_id;
+    let run_id = tab.socket.send(message.clone()).await.expect("the command is accepted").run_id;
     let place = Waiting { run_id, position: 1, waits_for: WaitsFor::Thread };
     tab.until(|tab| tab.queue == [place]).await;
     let mut phone = Follower::follow(&server, tab.thread_id).await;
     phone.until(|phone| phone.queue == [place]).await;
     let back = TakeBack { thread_id: tab.thread_id, message_id: message.message_id };
-    phone.socket.send(back.clone()).await.expect("taken back");
-    phone.socket.send(back).await.expect("again changes nothing");
+    phone.socket.send(back.clone()).await.expect("the message is taken back");
+    phone.socket.send(back).await.expect("a repeated command changes nothing");
     tab.until(|tab| tab.view.message(message.message_id).is_none() && tab.queue.is_empty()).await;
     let again = tab.socket.send(message).await.expect("the same command gets the same answer");
     assert_eq!(again.run_id, run_id);
@@ -126,8 +129,8 @@ async fn an_interrupt_is_shown_in_every_tab_and_answered_once_also_after_a_crash
     let (first, second) = (phone.answer(run), tab.answer(run));
     let (one, other) = tokio::join!(phone.socket.send(first.clone()), tab.socket.send(second));
     let (won, lost) = if one.is_ok() { (one, other) } else { (other, one) };
-    assert_eq!(lost.expect_err("answered once").code, ErrorCode::Conflict);
-    let resumed = won.expect("accepted").run_id;
+    assert_eq!(lost.expect_err("the interrupt is answered already").code, ErrorCode::Conflict);
+    let resumed = won.expect("the answer is accepted").run_id;
     for follower in [&mut tab, &mut phone] {
         follower.until_over(resumed).await;
         let run = follower.view.run(run).expect("the run");
@@ -152,7 +155,7 @@ async fn an_interrupt_is_answered_on_another_node_and_queued_runs_start_there_af
     here.until_over(run).await;
     let mut there = Follower::follow(&other, here.thread_id).await;
     there.until(|there| there.view.run(run).is_some_and(|run| !run.open_interrupts().is_empty())).await;
-    let resumed = there.socket.send(there.answer(run)).await.expect("accepted").run_id;
+    let resumed = there.socket.send(there.answer(run)).await.expect("the command is accepted").run_id;
     here.until_over(resumed).await;
 
     // A queued message of a node that dies starts on the other.
@@ -171,7 +174,7 @@ async fn an_interrupt_is_answered_on_another_node_and_queued_runs_start_there_af
         follower.until(|follower| follower.queue == [place, behind]).await;
     }
     // A queued run is stopped from the other node.
-    tab.socket.send(StopRun { run_id: third }).await.expect("stops");
+    tab.socket.send(StopRun { run_id: third }).await.expect("the run is stopped");
     for follower in [&mut tab, &mut phone] {
         assert_eq!(follower.until_over(third).await, RunState::Cancelled);
         follower.until(|follower| follower.queue == [place]).await;
@@ -183,10 +186,10 @@ async fn an_interrupt_is_answered_on_another_node_and_queued_runs_start_there_af
 
 /// Executes SQL on the store of a server.
 async fn sql(data: &Path, statement: &'static str) {
-    let store = Store::open(data).await.expect("opens");
-    let mut tx = store.begin().await.expect("begins");
-    sqlx::query(statement).execute(&mut *tx).await.expect("executes");
-    tx.commit().await.expect("commits");
+    let store = Store::open(data).await.expect("the store opens");
+    let mut tx = store.begin().await.expect("the transaction begins");
+    sqlx::query(statement).execute(&mut *tx).await.expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
     store.close().await;
 }
 
@@ -209,7 +212,7 @@ async fn a_run_without_an_entry_in_the_log_starts_again_after_a_restart() {
             }
         }
     };
-    timeout(TEST_TIMEOUT, waits).await.expect("it tries");
+    timeout(TEST_TIMEOUT, waits).await.expect("the client tries to reconnect in time");
     let stopped = server.kill().await;
     sql(&stopped.data(), "DROP TRIGGER refuse").await;
     let _server = stopped.restart().await;
@@ -237,21 +240,21 @@ async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
 
     let mut tab = Follower::new(&server, "analyst").await;
     let set = |agent: &str| SetAgent { thread_id: tab.thread_id, agent: agent.into() };
-    assert_eq!(tab.socket.send(set("wrong")).await.expect_err("cannot be used").code, ErrorCode::Unavailable);
-    let thread = tab.socket.send(set("replay")).await.expect("set").thread;
+    assert_eq!(tab.socket.send(set("wrong")).await.expect_err("no such agent").code, ErrorCode::Unavailable);
+    let thread = tab.socket.send(set("replay")).await.expect("the agent is set").thread;
     assert_eq!(thread.agent, "replay");
     let run = tab.say("Play.").await;
     tab.until_over(run).await;
     assert_eq!(tab.view.run(run).expect("the run").agent, "replay");
     let once = SendMessage { agent: Some("analyst".into()), ..SendMessage::new(tab.thread_id, "Help.") };
-    let run = tab.socket.send(once).await.expect("accepted").run_id;
+    let run = tab.socket.send(once).await.expect("the command is accepted").run_id;
     tab.until_over(run).await;
     assert_eq!(tab.view.run(run).expect("the run").agent, "analyst");
     assert_eq!(tab.view.info.as_ref().map(|info| info.agent.as_str()), Some("replay"));
     let token = server.token(ADA).await;
     let other = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
     let made = other.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: Some("closed".into()) }).await;
-    assert_eq!(made.expect_err("not hers").code, ErrorCode::NotFound);
+    assert_eq!(made.expect_err("another user's agent").code, ErrorCode::NotFound);
 }
 
 #[tokio::test]
@@ -290,8 +293,12 @@ async fn administrators_add_change_and_remove_agents_of_a_running_server() {
     let server = server.kill().await.restart().await;
     let root = server.signed_in(ADMIN).await;
     let shown: Value = root.get("/api/admin/agents").await.json().await.expect("JSON");
-    let far =
-        shown["agents"].as_array().expect("a list").iter().find(|agent| agent["info"]["id"] == "far").expect("kept");
+    let far = shown["agents"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|agent| agent["info"]["id"] == "far")
+        .expect("the agent is listed");
     assert_eq!((&far["source"], &far["entry"]["url"]), (&json!("page"), &json!("https://agent.example.org/")));
     assert_eq!(root.delete("/api/admin/agents/far").await.status(), 204);
     problem(root.delete("/api/admin/agents/far").await, 404, "not_found").await;
@@ -333,7 +340,7 @@ async fn a_masked_secret_is_kept_and_not_used_for_another_origin() {
         let detail = moved["detail"].as_str().expect("a sentence");
         assert!(detail.starts_with("headers.x-key: ") && !detail.contains("literal"), "{detail}");
     }
-    let store = Store::open(&server.data()).await.expect("opens");
-    let kept = stored::entry(&store, "far").await.expect("read").expect("there");
+    let store = Store::open(&server.data()).await.expect("the store opens");
+    let kept = stored::entry(&store, "far").await.expect("the entry exists").expect("the entry exists");
     assert_eq!((&kept.0["name"], &kept.0["headers"]), (&json!("Farther"), &json!({"x-key": "a-literal-secret"})));
 }

@@ -43,7 +43,7 @@ async fn browser(server: &TestServer) -> (Client, String) {
 /// A socket with this session cookie.
 async fn tab(server: &TestServer, cookie: &str) -> Socket {
     let headers = [("sec-websocket-protocol", PROTOCOL), ("cookie", cookie), ("origin", &server.url)];
-    let mut socket = open(server, &headers).await.expect("opens");
+    let mut socket = open(server, &headers).await.expect("the socket opens");
     let Some(ServerFrame::Push(Push::Welcome(_))) = frame(&mut socket).await else { panic!("`welcome` comes first") };
     socket
 }
@@ -75,7 +75,7 @@ async fn closed(socket: &mut Socket) -> (u16, String) {
 }
 
 async fn ping(socket: &mut Socket) -> Option<ServerFrame> {
-    socket.send(Message::text(encode_command(1, &Ping {}.into()))).await.expect("sends");
+    socket.send(Message::text(encode_command(1, &Ping {}.into()))).await.expect("the frame is sent");
     frame(socket).await
 }
 
@@ -121,7 +121,7 @@ async fn signing_out_closes_every_tab_of_the_session_4401_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_tells_sockets_when_to_reconnect_and_closes_1012() {
+async fn a_stopping_server_sends_a_time_to_reconnect_and_closes_1012() {
     let server = TestServer::start().await;
     let (_, cookie) = browser(&server).await;
     let mut tabs = [tab(&server, &cookie).await, tab(&server, &cookie).await];
@@ -142,12 +142,12 @@ async fn a_protocol_error_closes_the_socket_with_its_code() {
     let (_, cookie) = browser(&server).await;
 
     let mut large = tab(&server, &cookie).await;
-    large.send(Message::text("x".repeat(65_537))).await.expect("sends");
+    large.send(Message::text("x".repeat(65_537))).await.expect("the frame is sent");
     assert_eq!(closed(&mut large).await.0, 1009);
 
     let mut garbage = tab(&server, &cookie).await;
     for _ in 0..3 {
-        garbage.send(Message::text("no JSON")).await.expect("sends");
+        garbage.send(Message::text("no JSON")).await.expect("the frame is sent");
     }
     assert_eq!(closed(&mut garbage).await.0, 4400);
 

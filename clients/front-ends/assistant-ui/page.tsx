@@ -3,9 +3,9 @@ import { AssistantRuntimeProvider, ComposerPrimitive, ExportedMessageRepository,
 import { fromAgUiMessages, useAgUiRuntime } from '@assistant-ui/react-ag-ui';
 import { NetraAgent } from 'netra-client';
 import { createRoot } from 'react-dom/client';
-import { direct, netra, threadId, token } from '../browser';
+import { directUrl, netraUrl, threadId, token } from '../parameters';
 
-const agent = netra ? new NetraAgent({ url: netra, token, threadId }) : new HttpAgent({ url: direct, threadId });
+const agent = netraUrl ? new NetraAgent({ url: netraUrl, token, threadId }) : new HttpAgent({ url: directUrl, threadId });
 
 /** Restores the conversation from the server, and waits for the end of an active run. */
 const history: ThreadHistoryAdapter = {

@@ -3,10 +3,10 @@ import { CopilotChat, CopilotKit, WildcardToolCallRender } from '@copilotkit/rea
 import '@copilotkit/react-core/v2/styles.css';
 import { NetraAgent } from 'netra-client';
 import { createRoot } from 'react-dom/client';
-import { direct, netra, runtime, threadId, token } from '../browser';
+import { directUrl, netraUrl, runtimeUrl, threadId, token } from '../parameters';
 
-const agent = netra ? new NetraAgent({ url: netra, token, threadId }) : new HttpAgent({ url: direct, threadId });
-const source = runtime ? { runtimeUrl: runtime } : { agents__unsafe_dev_only: { default: agent } };
+const agent = netraUrl ? new NetraAgent({ url: netraUrl, token, threadId }) : new HttpAgent({ url: directUrl, threadId });
+const source = runtimeUrl ? { runtimeUrl } : { agents__unsafe_dev_only: { default: agent } };
 
 createRoot(document.getElementById('root')!).render(
   <CopilotKit {...source} renderToolCalls={[WildcardToolCallRender]}>

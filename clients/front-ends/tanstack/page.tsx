@@ -2,12 +2,12 @@ import { fetchServerSentEvents, useChat } from '@tanstack/ai-react';
 import { netraConnection } from 'netra-client/tanstack';
 import { useState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { direct, netra, threadId, token } from '../browser';
+import { directUrl, netraUrl, threadId, token } from '../parameters';
 
-const connection = netra ? netraConnection({ url: netra, token }) : fetchServerSentEvents(direct);
+const connection = netraUrl ? netraConnection({ url: netraUrl, token }) : fetchServerSentEvents(directUrl);
 
 function Chat() {
-  const { messages, sendMessage } = useChat({ connection, threadId, persistence: netra !== null });
+  const { messages, sendMessage } = useChat({ connection, threadId, persistence: netraUrl !== null });
   const [text, setText] = useState('');
   const send = (event: React.FormEvent) => {
     event.preventDefault();

@@ -54,7 +54,7 @@ export class NetraAgent extends AbstractAgent {
       void start(run);
       return () => {
         this.runs.delete(run);
-        run.leave();
+        run.close();
       };
     });
   }

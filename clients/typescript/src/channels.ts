@@ -50,7 +50,7 @@ export class Channels {
   add(name: string, follower: Follower): Promise<void> {
     const create = (): Channel => {
       const cursor = this.cursors.get(name);
-      // An `unsubscribe` may be under way or be refused; this `subscribe` comes after it, so it decides.
+      // An `unsubscribe` may be under way or be refused; this `subscribe` is sent after it, so it is the one that counts.
       const mayBeSubscribed = this.unsubscribing.delete(name);
       return { cursor, epoch: cursor?.epoch, state: 'due', mayBeSubscribed, requestId: 0, mismatches: 0, followers: new Set(), waiting: [] };
     };

@@ -9,7 +9,7 @@ export const Type = {
   SUBAGENT_ERROR: 'SUBAGENT_ERROR' as EventType,
 } as const;
 
-/** An answer to an interrupt, or the result of a tool call. */
+/** An answer to an interrupt. The result of a caller's tool is sent as an answer, too. */
 export type Answer = ResumeEntry & { metadata?: Record<string, unknown> };
 
 /** How a run finished. */

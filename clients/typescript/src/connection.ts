@@ -61,8 +61,8 @@ export class Connection {
   private opening = false;
   /** Counts the sockets that were opened, to ignore the result of an earlier attempt. */
   private attempt = 0;
-  /** Milliseconds after which a server that is shutting down wants clients to reconnect. */
-  private advertisedMs: number | undefined;
+  /** The wait before reconnecting that the server named in a `draining` push, in milliseconds. */
+  private reconnectInMs: number | undefined;
   private readonly backoff: Backoff;
   private readonly channels = new Channels();
   /** Threads with a shared state. */
@@ -206,7 +206,7 @@ export class Connection {
 
   private attach(socket: Socket): void {
     this.socket = socket;
-    this.advertisedMs = undefined;
+    this.reconnectInMs = undefined;
     socket.onmessage = ({ data }) => {
       if (this.socket === socket && typeof data === 'string') this.onFrame(data);
     };
@@ -248,9 +248,9 @@ export class Connection {
 
   private scheduleReconnect(reason: string): void {
     if (!this.isNeeded()) return;
-    this.startTimer('reconnect', this.backoff.next(this.advertisedMs, reason), () => this.connect());
+    this.startTimer('reconnect', this.backoff.next(this.reconnectInMs, reason), () => this.connect());
     // When the network is back, the rest of the wait is skipped, unless the server asked for it.
-    if (this.advertisedMs === undefined && reason === '') globalThis.addEventListener?.('online', this.onOnline);
+    if (this.reconnectInMs === undefined && reason === '') globalThis.addEventListener?.('online', this.onOnline);
   }
 
   private readonly onOnline = (): void => {
@@ -282,7 +282,7 @@ export class Connection {
   private closeIfIdle(): void {
     if (this.isNeeded()) return;
     this.stopTimer('reconnect');
-    if (this.socket) this.startTimer('idle', this.options.idleMs ?? 10_000, () => this.fail(new NetraError('closed', 'idle'), 1000));
+    if (this.socket) this.startTimer('idle', this.options.idleMs ?? 10_000, () => this.fail(new NetraError('closed', 'closed because no run needed the connection'), 1000));
   }
 
   // Receiving.
@@ -299,7 +299,7 @@ export class Connection {
     if (typeof id === 'number') return this.onReply(id, type === 'ok', payload);
     if (type === 'welcome') this.onWelcome(payload as Welcome);
     else if (type === 'event') this.perform(this.channels.onEvent(payload as EventPush));
-    else if (type === 'draining') this.advertisedMs = (payload as { reconnect_in_ms: number }).reconnect_in_ms;
+    else if (type === 'draining') this.reconnectInMs = (payload as { reconnect_in_ms: number }).reconnect_in_ms;
   }
 
   private onWelcome(welcome: Welcome): void {
@@ -373,7 +373,7 @@ export class Connection {
     const maxBytes = this.welcome?.max_frame_bytes ?? Infinity;
     if (new TextEncoder().encode(text).length > maxBytes) {
       // Not sent, since the server would close the socket.
-      const error = { code: 'too_large', message: `a frame has at most ${maxBytes} bytes` };
+      const error = { code: 'too_large', message: `the command has more than the ${maxBytes} bytes that the server allows` };
       queueMicrotask(() => this.onReply(id, false, error));
     } else {
       this.socket?.send(text);

@@ -14,7 +14,7 @@ import { PieceJoiner } from './pieces.js';
 import type { Node, RunView } from './wire.js';
 
 /** The metadata key of a `MESSAGES_SNAPSHOT` in the log that leaves out the messages before the one that its run answers. */
-const SINCE_QUESTION = 'netraSinceQuestion';
+const SINCE_MESSAGE = 'netraSinceQuestion';
 
 /** Gives access to any field: the log may hold events of a newer version. */
 type Fields = BaseEvent & Record<string, string | undefined>;
@@ -74,12 +74,12 @@ export class RunEvents {
     this.emit(this.withCallerIds(this.withEarlierMessages(withMessageIds(joined, this.messageIds))));
   }
 
-  /** The log may hold a restated conversation only from the question on. Adds the messages before it: a snapshot replaces all messages. */
+  /** The log may hold a restated conversation only from the run's message on. Adds the messages before it: a snapshot replaces all messages. */
   private withEarlierMessages(event: BaseEvent): BaseEvent {
-    if (event.type !== EventType.MESSAGES_SNAPSHOT || !(SINCE_QUESTION in metadataOf(event))) return event;
-    const { messages, ...rest } = withoutMetadata(event as MessagesSnapshotEvent, SINCE_QUESTION);
-    const question = this.before.findIndex(({ id }) => id === messages[0]?.id);
-    const all = [...this.before.slice(0, question < 0 ? undefined : question), ...messages];
+    if (event.type !== EventType.MESSAGES_SNAPSHOT || !(SINCE_MESSAGE in metadataOf(event))) return event;
+    const { messages, ...rest } = withoutMetadata(event as MessagesSnapshotEvent, SINCE_MESSAGE);
+    const first = this.before.findIndex(({ id }) => id === messages[0]?.id);
+    const all = [...this.before.slice(0, first < 0 ? undefined : first), ...messages];
     return { ...rest, messages: all } as BaseEvent;
   }
 
@@ -101,10 +101,10 @@ export class RunEvents {
     const closings: (() => void)[] = [];
     const nodes = this.withProgress([...run.nodes, ...this.announcedAgain(run, earlier)]);
     this.replaceChanged(nodes);
-    for (const [node, known] of nodes) {
+    for (const [node, progress] of nodes) {
       // The events of a sub-agent itself name their parent in another field.
       const owner = node.body.is === 'subagent' ? undefined : node.within;
-      for (const [type, fields, last] of missingEvents(node, known)) {
+      for (const [type, fields, last] of missingEvents(node, progress)) {
         if (last) closings.unshift(() => emit(type, fields, owner));
         else emit(type, fields, owner);
       }

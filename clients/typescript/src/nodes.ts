@@ -24,17 +24,17 @@ export const nodeId = (node: Node): string => (node.body.is === 'custom' ? '' : 
 type NodeEvent = [type: EventType, fields: object, last?: 'last'];
 
 /** The events between what a front end has received of a node and the node as it is now. One case for each kind of node. */
-export function missingEvents(node: Node, known: Progress | undefined): NodeEvent[] {
+export function missingEvents(node: Node, progress: Progress | undefined): NodeEvent[] {
   const { id, body } = node;
-  const closes = node.state !== 'open' && (known?.open ?? true);
+  const closes = node.state !== 'open' && (progress?.open ?? true);
   const events: NodeEvent[] = [];
   const streamed = (kind: string, ids: object, begin: object, text: string) => {
-    const [delta, name] = [text.slice(known?.text.length ?? 0), (part: string) => `${kind}_${part}` as EventType];
+    const [delta, name] = [text.slice(progress?.text.length ?? 0), (part: string) => `${kind}_${part}` as EventType];
     if (node.chunked) {
-      if (delta || !known) events.push([name('CHUNK'), { ...ids, ...(!known && begin), ...(delta && { delta }) }]);
+      if (delta || !progress) events.push([name('CHUNK'), { ...ids, ...(!progress && begin), ...(delta && { delta }) }]);
       return;
     }
-    if (!known) events.push([name('START'), { ...ids, ...begin }]);
+    if (!progress) events.push([name('START'), { ...ids, ...begin }]);
     if (delta) events.push([name(kind === 'TOOL_CALL' ? 'ARGS' : 'CONTENT'), { ...ids, delta }]);
     if (closes) events.push([name('END'), ids]);
   };
@@ -46,25 +46,25 @@ export function missingEvents(node: Node, known: Progress | undefined): NodeEven
       streamed('REASONING_MESSAGE', { messageId: id }, node.chunked ? {} : { role: 'reasoning' }, body.text);
       break;
     case 'tool':
-      streamed('TOOL_CALL', { toolCallId: id }, { toolCallName: body.name, ...parent(body.message, 'parentMessageId') }, body.args);
-      if (body.result !== undefined && !known?.answered) {
+      streamed('TOOL_CALL', { toolCallId: id }, { toolCallName: body.name, ...optionalField(body.message, 'parentMessageId') }, body.args);
+      if (body.result !== undefined && !progress?.answered) {
         const { result, result_id, parts, error } = body;
         const fields = { messageId: result_id ?? resultIdOf(id), toolCallId: id, content: parts ?? result, role: 'tool' };
         events.push([EventType.TOOL_CALL_RESULT, { ...fields, ...(error && { metadata: { error } }) }]);
       }
       break;
     case 'reasoning_span':
-      if (!known) events.push([EventType.REASONING_START, { messageId: id }]);
+      if (!progress) events.push([EventType.REASONING_START, { messageId: id }]);
       if (closes) events.push([EventType.REASONING_END, { messageId: id }, 'last']);
       break;
     case 'step':
-      if (!known) events.push([EventType.STEP_STARTED, { stepName: id }]);
+      if (!progress) events.push([EventType.STEP_STARTED, { stepName: id }]);
       if (closes) events.push([EventType.STEP_FINISHED, { stepName: id }, 'last']);
       break;
     case 'subagent': {
       const subagentRunId = id;
       const fields = body.description !== undefined && { description: body.description };
-      if (!known) events.push([Type.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...fields, ...parent(node.within, 'parentSubagentRunId') }]);
+      if (!progress) events.push([Type.SUBAGENT_STARTED, { subagentRunId, name: body.name, ...fields, ...optionalField(node.within, 'parentSubagentRunId') }]);
       if (closes && node.state === 'failed') {
         events.push([Type.SUBAGENT_ERROR, { subagentRunId, message: body.error ?? 'failed' }, 'last']);
       } else if (closes) {
@@ -76,13 +76,14 @@ export function missingEvents(node: Node, known: Progress | undefined): NodeEven
       events.push([EventType.ACTIVITY_SNAPSHOT, { messageId: id, activityType: body.activity_type, content: body.content }]);
       break;
     case 'custom':
-      if (!known) events.push([EventType.CUSTOM, { name: body.name, value: body.value }]);
+      if (!progress) events.push([EventType.CUSTOM, { name: body.name, value: body.value }]);
       break;
   }
   return events;
 }
 
-const parent = (id: string | undefined, field: string): object => (id === undefined ? {} : { [field]: id });
+/** The field with this name and value, if there is a value. */
+const optionalField = (value: string | undefined, name: string): object => (value === undefined ? {} : { [name]: value });
 
 /** The part of a node that grows while it streams. */
 export function textOf({ body }: Node): string {
@@ -94,7 +95,7 @@ export function textOf({ body }: Node): string {
 export function messagesOf(nodes: Node[]): Message[] {
   const messages: Message[] = [];
   for (const { id, body, within } of nodes) {
-    const owner = parent(within, 'subagentRunId');
+    const owner = optionalField(within, 'subagentRunId');
     if (body.is === 'text') {
       messages.push({ id, role: body.role, content: body.text, ...owner } as Message);
     } else if (body.is === 'reasoning') {

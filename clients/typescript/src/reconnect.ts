@@ -33,15 +33,15 @@ export class Backoff {
   constructor(private readonly random: () => number) {}
 
   /**
-   * Milliseconds until the next attempt: what a restarting server advertised, which has jitter already; otherwise random, in addition
+   * Milliseconds until the next attempt: what a restarting server named, which has jitter already; otherwise random, in addition
    * to the wait in the close reason, if any.
    */
-  next(advertisedMs: number | undefined, reason: string): number {
+  next(reconnectInMs: number | undefined, reason: string): number {
     this.failures += 1;
     const bound = Math.min(MAX_BACKOFF_MS, INITIAL_BACKOFF_MS * 2 ** Math.min(this.failures - 1, 16));
-    const asked = Math.min(retryAfter(reason) ?? advertisedMs ?? 0, MAX_RETRY_AFTER_MS);
-    const isAdvertised = advertisedMs !== undefined && retryAfter(reason) === undefined;
-    return isAdvertised ? asked : asked + this.random() * bound;
+    const serverWait = Math.min(retryAfter(reason) ?? reconnectInMs ?? 0, MAX_RETRY_AFTER_MS);
+    const isExact = reconnectInMs !== undefined && retryAfter(reason) === undefined;
+    return isExact ? serverWait : serverWait + this.random() * bound;
   }
 
   /** The connection is stable: the next failure counts as the first. */

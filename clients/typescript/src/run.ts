@@ -55,8 +55,8 @@ export class Run implements Follower {
   async start(): Promise<void> {
     try {
       const resume = this.input.resume?.length ? this.input.resume : resultsOf(this.input.messages);
-      const question = resume ? undefined : questionOf(this.input.messages);
-      if (question && this.agent === undefined && (question.files || question.results.length > 0 || needsHttp(this.input))) {
+      const message = resume ? undefined : newMessageOf(this.input.messages);
+      if (message && this.agent === undefined && (message.hasFiles || message.results.length > 0 || needsHttp(this.input))) {
         throw new NetraError('invalid_input', 'a message with files, results, tools, context, state or forwardedProps needs an agent: give `agent`');
       }
       const { user } = await this.connection.ready();
@@ -66,7 +66,7 @@ export class Run implements Follower {
       const lacksState = !this.viewBefore && needsState(this.input, this.detached) && this.connection.mayHaveState(this.threadId);
       if (lacksState && !this.ended) await this.requestView();
       if (this.ended) return;
-      const accepted = resume ? await this.sendAnswers(resume) : await this.sendQuestion(question!);
+      const accepted = resume ? await this.sendAnswers(resume) : await this.sendMessage(message!);
       if (accepted) this.onAccepted(accepted);
     } catch (error) {
       this.failed(error as NetraError);
@@ -90,7 +90,7 @@ export class Run implements Follower {
       if (this.joining && !this.ended) this.connection.rewind(this.channel);
     } catch (error) {
       if ((error as NetraError).code !== 'not_found') return this.failed(error as NetraError);
-      this.leave();
+      this.close();
       this.subscriber.complete();
     }
   }
@@ -100,7 +100,7 @@ export class Run implements Follower {
     const turns = turnsOf(view);
     const run = turns?.at(-1)?.runs.at(-1);
     if (!turns || !run) {
-      this.leave();
+      this.close();
       return this.subscriber.complete();
     }
     const messages = messagesBefore(turns);
@@ -129,9 +129,9 @@ export class Run implements Follower {
     }
   }
 
-  private sendQuestion({ id, text, files, results }: Question): Promise<Accepted | undefined> | undefined {
+  private sendMessage({ id, text, hasFiles, results }: NewMessage): Promise<Accepted | undefined> | undefined {
     const message_id = idFor(this.threadId, id);
-    if (this.agent !== undefined && (files || results.length > 0 || needsHttp(this.input))) {
+    if (this.agent !== undefined && (hasFiles || results.length > 0 || needsHttp(this.input))) {
       // On the socket a message is only text. Earlier messages are in the thread already.
       return this.startOverHttp(this.agent, message_id, [...results, ...this.input.messages.slice(-1)]);
     }
@@ -283,13 +283,13 @@ export class Run implements Follower {
     else if (!this.command || this.connection.cancelUnsent(this.command.payload)) this.emitCancelled();
   }
 
-  /** From now on, {@link leave} does not stop the run. */
+  /** From now on, {@link close} does not stop the run. */
   detach(): void {
     this.detached = true;
   }
 
   /** Stops following the run, and stops it on the server unless it is detached. */
-  leave(): void {
+  close(): void {
     if (this.ended) return;
     const { detached, runId, command } = this;
     this.end();
@@ -333,17 +333,16 @@ function resultsOf(messages: Message[]): Answer[] | undefined {
 const isStorable = (id: string): boolean => id !== '' && new TextEncoder().encode(id).length <= MAX_EXTERNAL_ID_BYTES;
 
 /** The message to send. */
-interface Question {
+interface NewMessage {
   id: string;
   text: string;
-  /** Whether it has files. */
-  files: boolean;
+  hasFiles: boolean;
   /** The tool results before it. */
   results: Message[];
 }
 
 /** The last message, which must be the user's. */
-function questionOf(messages: Message[]): Question {
+function newMessageOf(messages: Message[]): NewMessage {
   const last = messages.at(-1);
   if (last?.role !== 'user') {
     throw new NetraError('invalid_input', 'the last message is neither a user’s nor a tool’s; add a message, or `resume` an interrupted run');
@@ -356,7 +355,7 @@ function questionOf(messages: Message[]): Question {
     throw new NetraError('invalid_input', `${problem}; give them in a \`source\` of type \`data\`, or upload the file to the thread`);
   });
   const recent = messages.slice(messages.findLastIndex(({ role }) => role === 'assistant') + 1);
-  return { id: last.id, text: texts.join('\n'), files: texts.length < parts.length, results: recent.filter(({ role }) => role === 'tool') };
+  return { id: last.id, text: texts.join('\n'), hasFiles: texts.length < parts.length, results: recent.filter(({ role }) => role === 'tool') };
 }
 
 /** Whether an event sets the shared state. */

@@ -247,7 +247,7 @@ class BufferedRun {
   /** Stops following the run, which continues on the server. */
   private leave(): void {
     this.run.detach();
-    this.run.leave();
+    this.run.close();
   }
 
   private push(event: BaseEvent): void {

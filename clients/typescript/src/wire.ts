@@ -22,6 +22,7 @@ export class NetraError extends Error {
   }
 }
 
+/** The error in a reply. */
 export interface ErrorBody {
   code: string;
   message: string;
@@ -37,12 +38,14 @@ const MAX_RETRY_WAIT_MS = 60_000;
 export const isRetryable = ({ code, retryAfterMs }: NetraError): boolean =>
   retryAfterMs !== undefined && retryAfterMs <= MAX_RETRY_WAIT_MS && (code === 'rate_limited' || code === 'unavailable');
 
+/** The first push on a connection. */
 export interface Welcome {
   user: { id: string; name: string; role: string };
   heartbeat_ms: number;
   max_frame_bytes: number;
 }
 
+/** A new entry of a followed channel; without `seq`, a signal. */
 export interface EventPush {
   channel: string;
   epoch: string;
@@ -59,6 +62,7 @@ export type Entry =
   | { kind: 'taken_back'; message_id: string }
   | { kind: 'thread' };
 
+/** The reply to `subscribe`. */
 export interface Subscribed {
   epoch: string;
   seq: number;
@@ -66,6 +70,7 @@ export interface Subscribed {
   snapshot?: { kind: string } & Partial<ThreadView>;
 }
 
+/** The reply to a command that starts a run. */
 export interface Accepted {
   run_id: string;
   seq: number;
@@ -86,14 +91,14 @@ export interface MessageItem {
 export interface RunView {
   run_id: string;
   message_id?: string;
-  /** Ids of the tool calls that the caller has to carry out. */
+  /** Ids of the tool calls that the caller has to execute. */
   pending?: string[];
   state:
     | { is: 'waiting' | 'running' | 'finished' | 'cancelled' }
     | { is: 'interrupted'; interrupts: Interrupt[] }
     | { is: 'failed'; message: string; code?: string };
   nodes: Node[];
-  /** How many of the nodes come before the message that the run answers: the agent's reaction to a cancelled interrupt. */
+  /** If the run first cancelled interrupts: how many nodes it produced before the agent received the run's own message. */
   nodes_before_message?: number;
   usage?: unknown[];
   /** The shared state at the run's end. Absent: that of the previous run, with `shared_changes` applied. */
@@ -105,8 +110,11 @@ export interface RunView {
 
 export interface Node {
   id: string;
+  /** The sub-agent that it belongs to; absent for the run itself. */
   within?: string;
+  /** `called`: a tool call with complete arguments and no result yet. */
   state: 'open' | 'called' | 'done' | 'failed';
+  /** Whether it came in `*_CHUNK` events, which have no end event. */
   chunked?: boolean;
   body:
     | { is: 'text'; role: string; text: string }

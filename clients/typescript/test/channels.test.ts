@@ -69,17 +69,17 @@ test('whatever is refused, the server’s subscriptions are exactly the wanted o
     };
     const simulation = new Simulation();
     const wanted: string[] = [];
-    const leave = (name: string) => simulation.channels.remove(name, follower);
+    const unfollow = (name: string) => simulation.channels.remove(name, follower);
     for (let step = 0; step < 80; step += 1) {
-      const [name, kind] = [`c${random(5)}`, random(6)];
-      if (kind < 2 && !wanted.includes(name)) {
-        if (wanted.length === MAX_CHANNELS) leave(wanted.shift()!);
+      const [name, action] = [`c${random(5)}`, random(6)];
+      if (action < 2 && !wanted.includes(name)) {
+        if (wanted.length === MAX_CHANNELS) unfollow(wanted.shift()!);
         wanted.push(name);
         simulation.channels.add(name, follower).catch((error: Error) => assert.fail(`seed ${seed}: ${error.message}`));
-      } else if (kind === 2 && wanted.includes(name)) {
+      } else if (action === 2 && wanted.includes(name)) {
         wanted.splice(wanted.indexOf(name), 1);
-        leave(name);
-      } else if (kind === 3) {
+        unfollow(name);
+      } else if (action === 3) {
         simulation.send();
       } else {
         simulation.serve(random(2) === 0);

@@ -27,7 +27,7 @@ test('waits double up to twenty seconds, and the server can set a wait', () => {
   const backoff = new Backoff(() => 1);
   assert.deepEqual([1, 2, 3].map(() => backoff.next(undefined, '')), [500, 1000, 2000]);
   for (let n = 0; n < 40; n += 1) assert.ok(backoff.next(undefined, '') <= 20_000);
-  assert.equal(backoff.next(1234, 'restarting'), 1234, 'the advertised wait has jitter already');
+  assert.equal(backoff.next(1234, 'restarting'), 1234, 'the wait that the server named has jitter already');
   backoff.reset();
   assert.equal(backoff.next(undefined, '{"retry_after_ms":3000}'), 3500, 'never earlier than the server asked');
   assert.equal(new Backoff(() => 0).next(undefined, ''), 0);

@@ -32,7 +32,7 @@ function ask(agent: AbstractAgent, parameters: Parameters<AbstractAgent['runAgen
   return agent.runAgent(parameters);
 }
 
-const refused = (code: string, message: RegExp) => (error: Error) =>
+const isRefusal = (code: string, message: RegExp) => (error: Error) =>
   error instanceof NetraError && error.code === code && message.test(error.message);
 
 test('a state that came from the server is not sent back, so a ticket is enough for the next message', async () => {
@@ -46,26 +46,26 @@ test('a state that came from the server is not sent back, so a ticket is enough 
   assert.deepEqual(agent.state, { count: 1 });
   await ask(agent);
   agent.setState({ count: 7 });
-  await assert.rejects(ask(agent), refused('invalid_input', /give a token instead/));
+  await assert.rejects(ask(agent), isRefusal('invalid_input', /give a token instead/));
 });
 
 test('input that needs an agent is refused if no agent is given', async () => {
-  await assert.rejects(ask(createAgent({ url: server.url }), { tools }), refused('invalid_input', /needs an agent/));
+  await assert.rejects(ask(createAgent({ url: server.url }), { tools }), isRefusal('invalid_input', /needs an agent/));
 });
 
 test('a failing token function ends the run, and one with a network error is called again', async () => {
   const broken = () => Promise.reject(new Error('the vault is sealed'));
-  await assert.rejects(ask(createAgent({ token: broken })), refused('signed_out', /`token` failed: the vault is sealed/));
+  await assert.rejects(ask(createAgent({ token: broken })), isRefusal('signed_out', /`token` failed: the vault is sealed/));
   let calls = 0;
   const offline = () => (++calls < 3 ? Promise.reject(new TypeError('fetch failed')) : server.token());
-  const done = ask(createAgent({ token: offline, random: () => 0 }));
+  const run = ask(createAgent({ token: offline, random: () => 0 }));
   await until('it is called again', () => calls > 2);
-  await done;
+  await run;
 });
 
 test('a used-up budget is reported at once, over the socket and over HTTP', async () => {
-  await assert.rejects(ask(createAgent({ url: url('model') })), /budget/, 'the run ends between two steps');
-  const overBudget = refused('rate_limited', /today/);
+  await assert.rejects(ask(createAgent({ url: url('model') })), /budget/, 'the budget is used up');
+  const overBudget = isRefusal('rate_limited', /today/);
   await assert.rejects(ask(createAgent({ url: url('model') })), overBudget);
   await assert.rejects(ask(createAgent({ url: url('model') }), { tools }), overBudget);
   const headers = { Authorization: `Bearer ${await server.token()}` };

@@ -67,12 +67,12 @@ class Chat {
   }
 
   /** Waits for a number of chunks or the end of the run: after a reconnect there may be fewer chunks. */
-  async hasReceived(count: number): Promise<void> {
+  async waitForChunks(count: number): Promise<void> {
     const isOver = () => this.received.at(-1)?.type === EventType.RUN_FINISHED;
     await until(`${count} chunks`, () => this.received.length >= count || isOver());
   }
 
-  async ready(): Promise<void> {
+  async waitUntilReady(): Promise<void> {
     await until('the chat is ready', () => this.client.getStatus() === 'ready' && !this.client.getIsLoading());
   }
 }
@@ -85,7 +85,7 @@ const shown = (messages: UIMessage[]) =>
   messages.map(({ id, role, parts }) => ({ id: role === 'user' ? '' : id, role, parts: parts.map((part) => ({ ...part, stepId: '' })) }));
 
 /** A chat's ids of the user's messages. */
-const questionIds = (messages: UIMessage[]) => messages.flatMap(({ id, role }) => (role === 'user' ? [id] : []));
+const userMessageIds = (messages: UIMessage[]) => messages.flatMap(({ id, role }) => (role === 'user' ? [id] : []));
 
 /** The messages of a chat that gets the events of runs directly. */
 async function direct(...runs: [question: string, log: BaseEvent[]][]): Promise<UIMessage[]> {
@@ -109,7 +109,7 @@ test('a chat whose connection is cut repeatedly gets its events once and in orde
   const chat = new Chat('tanstack is cut');
   const done = chat.client.sendMessage('Where do my tokens go?');
   for (const chunks of [1, 20, 60, 120]) {
-    await chat.hasReceived(chunks);
+    await chat.waitForChunks(chunks);
     proxy.cut();
   }
   await done;
@@ -122,16 +122,16 @@ test('a chat that is reloaded during a run continues it', async () => {
   const first = new Chat('tanstack is reloaded');
   await first.client.sendMessage('Where do my tokens go?');
   const done = first.client.sendMessage('And the second time?');
-  await first.hasReceived(first.received.length + 20);
+  await first.waitForChunks(first.received.length + 20);
 
   const second = new Chat('tanstack is reloaded');
-  await second.hasReceived(20);
+  await second.waitForChunks(20);
   proxy.cut();
   await done;
   await until('the second chat is complete', () => second.received.at(-1)?.type === EventType.RUN_FINISHED);
-  await second.ready();
+  await second.waitUntilReady();
   assert.deepEqual(shown(second.messages), shown(first.messages));
-  assert.deepEqual(questionIds(second.messages), questionIds(first.messages));
+  assert.deepEqual(userMessageIds(second.messages), userMessageIds(first.messages));
   const runs = await Promise.all([first.run, second.run].map(({ threadId, runId }) => server.log(threadId, runId)));
   const whole = await direct(['Where do my tokens go?', runs[0]!], ['And the second time?', runs[1]!]);
   assert.deepEqual(shown(second.messages), shown(whole));
@@ -143,7 +143,7 @@ test('a chat that is reloaded after a run shows it and sends nothing', async () 
   const second = new Chat('tanstack comes back later', 'quick');
   await until('the conversation is there', () => second.messages.length > 0);
   assert.deepEqual(shown(second.messages), shown(first.messages));
-  assert.deepEqual(questionIds(second.messages), questionIds(first.messages));
+  assert.deepEqual(userMessageIds(second.messages), userMessageIds(first.messages));
   assert.deepEqual(second.received, []);
 
   await second.client.sendMessage('And the second time?');
@@ -182,7 +182,7 @@ test('a thread without messages is an empty chat', async () => {
 test('stop stops the run on the server', async () => {
   const chat = new Chat('tanstack stops');
   const done = chat.client.sendMessage('Where do my tokens go?');
-  await chat.hasReceived(20);
+  await chat.waitForChunks(20);
   chat.client.stop();
   await done;
   assert.deepEqual(((await chat.log()).at(-1) as RunFinishedEvent).outcome, { type: 'cancelled' });
@@ -191,9 +191,9 @@ test('stop stops the run on the server', async () => {
 test('stop stops a joined run on the server', async () => {
   const first = new Chat('tanstack stops what it joined');
   const done = first.client.sendMessage('Where do my tokens go?');
-  await first.hasReceived(20);
+  await first.waitForChunks(20);
   const second = new Chat('tanstack stops what it joined');
-  await second.hasReceived(20);
+  await second.waitForChunks(20);
   second.client.stop();
   await done;
   assert.deepEqual(((await first.log()).at(-1) as RunFinishedEvent).outcome, { type: 'cancelled' });
@@ -202,7 +202,7 @@ test('stop stops a joined run on the server', async () => {
 test('with `leave` a run continues without its chat, which gets it again when it is attached', async () => {
   const chat = new Chat('tanstack leaves', 'slow', { onAbort: 'leave' });
   void chat.client.sendMessage('Where do my tokens go?');
-  await chat.hasReceived(20);
+  await chat.waitForChunks(20);
   chat.client.detach();
   const log = await chat.log();
   assert.equal((log.at(-1) as RunFinishedEvent).outcome, undefined, 'it was not stopped');

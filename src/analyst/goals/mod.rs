@@ -1,6 +1,6 @@
 //! Reads the goals of a question by rules over its words, each goal with the words that state it.
 //!
-//! Promises: a goal has a number only if the question states one; a question without a known goal gets the overview, and
+//! Guarantees: a goal has a number only if the question states one; a question without a known goal gets the overview, and
 //! the report says so.
 
 mod rules;
@@ -109,7 +109,7 @@ impl Goal {
             Self::CompareModels { models } => format!("compare {}", models.join(" and ")),
             Self::WhereTokensGo => "see where tokens go".into(),
             Self::Peaks => "know peaks and limits".into(),
-            Self::CheaperModel => "use a cheaper model where it serves".into(),
+            Self::CheaperModel => "use a cheaper model where it is good enough".into(),
             Self::Batch => "use batch prices".into(),
         }
     }

@@ -1,4 +1,4 @@
-//! Turns the cells of either format into rows of the dataset; counts the rows that cannot be used.
+//! Turns the cells of CSV or JSON Lines into rows of the dataset; counts the rows that cannot be used.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
 //! Recognises columns by name, regardless of case and separators, with the synonyms of the common log formats.
 //!
-//! Promises: the position of a column does not matter; a nested name (`usage.prompt_tokens`) is recognised only inside known
+//! Guarantees: the position of a column does not matter; a nested name (`usage.prompt_tokens`) is recognised only inside known
 //! containers of usage, so that fields of a chat message are never taken for usage.
 
 use super::synonyms::{CONTAINERS, SYNONYMS};

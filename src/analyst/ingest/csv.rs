@@ -127,8 +127,8 @@ fn row_error(error: ::csv::Error, line: u64) -> IngestError {
 #[error("the row is too long")]
 struct TooLong;
 
-/// Fails once more bytes than the row limit were read, to within one buffer. Keeps the last byte read, which distinguishes a
-/// file cut off within a line from one that ends with a short row.
+/// Fails when a row exceeds its limit, at most one buffer late. Keeps the last byte read, which distinguishes a file cut off within
+/// a line from one that ends with a short row.
 struct BoundedReader<R> {
     inner: R,
     last_byte: u8,

@@ -1,6 +1,6 @@
 //! Reads a usage log from CSV or JSON Lines into a [`Dataset`], row by row; columns are recognised by their names.
 //!
-//! Promises: only the recognised columns are kept in memory; a row that cannot be used is counted with its reason, and the
+//! Guarantees: only the recognised columns are kept in memory; a row that cannot be used is counted with its reason, and the
 //! first few are reported; the error for a file that cannot be used says what was found and what to do.
 
 mod collector;

@@ -156,7 +156,7 @@ fn reading_stops_when_the_stop_function_returns_true() {
 #[test]
 fn a_file_is_read_from_disk() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
-    write!(file, "input_tokens,output_tokens\n1,2\n").expect("written");
+    write!(file, "input_tokens,output_tokens\n1,2\n").expect("the file is written");
     assert_eq!(load(file.path(), &|| false).expect("a log").data.len(), 1);
     assert!(matches!(load(Path::new("/nonexistent/log.csv"), &|| false), Err(IngestError::Io(_))));
 }

@@ -1,6 +1,6 @@
 //! Options that save money, each with its saving computed request by request at list prices.
 //!
-//! Promises: a saving is the difference between two sums over the same requests, as logged and as changed by the option;
+//! Guarantees: a saving is the difference between two sums over the same requests, as logged and as changed by the option;
 //! the saving of several options is computed together, never added up; what the log cannot show is marked as an assumption.
 
 mod options;

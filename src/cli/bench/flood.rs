@@ -82,7 +82,7 @@ async fn ping_during<T>(socket: &mut Socket, work: impl Future<Output = T>) -> R
         let mut times = Vec::new();
         while !stop.is_cancelled() {
             let began = Instant::now();
-            socket.ask(Ping {}).await?;
+            socket.request(Ping {}).await?;
             times.push(began.elapsed());
             sleep(PING_INTERVAL).await;
         }
@@ -102,7 +102,7 @@ async fn create_threads(flooder: &Flooder) -> Result<(), Failure> {
         let mut socket = flooder.target.open(creator).await?;
         for number in (creator..flooder.threads).step_by(CREATORS) {
             let title = Some(format!("Thread {number} of a flood, with a title as long as titles mostly are"));
-            socket.ask(CreateThread { thread_id: ThreadId::new(), title, agent: None }).await?;
+            socket.request(CreateThread { thread_id: ThreadId::new(), title, agent: None }).await?;
         }
         Ok::<_, Failure>(())
     };

@@ -41,13 +41,13 @@ pub(super) struct BenchArgs {
     /// Duration of the measurement, in seconds
     #[arg(long, value_name = "S", default_value_t = 10)]
     seconds: u64,
-    /// Agent whose run is streamed; required for `resume`, and used by `fanout` in place of renames
+    /// Agent whose run is streamed; required for `resume`, and used by `fanout`, which otherwise renames the thread
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
     /// Entries in flight to all sockets at once, in `fanout` without --agent
     #[arg(long = "under-way", value_name = "N", default_value_t = 4)]
     in_flight: usize,
-    /// Email address of the user who floods, in `flood`; has the same password
+    /// Email address of the user who floods, in `flood`; with the same password as --email
     #[arg(long, value_name = "EMAIL")]
     flooder: Option<String>,
     /// Threads that the flooder creates

@@ -57,10 +57,12 @@ mod tests {
 
     #[test]
     fn memory_and_cpu_time_of_this_process_are_read() {
-        let this = Process::open(std::process::id()).expect("is there");
-        assert!(this.resident_bytes().expect("is read") > 100_000);
+        let this = Process::open(std::process::id()).expect("the process exists");
+        assert!(this.resident_bytes().expect("the process is read") > 100_000);
         let began = std::time::Instant::now();
-        while this.cpu_time().expect("is read") == Duration::ZERO && began.elapsed() < Duration::from_secs(5) {}
-        assert!(this.cpu_time().expect("is read") > Duration::ZERO);
+        while this.cpu_time().expect("the process is read") == Duration::ZERO
+            && began.elapsed() < Duration::from_secs(5)
+        {}
+        assert!(this.cpu_time().expect("the process is read") > Duration::ZERO);
     }
 }

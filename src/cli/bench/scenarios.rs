@@ -41,7 +41,7 @@ impl Bench {
     async fn open(&self, channel: ChannelName) -> Result<Vec<(Socket, Subscribed)>, Failure> {
         let open = async |index| {
             let mut socket = self.target.open(index).await?;
-            let subscribed = socket.ask(Subscribe { channel, after: None, newest: None }).await?;
+            let subscribed = socket.request(Subscribe { channel, after: None, newest: None }).await?;
             Ok((socket, subscribed))
         };
         stream::iter((0..self.clients).map(open)).buffer_unordered(OPEN_CONCURRENCY).try_collect().await
@@ -51,7 +51,7 @@ impl Bench {
     async fn create_thread(&self, agent: Option<&str>) -> Result<(Socket, ThreadId), Failure> {
         let mut socket = self.target.open(0).await?;
         let (thread_id, agent) = (ThreadId::new(), agent.map(str::to_owned));
-        socket.ask(CreateThread { thread_id, title: Some("Bench".into()), agent }).await?;
+        socket.request(CreateThread { thread_id, title: Some("Bench".into()), agent }).await?;
         Ok((socket, thread_id))
     }
 
@@ -65,7 +65,7 @@ impl Bench {
 }
 
 async fn send_message(socket: &mut Socket, thread_id: ThreadId) -> Result<MessageAccepted, Failure> {
-    socket.ask(SendMessage::new(thread_id, "Go on.")).await
+    socket.request(SendMessage::new(thread_id, "Go on.")).await
 }
 
 /// Memory per socket that only follows its user's feed.
@@ -166,7 +166,7 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
     let after = read_counters()?;
     let times = std::mem::take(&mut *received.delays.lock());
     if let Some(run_id) = run {
-        sender.ask(StopRun { run_id }).await?;
+        sender.request(StopRun { run_id }).await?;
     }
     stop.cancel();
     while let Some(ended) = reading.join_next().await {
@@ -204,7 +204,7 @@ async fn write(
         let (count, written, stop) = (count.clone(), written.clone(), stop.clone());
         writing.spawn(async move {
             while !stop.is_cancelled() {
-                socket.call(RenameThread { thread_id, title: MessageId::new().to_string() }).await?;
+                socket.request_raw(RenameThread { thread_id, title: MessageId::new().to_string() }).await?;
                 let mine = written.fetch_add(1, Ordering::Relaxed) + 1;
                 while count.load(Ordering::Relaxed) < mine.saturating_sub(in_flight) * clients && !stop.is_cancelled() {
                     sleep(POLL_INTERVAL).await;
@@ -221,7 +221,8 @@ pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
     let sockets = bench.open(ChannelName::User).await?;
     let mut sockets: Vec<Socket> = sockets.into_iter().map(|(socket, _)| socket).collect();
     let half = bench.time / 2;
-    let (ping, pings) = rounds(&mut sockets, half, async |socket, _| socket.call(Ping {}).await.map(drop)).await?;
+    let (ping, pings) =
+        rounds(&mut sockets, half, async |socket, _| socket.request_raw(Ping {}).await.map(drop)).await?;
     // Each with a thread of its own and without subscriptions, so that writing is measured and not delivery.
     drop(sockets);
     let make = async |_| bench.create_thread(None).await;
@@ -230,7 +231,7 @@ pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
     let (mut sockets, threads): (Vec<_>, Vec<_>) = made.into_iter().unzip();
     let rename = async |socket: &mut Socket, index: usize| {
         let command = RenameThread { thread_id: threads[index], title: MessageId::new().to_string() };
-        socket.call(command).await.map(drop)
+        socket.request_raw(command).await.map(drop)
     };
     let (stored, renames) = rounds(&mut sockets, half, rename).await?;
     Ok(json!({
@@ -274,7 +275,7 @@ pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
         let target = bench.target.clone();
         coming.spawn(async move {
             let mut socket = target.open(index).await?;
-            let subscribed = socket.ask(Subscribe { channel, after: Some(cursor), newest: None }).await?;
+            let subscribed = socket.request(Subscribe { channel, after: Some(cursor), newest: None }).await?;
             let took = began.elapsed();
             if subscribed.mode != Mode::Live {
                 return Err(failed(format!(
@@ -302,7 +303,7 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
     let agent = bench.agent.as_deref().ok_or_else(|| Failure::Usage("`resume` needs --agent".into()))?;
     let (mut socket, thread) = bench.create_thread(Some(agent)).await?;
     let channel = ChannelName::Thread(thread);
-    let first = socket.ask(Subscribe { channel, after: None, newest: None }).await?;
+    let first = socket.request(Subscribe { channel, after: None, newest: None }).await?;
     send_message(&mut socket, thread).await?;
     let mut head = first.seq;
     while let Ok(text) = tokio::time::timeout(bench.time, socket.next_text()).await {
@@ -320,7 +321,7 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
         for _ in 0..RESUMES {
             let mut socket = bench.target.open(0).await?;
             let asked = Instant::now();
-            let text = socket.call(Subscribe { channel, after: after.clone(), newest: None }).await?;
+            let text = socket.request_raw(Subscribe { channel, after: after.clone(), newest: None }).await?;
             bytes = text.len();
             mode = match () {
                 () if text.contains(r#""mode":"snapshot""#) => Mode::Snapshot,

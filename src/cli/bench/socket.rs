@@ -48,7 +48,7 @@ impl Target {
         Ok(Self { address, url: format!("ws://{host}/ws"), token })
     }
 
-    /// Opens a socket; `index` counts them, to spread many over source addresses.
+    /// Opens a socket. `index` is its number; the sockets are spread over source addresses by it.
     pub(super) async fn open(&self, index: usize) -> Result<Socket, Failure> {
         timeout(RESPONSE_TIMEOUT, self.connect(index)).await.map_err(|_| failed("opening a socket took too long"))?
     }
@@ -99,8 +99,8 @@ impl Socket {
         }
     }
 
-    /// Sends a command; returns its reply unparsed. Skips what is pushed before it.
-    pub(super) async fn call(&mut self, request: impl Request) -> Result<Utf8Bytes, Failure> {
+    /// Sends a command; returns its reply unparsed. Skips events that arrive before it.
+    pub(super) async fn request_raw(&mut self, request: impl Request) -> Result<Utf8Bytes, Failure> {
         self.next_id += 1;
         let command = Message::text(encode_command(self.next_id, &request.into()));
         let reply = async {
@@ -111,7 +111,7 @@ impl Socket {
                     return Ok(text);
                 }
                 if text.starts_with(r#"{"type":"error""#) {
-                    return Err(failed(format!("the server refused: {text}")));
+                    return Err(failed(format!("the server refused a command: {text}")));
                 }
             }
         };
@@ -119,11 +119,11 @@ impl Socket {
     }
 
     /// Sends a command; returns its parsed reply.
-    pub(super) async fn ask<R: Request>(&mut self, request: R) -> Result<R::Ok, Failure> {
-        let text = self.call(request).await?;
+    pub(super) async fn request<R: Request>(&mut self, request: R) -> Result<R::Ok, Failure> {
+        let text = self.request_raw(request).await?;
         match ServerFrame::decode(&text) {
             Ok(ServerFrame::Reply { outcome: Ok(payload), .. }) => serde_json::from_value(payload).map_err(failed),
-            _ => Err(failed(format!("no reply: {text}"))),
+            _ => Err(failed(format!("not a reply: {text}"))),
         }
     }
 }

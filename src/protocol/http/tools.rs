@@ -32,7 +32,7 @@ pub enum ToolSourceState {
     Ready {
         /// Its tools.
         tools: Vec<ToolInfo>,
-        /// How many of its tools are beyond the limit and not used; all on further pages of its list count as one.
+        /// How many of its tools exceed the limit and are not used; further pages of its list count as one tool.
         left_out: u64,
     },
     /// Not reachable, or the connection was lost; tried again at the next use.

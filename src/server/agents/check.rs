@@ -230,7 +230,7 @@ impl CheckedRun {
     /// Adds the findings of the second run; `interrupts` are those of the first.
     fn add_findings_of_second(self, interrupts: &[Interrupt], findings: &mut Vec<Finding>) {
         let when = match interrupts {
-            [] => "when the conversation goes on",
+            [] => "when the conversation continues",
             _ => "when the user sends a message while it waits for an answer",
         };
         match &self.result {

@@ -108,7 +108,7 @@ impl AgentRegistry {
         }
         let id = &config.common.id;
         if self.fixed.iter().any(|known| known.info.id == *id) {
-            let message = format!("there is an agent `{id}` already, which only the configuration file changes");
+            let message = format!("there is an agent `{id}` already; only the configuration file can change it");
             return Err(ErrorBody::new(ErrorCode::Conflict, message));
         }
         self.builder.build(&config, AgentSource::Page).map_err(invalid)?;

@@ -37,7 +37,7 @@ fn the_first_agent_is_the_default_and_an_unknown_id_is_refused_with_the_availabl
     let agents = registry.agents();
     let ada = user(Role::Member, "ada@example.org");
     assert_eq!(agents.resolve(None, &ada).expect("the default"), "demo");
-    assert_eq!(agents.resolve(Some("fast"), &ada).expect("known"), "fast");
+    assert_eq!(agents.resolve(Some("fast"), &ada).expect("the agent exists"), "fast");
     let Err(Error::Refused(body)) = agents.resolve(Some("slow"), &ada) else { panic!("refused") };
     assert_eq!(body.code, ErrorCode::NotFound);
     assert_eq!(body.message, "there is no agent `slow`; there are `demo`, `fast`");
@@ -89,7 +89,7 @@ fn stored_entries_are_added_and_removed_and_never_replace_configured_agents() {
     let registry = AgentRegistry::new([], &[replay("a")], AgentBuilder::default());
     let agents = registry.agents();
     // Administrators may not name files of the server.
-    assert!(registry.check(&replay("b")).expect_err("refused").message.starts_with("kind: "));
+    assert!(registry.check(&replay("b")).expect_err("a refusal").message.starts_with("kind: "));
     assert_eq!(registry.check(&replay("a")).expect_err("taken").code, ErrorCode::Conflict);
     registry.set_stored(&[("b".into(), replay("b"))]);
     assert_eq!(ids(agents, &root), ["a", "b"]);

@@ -56,7 +56,7 @@ pub enum ReplayError {
     /// The file has no events.
     #[error("{}: the file has no events; a recording has one AG-UI event as JSON on each line", .0.display())]
     Empty(PathBuf),
-    /// A line is no valid event, or not allowed at its place.
+    /// A line is not a valid event, or not allowed at its place.
     #[error("{}:{line}: {message}", path.display())]
     Line {
         /// The file.

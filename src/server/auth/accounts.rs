@@ -41,7 +41,7 @@ impl NewAccount {
         self.email = normalise(&self.email);
         self.name = self.name.split_whitespace().collect::<Vec<_>>().join(" ");
         if !is_email(&self.email) {
-            return refuse("this is no e-mail address; it looks like `name@example.com`");
+            return refuse("this is not an e-mail address, such as `name@example.com`");
         }
         if self.name.is_empty() || self.name.chars().count() > MAX_NAME_CHARS || self.name.contains(char::is_control) {
             return refuse("a name has 1 to 100 characters");
@@ -88,7 +88,7 @@ impl<'r> sqlx::Decode<'r, Any> for Role {
         match <&str as sqlx::Decode<Any>>::decode(value)? {
             "admin" => Ok(Self::Admin),
             "member" => Ok(Self::Member),
-            other => Err(format!("`{other}` is no role").into()),
+            other => Err(format!("`{other}` is not a role").into()),
         }
     }
 }
@@ -152,7 +152,7 @@ pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<Thre
 async fn check_administrator_left(tx: &mut sqlx::AnyConnection) -> Result<()> {
     let admins = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM users WHERE role = 'admin'").fetch_one(tx).await?;
     if admins == 0 {
-        return Err(Error::refused(ErrorCode::Conflict, "this is the last administrator; make another one first"));
+        return Err(Error::refused(ErrorCode::Conflict, "this is the last administrator; add another one first"));
     }
     Ok(())
 }

@@ -139,6 +139,6 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let token = value.to_str().ok().and_then(|text| text.split_once(' '));
     match token {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(Refusal::Unauthorized("the Authorization header is no `Bearer` token")),
+        _ => Err(Refusal::Unauthorized("the Authorization header is not a `Bearer` token")),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`Auth::authenticate`] takes the first of these that a request has: a bearer token, a session's cookie; for a WebSocket
 //! ([`Auth::authenticate_socket`]) a ticket (second subprotocol) comes before them. If it is invalid the request is refused, and the
-//! others are not tried. Promises: no password, token or ticket is stored or logged in the clear; every credential belongs to a
-//! session and ends with it; each request asks the store, so a credential that was ended is refused from then on.
+//! others are not tried. Guarantees: no password, token or ticket is stored or logged in the clear; every credential belongs to a
+//! session and ends with it; each request reads its session from the store, so a credential that was ended is refused from then on.
 
 mod accounts;
 mod credentials;

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_public_address_the_host_decides() {
+    fn without_a_public_url_the_host_decides() {
         let origins = Origins::new(None, vec!["https://app.example.com".into()]);
         let host = ("host", "127.0.0.1:3000");
         assert!(allows(&origins, &[host, ("origin", "http://127.0.0.1:3000")]));
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_public_address_only_that_counts() {
+    fn with_a_public_url_only_its_origin_counts() {
         let origins = Origins::new(Some("https://netra.example.com".into()), Vec::new());
         assert!(allows(&origins, &[("host", "10.0.0.1"), ("origin", "https://netra.example.com:443")]));
         assert!(!allows(&origins, &[("host", "evil.example"), ("origin", "https://evil.example")]));

@@ -90,7 +90,7 @@ impl Passwords {
         let done = spawn_blocking(move || {
             let mut mine = memory.lock().pop().unwrap_or_default();
             let done = work(&mut mine);
-            give_back(mine, &memory, &turns);
+            return_memory(mine, &memory, &turns);
             drop::<[OwnedSemaphorePermit; 2]>([turn, place]);
             done
         });
@@ -99,7 +99,7 @@ impl Passwords {
 }
 
 /// Keeps memory for the next hash: each block while calls wait, otherwise one.
-fn give_back(mine: Memory, memory: &Mutex<Vec<Memory>>, turns: &Semaphore) {
+fn return_memory(mine: Memory, memory: &Mutex<Vec<Memory>>, turns: &Semaphore) {
     let mut kept = memory.lock();
     if kept.is_empty() || turns.available_permits() == 0 {
         kept.push(mine);
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn hashes_are_those_of_the_library_both_ways() {
+    async fn hashes_and_checks_agree_with_the_library() {
         let passwords = Passwords::with_dummy_hash(2, 8, "".into());
         let ours = passwords.hash("correct horse").await.unwrap();
         assert!(Argon2::default().verify_password(b"correct horse", ours.as_str()).is_ok());

@@ -90,7 +90,7 @@ impl Auth {
         let user = &identity.user;
         strength::check(new, &[&user.email, &user.name]).await?;
         if current == new {
-            return Err(Error::refused(ErrorCode::InvalidPayload, "this is the password that you have; take another"));
+            return Err(Error::refused(ErrorCode::InvalidPayload, "this is your current password; choose another"));
         }
         if self.sign_in(&user.email, current, peer).await?.is_none() {
             return Ok(false);

@@ -1,7 +1,7 @@
 //! Creates the first administrator, once, for the person who has the setup token that the server prints.
 //!
-//! The token is stored, the same at each start and for all nodes until it is used. It is stored in the clear, as the key that signs
-//! access tokens is: it protects nothing from somebody who can read the store.
+//! The token is stored, the same at each start and for all nodes until it is used. It is stored in the clear, like the key that
+//! signs access tokens: hashing it would not protect against somebody who can read the store.
 
 use super::accounts::{self, NewAccount};
 use crate::{

@@ -3,7 +3,7 @@
 //! Failures are counted for an account from one address, for an address over all accounts, and for an account over all addresses. The
 //! first two counts refuse attempts, for a time that doubles with each failure. The third only delays them, since anybody can raise it
 //! from anywhere. If the account signed in from the address recently, the last two do not apply, and the longest wait of the first
-//! is a few seconds. A minute without a failure halves a count. This is no rate limit (see `rates.rs`): successes do not
+//! is a few seconds. A minute without a failure halves a count. This is not a rate limit (see `rates.rs`): successes do not
 //! count, and the wait grows.
 
 use std::{
@@ -237,7 +237,7 @@ mod tests {
     /// Attempts that fail, one after the other, all at `now`.
     fn fail(throttle: &Throttle, now: Instant, peer: IpAddr, account: &str, times: u32) {
         for _ in 0..times {
-            throttle.begin_at(now, peer, account).expect("not refused yet");
+            throttle.begin_at(now, peer, account).expect("the attempt is allowed");
         }
     }
 
@@ -271,7 +271,7 @@ mod tests {
         let throttle = Throttle::new(FREE);
         let now = Instant::now();
         for n in 0..200 {
-            let attempt = throttle.begin_at(now, peer(n), ADA).expect("is never refused");
+            let attempt = throttle.begin_at(now, peer(n), ADA).expect("the attempt is allowed");
             let expected = [0, 1, 2, 3][usize::from((n + 1).saturating_sub(20).min(3))];
             assert_eq!(attempt.delay, seconds(expected), "the attempt number {n}");
         }
@@ -281,7 +281,7 @@ mod tests {
     fn an_address_that_succeeded_lately_is_not_slowed_down_by_others() {
         let throttle = Throttle::new(FREE);
         let now = Instant::now();
-        throttle.begin_at(now, peer(1), ADA).expect("begins").succeeded_at(now);
+        throttle.begin_at(now, peer(1), ADA).expect("the attempt is allowed").succeeded_at(now);
         for n in 2..200 {
             fail(&throttle, now, peer(n), ADA, FREE);
         }
@@ -290,7 +290,7 @@ mod tests {
             fail(&throttle, now, peer(1), &format!("neighbour {n}"), FREE);
         }
         assert!(throttle.begin_at(now, peer(1), "another").is_err(), "the address is slowed down");
-        let attempt = throttle.begin_at(now, peer(1), ADA).expect("begins");
+        let attempt = throttle.begin_at(now, peer(1), ADA).expect("the attempt is allowed");
         assert!(attempt.delay.is_zero());
         attempt.take_back();
         // Its own failures cost it seconds.
@@ -322,8 +322,8 @@ mod tests {
         let throttle = Throttle::new(2);
         let now = Instant::now();
         for _ in 0..100 {
-            throttle.begin_at(now, peer(1), ADA).expect("never refused").succeeded_at(now);
-            throttle.begin_at(now, peer(2), ADA).expect("never refused").take_back();
+            throttle.begin_at(now, peer(1), ADA).expect("the attempt is allowed").succeeded_at(now);
+            throttle.begin_at(now, peer(2), ADA).expect("the attempt is allowed").take_back();
         }
         let state = throttle.state.lock();
         assert!(state.pairs.counts.is_empty() && state.addresses.counts.is_empty() && state.accounts.counts.is_empty());
@@ -346,7 +346,7 @@ mod tests {
         let now = Instant::now();
         for n in 0..MAX_KEYS + 10 {
             let peer = IpAddr::from(Ipv6Addr::from_bits((n as u128) << 64));
-            let attempt = throttle.begin_at(now, peer, &n.to_string()).expect("begins");
+            let attempt = throttle.begin_at(now, peer, &n.to_string()).expect("the attempt is allowed");
             if n % 2 == 0 {
                 attempt.succeeded_at(now);
             }
@@ -363,7 +363,8 @@ mod tests {
         let throttle = Throttle::new(1);
         let now = Instant::now();
         let peers = (0..u8::MAX).map(peer);
-        let attempts: Vec<_> = peers.map(|peer| throttle.begin_at(now, peer, ADA).expect("begins")).collect();
+        let attempts: Vec<_> =
+            peers.map(|peer| throttle.begin_at(now, peer, ADA).expect("the attempt is allowed")).collect();
         let slow: Vec<_> = attempts.iter().filter(|attempt| !attempt.delay.is_zero()).collect();
         let all = (0..2 * MAX_WAITING).map(|n| slow[n % slow.len()].wait());
         let ended = futures_util::future::join_all(all).await;

@@ -1,4 +1,5 @@
-//! Tickets: each opens one WebSocket for a page of another origin, until the session that requested it ends. Only digests are stored.
+//! Tickets: each opens one WebSocket, also for a page of another origin, and ends with the session that requested it. Only digests
+//! are stored.
 
 use std::time::Duration;
 

@@ -109,14 +109,14 @@ mod tests {
     /// A token with our own secret and whatever header and claims.
     fn signed(tokens: &Tokens, header: &Value, claims: &Value) -> String {
         let header: Header = serde_json::from_value(header.clone()).expect("a header");
-        encode(&header, claims, &tokens.encoding_key).expect("signs")
+        encode(&header, claims, &tokens.encoding_key).expect("the token is signed")
     }
 
     #[test]
-    fn a_token_reads_back_and_no_other_secret_reads_it() {
+    fn a_token_is_verified_only_with_its_secret() {
         let (tokens, user) = (tokens("one"), UserId::new());
         let now = now_ms();
-        let (token, seconds) = tokens.mint(user, "a session", now, now + 60_000).expect("signs");
+        let (token, seconds) = tokens.mint(user, "a session", now, now + 60_000).expect("the token is issued");
         assert_eq!(seconds, 60);
         assert_eq!(tokens.read(&token), Some(TokenIdentity { user, session: "a session".into() }));
         assert!(super::tests::tokens("two").read(&token).is_none());
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn an_expired_or_unsigned_token_is_invalid() {
         let tokens = tokens("one");
-        let (token, _) = tokens.mint(UserId::new(), "a session", now_ms(), now_ms()).expect("signs");
+        let (token, _) = tokens.mint(UserId::new(), "a session", now_ms(), now_ms()).expect("the token is issued");
         assert!(tokens.read(&token).is_none(), "it expired when it was created");
         // {"alg":"none","typ":"JWT"}
         let body = token.split('.').nth(1).expect("three parts");

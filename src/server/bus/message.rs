@@ -78,7 +78,7 @@ pub struct ThreadReport {
 pub struct WaitingRun {
     /// The `seq` of the entry that began its turn.
     pub turn: u64,
-    /// The `seq` of the entry that asked for the run.
+    /// The `seq` of the entry that requested the run.
     pub seq: u64,
     /// What it waits for, and its position among the runs of that node.
     pub waiting: Waiting,

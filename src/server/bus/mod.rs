@@ -3,7 +3,7 @@
 //! Either local, without other nodes, or NATS. It is the [`Hub`] of this node's channels: entries go to the node's own connections
 //! directly, and to the other nodes through a bounded queue.
 //!
-//! Promises: sending never blocks and never fails. What is lost (the bus is down, a queue is full) is counted and shown in [`Status`];
+//! Guarantees: sending never blocks and never fails. What is lost (the bus is down, a queue is full) is counted and shown in [`Status`];
 //! then nodes compare the ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
 
 // Without NATS the items that only NATS uses are unused.

@@ -157,7 +157,7 @@ fn on_entry(message: &Message, subjects: &Subjects, listener: &dyn Listener) {
     let (Some(channel), Some(Payload { seq, frame })) =
         (subjects.channel(&message.subject), Payload::decode(&message.payload))
     else {
-        return tracing::debug!(subject = %message.subject, "a message of the bus is no entry");
+        return tracing::debug!(subject = %message.subject, "a message of the bus is not an entry");
     };
     let at = message.headers.as_ref().and_then(|headers| headers.get(AT)?.as_str().parse().ok());
     // A node of an older version sends no time: then the entry is read from the store.
@@ -177,7 +177,7 @@ fn on_message(message: &Message, listener: &dyn Listener) {
     }
 }
 
-/// Sends what is queued, as it comes. Messages wait while NATS is down.
+/// Sends queued messages in order. They wait while NATS is down.
 async fn send_queued(bus: &Bus, client: &Client, subjects: &Subjects, receivers: &mut Receivers) {
     let mut health = bus.0.health.subscribe();
     loop {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn attempts_come_ever_more_slowly_up_to_a_limit() {
+    fn delays_between_attempts_grow_up_to_a_limit() {
         assert!((RETRY.delay(0) / 2..=RETRY.delay(0)).contains(&retry_delay(1)));
         assert!((RETRY.delay(9) / 2..=RETRY.delay(9)).contains(&retry_delay(usize::MAX)));
     }

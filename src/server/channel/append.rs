@@ -1,4 +1,4 @@
-//! Transactions of commands: they change rows and append the entries that say so.
+//! Transactions of commands: they change rows and append the entries that record the change.
 
 use std::{sync::Arc, time::Instant};
 
@@ -24,7 +24,7 @@ pub struct Append {
     pub(super) shared: Arc<Shared>,
     /// Held until after delivery, so that on SQLite deliveries leave in the order of commits.
     pub(super) permit: OwnedSemaphorePermit,
-    /// When the caller asked for the transaction.
+    /// When the caller requested the transaction.
     pub(super) requested: Instant,
 }
 

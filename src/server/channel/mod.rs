@@ -1,10 +1,10 @@
 //! Channels: append-only logs that can be followed.
 //!
 //! Runs append with [`Channels::append`], where many appends share a transaction. Commands begin a transaction of their own
-//! ([`Channels::begin`]), change rows and append the entries that say so ([`Append::append_to_thread`], [`Append::append_to_feed`]). After the commit,
+//! ([`Channels::begin`]), change rows and append the entries that record it ([`Append::append_to_thread`], [`Append::append_to_feed`]). After the commit,
 //! both hand the entries to the hub.
 //!
-//! Promises: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
+//! Guarantees: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
 //! entries. A delivery is a hint: a receiver that sees a gap in `seq` reads the store.
 
 mod append;

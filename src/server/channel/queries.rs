@@ -229,7 +229,7 @@ pub(super) async fn owned_runs(
     Ok(owned)
 }
 
-/// Notes that runs have begun: their first entries are appended in this transaction.
+/// Marks runs as begun: their first entries are appended in this transaction.
 pub(super) async fn mark_begun(connection: &mut AnyConnection, engine: Engine, runs: &[RunId], at: i64) -> Result<()> {
     for chunk in chunks(runs) {
         let (first, ids) = (engine.placeholder(1), placeholders(engine, 2, chunk.len()));

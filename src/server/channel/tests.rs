@@ -4,18 +4,18 @@ use super::*;
 use crate::protocol::{EventPush, Push, RunId, RunPhase, UserEntry, UserId, encode_push};
 
 #[derive(Default)]
-struct Heard(SyncMutex<Vec<(Channel, u64)>>);
+struct DeliveryRecorder(SyncMutex<Vec<(Channel, u64)>>);
 
-impl Hub for Heard {
+impl Hub for DeliveryRecorder {
     fn deliver(&self, delivery: &Delivery) {
         self.0.lock().expect("not poisoned").push((delivery.channel, delivery.seq));
     }
 }
 
-async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<Heard>) {
-    let heard = Arc::new(Heard::default());
-    let store = Store::open(folder.path()).await.expect("opens");
-    (Channels::new(store, heard.clone()).await.expect("begins"), heard)
+async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<DeliveryRecorder>) {
+    let recorder = Arc::new(DeliveryRecorder::default());
+    let store = Store::open(folder.path()).await.expect("the store opens");
+    (Channels::new(store, recorder.clone()).await.expect("the log opens"), recorder)
 }
 
 fn entries(count: usize) -> Vec<UserEntry> {
@@ -26,23 +26,26 @@ fn entries(count: usize) -> Vec<UserEntry> {
 #[tokio::test]
 async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (channels, heard) = channels(&folder).await;
+    let (channels, recorder) = channels(&folder).await;
     let user = UserId::new();
-    let mut first = channels.begin().await.expect("begins");
-    assert_eq!(first.append_to_feed(user, &entries(2)).await.expect("appends"), 2);
-    assert!(heard.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
-    first.commit().await.expect("commits");
-    let mut dropped = channels.begin().await.expect("begins");
-    dropped.append_to_feed(user, &entries(5)).await.expect("appends");
+    let mut first = channels.begin().await.expect("the transaction begins");
+    assert_eq!(first.append_to_feed(user, &entries(2)).await.expect("the entries are appended"), 2);
+    assert!(recorder.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
+    first.commit().await.expect("the transaction commits");
+    let mut dropped = channels.begin().await.expect("the transaction begins");
+    dropped.append_to_feed(user, &entries(5)).await.expect("the entries are appended");
     drop(dropped);
-    let mut second = channels.begin().await.expect("begins");
-    assert_eq!(second.append_to_feed(user, &entries(600)).await.expect("appends"), 602);
-    second.commit().await.expect("commits");
-    let seqs: Vec<u64> = heard.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
+    let mut second = channels.begin().await.expect("the transaction begins");
+    assert_eq!(second.append_to_feed(user, &entries(600)).await.expect("the entries are appended"), 602);
+    second.commit().await.expect("the transaction commits");
+    let seqs: Vec<u64> = recorder.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
     assert_eq!(seqs, (1..=602).collect::<Vec<u64>>());
-    let page = channels.page(Channel::User(user), 500).await.expect("reads");
+    let page = channels.page(Channel::User(user), 500).await.expect("the page is read");
     assert_eq!(page.iter().map(|d| d.seq).collect::<Vec<u64>>(), (501..=602).collect::<Vec<u64>>());
-    assert_eq!(channels.extent(Channel::User(user)).await.expect("reads"), Extent { trimmed: 0, head: 602 });
+    assert_eq!(
+        channels.extent(Channel::User(user)).await.expect("the extent is read"),
+        Extent { trimmed: 0, head: 602 }
+    );
 }
 
 #[tokio::test]
@@ -50,15 +53,18 @@ async fn the_log_and_its_epoch_survive_a_restart_and_a_kept_snapshot_changes_not
     let folder = tempfile::tempdir().expect("a folder");
     let user = UserId::new();
     let (before, _) = channels(&folder).await;
-    let mut append = before.begin().await.expect("begins");
-    append.append_to_feed(user, &entries(700)).await.expect("appends");
-    append.commit().await.expect("commits");
-    let folded = before.feed(user).await.expect("folds");
+    let mut append = before.begin().await.expect("the transaction begins");
+    append.append_to_feed(user, &entries(700)).await.expect("the entries are appended");
+    append.commit().await.expect("the transaction commits");
+    let folded = before.feed(user).await.expect("the feed is folded");
     before.store().close().await;
     let (after, _) = channels(&folder).await;
-    let mut tx = after.store().begin_read().await.expect("begins");
-    assert_eq!(queries::snapshot(&mut tx, Channel::User(user)).await.expect("reads").map(|(seq, _)| seq), Some(700));
-    assert_eq!(after.feed(user).await.expect("folds"), folded);
+    let mut tx = after.store().begin_read().await.expect("the transaction begins");
+    assert_eq!(
+        queries::snapshot(&mut tx, Channel::User(user)).await.expect("the snapshot is read").map(|(seq, _)| seq),
+        Some(700)
+    );
+    assert_eq!(after.feed(user).await.expect("the feed is folded"), folded);
 }
 
 #[test]
@@ -66,9 +72,9 @@ fn a_delivery_has_the_push_of_the_wire_and_the_fields_of_its_entry() {
     let (epoch, at) = (Epoch("0badcafe".into()), 1_767_225_600_000);
     for channel in [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())] {
         let entry = entries(1).remove(0);
-        let text = serde_json::to_string(&entry).expect("encodes");
+        let text = serde_json::to_string(&entry).expect("the value is serialized");
         let delivery = Delivery::new(&epoch, channel, 42, at, &text);
-        let entry = serde_json::to_value(entry).expect("encodes");
+        let entry = serde_json::to_value(entry).expect("the value is serialized");
         let push = EventPush { channel: channel.name(), epoch: epoch.clone(), seq: Some(42), at, entry };
         let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
         assert_eq!(read(&delivery.frame), read(&encode_push(&Push::Event(push))));
@@ -81,7 +87,7 @@ fn a_delivery_of_another_node_is_read_back_whole_or_not_at_all() {
     let (epoch, channel) = (Epoch("e".into()), Channel::Thread(ThreadId::new()));
     let sent = Delivery::new(&epoch, channel, 3, 1_700_000_000_123, r#"{"kind":"custom","at":7}"#);
     let read = |seq, at, frame| Delivery::from_frame(&epoch, channel, seq, at, frame);
-    let received = read(3, sent.at, sent.frame.clone()).expect("is one");
+    let received = read(3, sent.at, sent.frame.clone()).expect("the entry is valid");
     assert_eq!((received.frame.as_str(), received.entry()), (sent.frame.as_str(), sent.entry()));
     assert!(read(4, sent.at, sent.frame.clone()).is_none(), "another entry's");
     assert!(read(3, 7, sent.frame.clone()).is_none(), "another time");

@@ -1,6 +1,6 @@
 //! Trimming of threads' logs: deltas of ended runs are merged, and entries that need not be kept are deleted.
 //!
-//! Promises: merging does not change a thread's view. Deletion takes whole turns (a message with the runs that answer it), oldest
+//! Guarantees: merging does not change a thread's view. Deletion takes whole turns (a message with the runs that answer it), oldest
 //! first, and none with a run that has not ended. Clients whose cursor is before the trimmed entries get a snapshot.
 
 use std::{collections::HashSet, time::Duration};

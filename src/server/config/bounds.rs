@@ -204,7 +204,7 @@ pub(super) fn origins<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>,
         .collect()
 }
 
-/// Parses a text. Its error repeats the text without what stands before an `@`.
+/// Parses a text. Its error repeats the text without the part before an `@`.
 fn parse_text<'de, D: Deserializer<'de>, T>(
     from: D,
     allowed: &'static str,

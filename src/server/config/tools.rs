@@ -63,7 +63,7 @@ pub struct McpConfig {
     pub call_timeout: Duration,
     /// Time limit of a call that the server runs as a task.
     pub task_timeout: Duration,
-    /// Most bytes of a result that the model is given; a longer one is truncated with a notice.
+    /// Most bytes of a result that the model receives; a longer one is truncated with a notice.
     pub max_output_bytes: usize,
     /// Most tools of the server that are used; the administrators' page shows how many are left out.
     pub max_tools: usize,

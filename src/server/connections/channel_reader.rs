@@ -1,6 +1,6 @@
 //! Follows one channel without a socket: for HTTP requests that are answered with a stream.
 //!
-//! Promises: the entries come in the order of `seq`, each once, and all that are kept; a slow reader costs no memory, as entries
+//! Guarantees: the entries come in the order of `seq`, each once, and all that are kept; a slow reader costs no memory, as entries
 //! that do not fit its queue are read from the store. It counts as a connection of its person, and whatever closes those ends it.
 
 use std::collections::VecDeque;
@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use super::{
     log_page::read,
     manager::{ConnectionGuard, ConnectionManager, RETRY_MS},
-    outbound::Item,
+    send_queue::Item,
 };
 use crate::{
     protocol::{CloseCode, http::Problem},
@@ -116,13 +116,13 @@ impl ChannelReader {
                 self.entries.extend(page);
                 continue;
             }
-            self.guard.outbound().ready().await;
-            self.take_outbound()?;
+            self.guard.send_queue().ready().await;
+            self.take_queued()?;
         }
     }
 
-    fn take_outbound(&mut self) -> Result<(), StreamEnd> {
-        match self.guard.outbound().take(&mut self.batch).map(|close| close.code) {
+    fn take_queued(&mut self) -> Result<(), StreamEnd> {
+        match self.guard.send_queue().take(&mut self.batch).map(|close| close.code) {
             // A client would reconnect and resume; this does so at once.
             Some(CloseCode::TooSlow) => {
                 self.guard =
@@ -167,9 +167,9 @@ mod tests {
 
     async fn append(channels: &Channels, user: UserId) -> u64 {
         let entry = UserEntry::Run { thread_id: ThreadId::new(), run_id: RunId::new(), phase: RunPhase::Running };
-        let mut append = channels.begin().await.expect("begins");
-        let seq = append.append_to_feed(user, &[entry]).await.expect("appends");
-        append.commit().await.expect("commits");
+        let mut append = channels.begin().await.expect("the transaction begins");
+        let seq = append.append_to_feed(user, &[entry]).await.expect("the entries are appended");
+        append.commit().await.expect("the transaction commits");
         seq
     }
 
@@ -177,12 +177,12 @@ mod tests {
     async fn a_channel_that_is_created_after_the_reader_was_opened_is_followed() {
         let folder = tempfile::tempdir().expect("a folder");
         let manager = ConnectionManager::new(&SocketConfig::default());
-        let store = Store::open(folder.path()).await.expect("opens");
-        let channels = Channels::new(store, Arc::new(manager.clone())).await.expect("begins");
+        let store = Store::open(folder.path()).await.expect("the store opens");
+        let channels = Channels::new(store, Arc::new(manager.clone())).await.expect("the log opens");
         let user = User { id: UserId::new(), name: "Ada".into(), email: "ada@example.org".into(), role: Role::Member };
         let (id, channel) = (user.id, Channel::User(user.id));
         let identity = Identity { user, via: Via::Cookie { session: "a".into() }, expires_at: i64::MAX };
-        let mut reader = ChannelReader::open(&manager, &channels, &identity, channel, 1).expect("fits");
+        let mut reader = ChannelReader::open(&manager, &channels, &identity, channel, 1).expect("the reader opens");
         // As `catch_up.rs` does on every node at intervals: a followed channel without entries counts as deleted.
         for missing in manager.followed() {
             manager.end_subscriptions(missing);
@@ -190,7 +190,7 @@ mod tests {
         reader.start_after(append(&channels, id).await);
         for seq in 2..=3 {
             append(&channels, id).await;
-            assert_eq!(reader.next().await.expect("goes on").seq, seq);
+            assert_eq!(reader.next().await.expect("the reader continues").seq, seq);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads pages of a channel's log for one connection.
 //!
-//! Promise: while the store cannot be reached, reading is retried with growing pauses for as long as the connection waits, so
+//! Guarantee: while the store cannot be reached, reading is retried with growing pauses for as long as the connection waits, so
 //! an outage of the store loses no entry.
 
 use std::{future::pending, time::Duration};

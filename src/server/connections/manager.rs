@@ -1,6 +1,6 @@
 //! The connection manager: the open connections of this node, the channels that they follow, and how to push to them.
 //!
-//! Clones share it. Promises: a connection is registered exactly as long as its [`ConnectionGuard`] exists; a push is encoded
+//! Clones share it. Guarantees: a connection is registered exactly as long as its [`ConnectionGuard`] exists; a push is encoded
 //! once, however many connections receive it; the registry is not locked while items are queued.
 
 use std::{
@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
-    outbound::{Close, Item, Outbound},
     registry::{Owner, Registry},
+    send_queue::{Close, Item, SendQueue},
 };
 use crate::{
     protocol::{
@@ -44,10 +44,10 @@ pub struct ConnectionManager(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    registry: Mutex<Registry<Arc<Outbound>>>,
+    registry: Mutex<Registry<Arc<SendQueue>>>,
     max_connections: usize,
     max_connections_per_user: usize,
-    outbound_bytes: usize,
+    send_queue_bytes: usize,
     rates: Arc<UserRateLimiter>,
     draining: AtomicBool,
     opened: AtomicU64,
@@ -102,7 +102,7 @@ impl From<Rejection> for Problem {
 pub(crate) struct ConnectionGuard {
     manager: ConnectionManager,
     id: ConnectionId,
-    outbound: Arc<Outbound>,
+    send_queue: Arc<SendQueue>,
 }
 
 impl ConnectionManager {
@@ -113,7 +113,7 @@ impl ConnectionManager {
             registry: Mutex::default(),
             max_connections: config.max_connections,
             max_connections_per_user: config.max_connections_per_user,
-            outbound_bytes: config.outbound_queue_bytes,
+            send_queue_bytes: config.outbound_queue_bytes,
             rates: Arc::new(UserRateLimiter::new(config.commands_per_minute)),
             draining: AtomicBool::new(false),
             opened: AtomicU64::new(0),
@@ -126,7 +126,7 @@ impl ConnectionManager {
     pub(crate) fn connect(&self, identity: &Identity) -> Result<ConnectionGuard, Rejection> {
         self.check_admission()?;
         let user = identity.user.id;
-        let outbound = Arc::new(Outbound::new(self.0.outbound_bytes));
+        let send_queue = Arc::new(SendQueue::new(self.0.send_queue_bytes));
         let mut registry = self.0.registry.lock();
         if registry.counts().0 >= self.0.max_connections {
             return Err(Rejection::Full);
@@ -138,13 +138,13 @@ impl ConnectionManager {
             registry.remove(*id);
         }
         let id = ConnectionId::new();
-        registry.insert(id, owner(identity), outbound.clone());
+        registry.insert(id, owner(identity), send_queue.clone());
         drop(registry);
         for (_, oldest) in oldest {
             oldest.close(Close::new(CloseCode::TooManyConnections, "another connection took the place of this one"));
         }
         self.0.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(ConnectionGuard { manager: self.clone(), id, outbound })
+        Ok(ConnectionGuard { manager: self.clone(), id, send_queue })
     }
 
     /// The rate limit of each person.
@@ -200,7 +200,7 @@ impl ConnectionManager {
         let connections = registry.of_user(user);
         let revoked: Vec<_> = connections.into_iter().filter_map(|(id, _)| registry.unfollow(id, channel)).collect();
         drop(registry);
-        revoked.iter().for_each(|outbound| outbound.push(Item::Revoked(channel)));
+        revoked.iter().for_each(|queue| queue.push(Item::Revoked(channel)));
     }
 
     /// A channel was deleted: ends all subscriptions of it.
@@ -211,14 +211,14 @@ impl ConnectionManager {
             registry.unfollow(*id, channel);
         }
         drop(registry);
-        followers.iter().for_each(|(_, outbound)| outbound.push(Item::Revoked(channel)));
+        followers.iter().for_each(|(_, queue)| queue.push(Item::Revoked(channel)));
     }
 
     /// The log of a channel has entries up to `head`: connections that were not sent all of them read the store.
     pub(crate) fn head(&self, channel: Channel, head: u64) {
         let followers = self.0.registry.lock().for_head(channel, head);
-        for (_, outbound) in followers.iter().flat_map(|followers| followers.iter()) {
-            outbound.push(Item::Head(channel, head));
+        for (_, queue) in followers.iter().flat_map(|followers| followers.iter()) {
+            queue.push(Item::Head(channel, head));
         }
     }
 
@@ -228,7 +228,7 @@ impl ConnectionManager {
     }
 
     /// The owner and the queue of each connection.
-    pub(crate) fn owners(&self) -> Vec<(Owner, Arc<Outbound>)> {
+    pub(crate) fn owners(&self) -> Vec<(Owner, Arc<SendQueue>)> {
         self.0.registry.lock().owners()
     }
 
@@ -247,16 +247,16 @@ impl ConnectionManager {
         self.0.registry.lock().take_presence_changes()
     }
 
-    /// Accepts no more connections, and tells each client when to reconnect: at different times within `window` after the close.
+    /// Accepts no more connections, and sends each client a time to reconnect, spread over `window` after the close.
     pub fn begin_drain(&self, window: Duration) {
         self.0.draining.store(true, Ordering::Release);
         let connections = self.0.registry.lock().all();
         tracing::info!(connections = connections.len(), "draining");
         let slot = window.as_secs_f64() * 1_000.0 / connections.len().max(1) as f64;
-        for (place, (_, outbound)) in connections.iter().enumerate() {
+        for (place, (_, queue)) in connections.iter().enumerate() {
             // A slot each, and a random time in it: spread evenly without a pattern.
             let reconnect_in_ms = ((place as f64 + rand::random::<f64>()) * slot) as u64;
-            outbound.push(Item::Frame(encode_push(&Push::Draining(Draining { reconnect_in_ms })).into()));
+            queue.push(Item::Frame(encode_push(&Push::Draining(Draining { reconnect_in_ms })).into()));
         }
     }
 
@@ -296,7 +296,7 @@ impl ConnectionManager {
     #[must_use]
     pub fn queue_bytes(&self) -> usize {
         let connections = self.0.registry.lock().all();
-        connections.iter().map(|(_, outbound)| outbound.bytes()).sum()
+        connections.iter().map(|(_, queue)| queue.bytes()).sum()
     }
 
     /// How many connections a person has.
@@ -314,8 +314,8 @@ impl Hub for ConnectionManager {
             return;
         }
         metrics::fan_out(followers.as_ref().map_or(0, |followers| followers.len()));
-        for (_, outbound) in followers.iter().flat_map(|followers| followers.iter()) {
-            outbound.push(Item::Entry(delivery.clone()));
+        for (_, queue) in followers.iter().flat_map(|followers| followers.iter()) {
+            queue.push(Item::Entry(delivery.clone()));
         }
     }
 }
@@ -327,8 +327,8 @@ impl ConnectionGuard {
     }
 
     /// Its queue.
-    pub(crate) fn outbound(&self) -> &Arc<Outbound> {
-        &self.outbound
+    pub(crate) fn send_queue(&self) -> &Arc<SendQueue> {
+        &self.send_queue
     }
 
     /// Follows channels for the connection without keeping it registered.
@@ -372,14 +372,14 @@ fn owner(identity: &Identity) -> Owner {
     Owner { user: user.id, name: user.name.as_str().into(), role: user.role, session: identity.session().into() }
 }
 
-fn send(connections: &[(ConnectionId, Arc<Outbound>)], push: &Push) -> usize {
+fn send(connections: &[(ConnectionId, Arc<SendQueue>)], push: &Push) -> usize {
     let frame = Utf8Bytes::from(encode_push(push));
-    connections.iter().for_each(|(_, outbound)| outbound.push(Item::Frame(frame.clone())));
+    connections.iter().for_each(|(_, queue)| queue.push(Item::Frame(frame.clone())));
     connections.len()
 }
 
-fn close(connections: &[(ConnectionId, Arc<Outbound>)], why: &Close) -> usize {
-    connections.iter().for_each(|(_, outbound)| outbound.close(why.clone()));
+fn close(connections: &[(ConnectionId, Arc<SendQueue>)], why: &Close) -> usize {
+    connections.iter().for_each(|(_, queue)| queue.close(why.clone()));
     connections.len()
 }
 

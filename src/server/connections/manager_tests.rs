@@ -22,7 +22,7 @@ fn identity(session: &str) -> Identity {
 
 fn received(handle: &ConnectionGuard) -> (Vec<Item>, Option<CloseCode>) {
     let mut batch = VecDeque::new();
-    let close = handle.outbound().take(&mut batch);
+    let close = handle.send_queue().take(&mut batch);
     (batch.into(), close.map(|close| close.code))
 }
 
@@ -34,10 +34,10 @@ fn notice() -> Push {
 fn one_connection_too_many_closes_the_oldest() {
     let manager = manager(|config| config.max_connections_per_user = 2);
     let (ada, bob) = (identity("a"), identity("b"));
-    let first = manager.connect(&ada).expect("fits");
-    let second = manager.connect(&ada).expect("fits");
-    let other = manager.connect(&bob).expect("fits");
-    let third = manager.connect(&ada).expect("fits");
+    let first = manager.connect(&ada).expect("the connection is admitted");
+    let second = manager.connect(&ada).expect("the connection is admitted");
+    let other = manager.connect(&bob).expect("the connection is admitted");
+    let third = manager.connect(&ada).expect("the connection is admitted");
     assert_eq!(received(&first).1, Some(CloseCode::TooManyConnections));
     assert_eq!([&second, &third, &other].map(|handle| received(handle).1), [None; 3]);
     assert_eq!(manager.connections_of(ada.user.id), 2);
@@ -50,7 +50,7 @@ fn one_connection_too_many_closes_the_oldest() {
 #[test]
 fn a_full_server_accepts_no_connection_until_one_ends() {
     let manager = manager(|config| config.max_connections = 1);
-    let first = manager.connect(&identity("a")).expect("fits");
+    let first = manager.connect(&identity("a")).expect("the connection is admitted");
     assert_eq!(manager.connect(&identity("b")).err(), Some(Rejection::Full));
     drop(first);
     assert!(manager.connect(&identity("b")).is_ok());
@@ -61,9 +61,9 @@ fn a_push_reaches_a_person_a_thread_or_everyone() {
     let manager = manager(|_| {});
     let (ada, bob) = (identity("a"), identity("b"));
     let (tab, phone, other) = (
-        manager.connect(&ada).expect("fits"),
-        manager.connect(&ada).expect("fits"),
-        manager.connect(&bob).expect("fits"),
+        manager.connect(&ada).expect("the connection is admitted"),
+        manager.connect(&ada).expect("the connection is admitted"),
+        manager.connect(&bob).expect("the connection is admitted"),
     );
     let thread = ThreadId::new();
     assert!(phone.follower().follow(Channel::Thread(thread)));
@@ -77,7 +77,7 @@ fn a_push_reaches_a_person_a_thread_or_everyone() {
 fn nothing_of_a_revoked_or_deleted_channel_is_delivered() {
     let manager = manager(|_| {});
     let ada = identity("a");
-    let tab = manager.connect(&ada).expect("fits");
+    let tab = manager.connect(&ada).expect("the connection is admitted");
     let [first, second] = [Channel::Thread(ThreadId::new()), Channel::Thread(ThreadId::new())];
     assert!(tab.follower().follow(first) && tab.follower().follow(second));
     let delivery = |channel, seq| Delivery::new(&Epoch("e".into()), channel, seq, 1, "{}");
@@ -97,7 +97,10 @@ fn the_connections_of_a_session_or_a_person_can_be_closed() {
     let manager = manager(|_| {});
     let ada = identity("a");
     let phone = Identity { via: Via::Cookie { session: "b".into() }, ..ada.clone() };
-    let (tab, phone) = (manager.connect(&ada).expect("fits"), manager.connect(&phone).expect("fits"));
+    let (tab, phone) = (
+        manager.connect(&ada).expect("the connection is admitted"),
+        manager.connect(&phone).expect("the connection is admitted"),
+    );
     assert_eq!(manager.close_session("a", CloseCode::SessionEnded, "signed out"), 1);
     assert_eq!((received(&tab).1, received(&phone).1), (Some(CloseCode::SessionEnded), None));
     assert_eq!(manager.close_user(ada.user.id, CloseCode::Disconnected, "by an administrator"), 2);
@@ -108,7 +111,8 @@ fn the_connections_of_a_session_or_a_person_can_be_closed() {
 async fn draining_spreads_the_reconnects_and_accepts_no_connection() {
     let manager = manager(|config| config.max_connections_per_user = 100);
     let ada = identity("a");
-    let handles: Vec<ConnectionGuard> = (0..50).map(|_| manager.connect(&ada).expect("fits")).collect();
+    let handles: Vec<ConnectionGuard> =
+        (0..50).map(|_| manager.connect(&ada).expect("the connection is admitted")).collect();
     manager.begin_drain(Duration::from_secs(10));
     assert_eq!(manager.connect(&ada).err(), Some(Rejection::Draining));
     let mut delays = std::collections::BTreeSet::new();
@@ -125,8 +129,8 @@ async fn draining_spreads_the_reconnects_and_accepts_no_connection() {
         let manager = manager.clone();
         async move { manager.finish_drain().await }
     });
-    handles[0].outbound().closed().await;
+    handles[0].send_queue().closed().await;
     assert_eq!(received(&handles[0]).1, Some(CloseCode::Restarting));
     drop(handles);
-    going.await.expect("ends once they went");
+    going.await.expect("draining ends after the last connection");
 }

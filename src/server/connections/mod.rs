@@ -1,7 +1,7 @@
 //! Who is connected to this node, who follows which channel, and what is done on every node.
 //!
-//! [`manager`] has the connections and their subscriptions (over [`registry`], its indexes); [`outbound`] is what waits to be
-//! written to one of them; [`channel_reader`] follows a channel without a socket; [`log_page`] reads a channel's log for either.
+//! [`manager`] has the connections and their subscriptions (over [`registry`], its indexes); [`send_queue`] is what waits to be
+//! sent on one of them; [`channel_reader`] follows a channel without a socket; [`log_page`] reads a channel's log for either.
 //! [`nodes`] sends to the other nodes and applies what they send, with [`presence`], [`catch_up`] and [`session_check`] as its loops.
 
 mod catch_up;
@@ -9,9 +9,9 @@ mod channel_reader;
 mod log_page;
 mod manager;
 mod nodes;
-mod outbound;
 mod presence;
 mod registry;
+mod send_queue;
 mod session_check;
 
 pub(crate) use channel_reader::{ChannelReader, StreamEnd};
@@ -19,4 +19,4 @@ pub(crate) use log_page::PageRequest;
 pub(crate) use manager::{ConnectionGuard, Follower};
 pub use manager::{ConnectionManager, Counts};
 pub use nodes::Nodes;
-pub(crate) use outbound::{Close, Item, Outbound};
+pub(crate) use send_queue::{Close, Item, SendQueue};

@@ -2,8 +2,8 @@
 //!
 //! Each node reports its own part of a thread when it changes and every ten seconds, and keeps the reports of the others for 25:
 //! the part of a node that crashed is gone within 30 seconds, that of a node that stops at once. The followers of a thread are
-//! pushed the whole state on every change, at most a few times a second. It is not stored, and a push may be lost. A follower who
-//! is alone, and always was, is pushed nothing.
+//! pushed the whole state on every change, at most a few times a second. It is not stored, and a push may be lost. Nothing is
+//! pushed to a follower who is alone and always was.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

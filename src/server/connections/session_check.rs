@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{nodes::Inner, outbound::Close, registry::Owner};
+use super::{nodes::Inner, registry::Owner, send_queue::Close};
 use crate::{
     protocol::CloseCode,
     server::{auth::Auth, error::Result},
@@ -72,9 +72,8 @@ async fn check_sessions(node: &Inner, auth: &Auth) -> Result<usize> {
     let is_live = |owner: &Owner| live.get(&*owner.session) == Some(&(owner.user, owner.role));
     let ended = owners.iter().filter(|(owner, _)| !is_live(owner));
     let mut closed = 0;
-    for (_, outbound) in ended {
-        outbound
-            .close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
+    for (_, queue) in ended {
+        queue.close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
         closed += 1;
     }
     Ok(closed)
@@ -103,21 +102,23 @@ mod tests {
     /// Connects people with a session each, the first of whom has the number 0.
     async fn connect(store: &Store, manager: &ConnectionManager, count: usize) -> Vec<ConnectionGuard> {
         let mut guards = Vec::new();
-        let mut tx = store.begin().await.expect("begins");
+        let mut tx = store.begin().await.expect("the transaction begins");
         for number in 0..count {
             let (id, session) = (UserId::new(), format!("session {number}"));
             let sql = "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, 'Ada', 'member', '', 0)";
             let query = sqlx::query(sql).bind(id.to_string()).bind(format!("{number}@example.org"));
-            query.execute(&mut *tx).await.expect("inserts");
+            query.execute(&mut *tx).await.expect("the statement succeeds");
             let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, '{}', $3)";
             let query = sqlx::query(sql).bind(&session).bind(id.to_string()).bind(i64::MAX);
-            query.execute(&mut *tx).await.expect("inserts");
+            query.execute(&mut *tx).await.expect("the statement succeeds");
             let user = User { id, name: "Ada".into(), email: String::new(), role: Role::Member };
             // Every third has a token.
             let via = if number % 3 == 0 { Via::Bearer { session } } else { Via::Cookie { session } };
-            guards.push(manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("fits"));
+            guards.push(
+                manager.connect(&Identity { user, via, expires_at: i64::MAX }).expect("the connection is admitted"),
+            );
         }
-        tx.commit().await.expect("commits");
+        tx.commit().await.expect("the transaction commits");
         guards
     }
 
@@ -125,46 +126,49 @@ mod tests {
     async fn exactly_the_connections_of_invalid_sessions_are_closed() {
         const SOCKETS: usize = 600;
         let (folder, config) = (tempfile::tempdir().expect("a folder"), Config::default());
-        let store = Store::open(folder.path()).await.expect("opens");
-        let auth = Auth::new(store.clone(), &config).await.expect("begins");
+        let store = Store::open(folder.path()).await.expect("the store opens");
+        let auth = Auth::new(store.clone(), &config).await.expect("the accounts open");
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
+        let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("the log opens");
         let agents = AgentRegistry::new([], &[], AgentBuilder::default()).agents().clone();
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path()));
         let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone());
         let guards = connect(&store, &manager, SOCKETS).await;
-        assert_eq!(check_sessions(&nodes.0, &auth).await.expect("asks"), 0, "all are valid");
-        let (mut last_ended, later) = (auth.last_ended().await.expect("asks"), Instant::now() + MAX_CHECK_INTERVAL);
+        assert_eq!(check_sessions(&nodes.0, &auth).await.expect("the sessions are checked"), 0, "all are valid");
+        let (mut last_ended, later) =
+            (auth.last_ended().await.expect("the store is read"), Instant::now() + MAX_CHECK_INTERVAL);
         assert!(
-            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none(),
+            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("the sessions are checked").is_none(),
             "nothing is due and nothing ended"
         );
-        auth.end_session("nobody's").await.expect("ends");
+        auth.end_session("nobody's").await.expect("the session ends");
         assert!(
-            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_some(),
+            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("the sessions are checked").is_some(),
             "a session ended"
         );
-        assert!(check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("asks").is_none());
+        assert!(
+            check_if_due(&nodes.0, &auth, &mut last_ended, later).await.expect("the sessions are checked").is_none()
+        );
         let begun = Instant::now();
         for _ in 0..20 {
-            check_sessions(&nodes.0, &auth).await.expect("asks");
+            check_sessions(&nodes.0, &auth).await.expect("the sessions are checked");
         }
         println!("{SOCKETS} sockets are checked in {:?}", begun.elapsed() / 20);
 
-        let mut tx = store.begin().await.expect("begins");
+        let mut tx = store.begin().await.expect("the transaction begins");
         for sql in [
             "DELETE FROM sessions WHERE id = 'session 1'",
             "DELETE FROM users WHERE email = '2@example.org' OR email = '3@example.org'",
             "UPDATE users SET role = 'admin' WHERE email = '4@example.org' OR email = '6@example.org'",
             "UPDATE sessions SET expires_at = 1 WHERE id = 'session 5'",
         ] {
-            sqlx::query(sql).execute(&mut *tx).await.expect("changes");
+            sqlx::query(sql).execute(&mut *tx).await.expect("the statement succeeds");
         }
-        tx.commit().await.expect("commits");
-        assert_eq!(check_sessions(&nodes.0, &auth).await.expect("asks"), 6);
+        tx.commit().await.expect("the transaction commits");
+        assert_eq!(check_sessions(&nodes.0, &auth).await.expect("the sessions are checked"), 6);
         let closed = |number: &usize| {
-            let close = guards[*number].outbound().take(&mut std::collections::VecDeque::new());
+            let close = guards[*number].send_queue().take(&mut std::collections::VecDeque::new());
             close.is_some_and(|close| close.code == CloseCode::SessionEnded)
         };
         assert_eq!((0..SOCKETS).filter(closed).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);

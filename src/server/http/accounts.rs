@@ -2,7 +2,7 @@
 //! through the bus, or within a second by the session check of open connections.
 
 use axum::{
-    Json as Answer,
+    Json as JsonResponse,
     extract::{FromRequestParts, Path, Request, State},
     http::{StatusCode, header, request::Parts},
     response::{AppendHeaders, IntoResponse},
@@ -36,9 +36,9 @@ pub(super) struct Me {
     connections: usize,
 }
 
-pub(super) async fn me(State(state): State<AppState>, Caller(identity): Caller) -> Answer<Me> {
+pub(super) async fn me(State(state): State<AppState>, Caller(identity): Caller) -> JsonResponse<Me> {
     let connections = state.connections_of(identity.user.id);
-    Answer(Me { user: identity.user, connections })
+    JsonResponse(Me { user: identity.user, connections })
 }
 
 pub(super) async fn setup(
@@ -52,7 +52,7 @@ pub(super) async fn setup(
     let user = state.auth.setup(&body.setup_token, account, peer).await?;
     tracing::info!(user = %user.id, "the first administrator was created");
     start_session(&state, &session, &user).await?;
-    Ok((NO_STORE, Answer(SignedIn { user })))
+    Ok((NO_STORE, JsonResponse(SignedIn { user })))
 }
 
 pub(super) async fn sign_in(
@@ -65,7 +65,7 @@ pub(super) async fn sign_in(
     let user = check_password(&state, &body, peer).await?;
     start_session(&state, &session, &user).await?;
     tracing::info!(user = %user.id, %peer, "signed in");
-    Ok((NO_STORE, Answer(SignedIn { user })))
+    Ok((NO_STORE, JsonResponse(SignedIn { user })))
 }
 
 /// Ends the access token that was shown, or else the cookie's session with its tokens and tickets. Without either there is nothing to
@@ -144,12 +144,12 @@ pub(super) async fn token(
         let user = check_password(&state, &body, peer).await?;
         state.auth.mint_token(user.id).await?
     };
-    Ok((NO_STORE, Answer(AccessToken { access_token, token_type: "Bearer".into(), expires_in })))
+    Ok((NO_STORE, JsonResponse(AccessToken { access_token, token_type: "Bearer".into(), expires_in })))
 }
 
 pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Caller) -> Result<impl IntoResponse> {
     let (ticket, expires_in) = state.auth.mint_ticket(&identity).await?;
-    Ok((NO_STORE, Answer(Ticket { ticket, expires_in })))
+    Ok((NO_STORE, JsonResponse(Ticket { ticket, expires_in })))
 }
 
 /// The response to `POST /api/users/{user_id}/disconnect`, which also takes an e-mail address.
@@ -163,7 +163,7 @@ pub(super) async fn disconnect(
     State(state): State<AppState>,
     Caller(identity): Caller,
     Path(user): Path<String>,
-) -> Result<Answer<Disconnected>> {
+) -> Result<JsonResponse<Disconnected>> {
     if identity.user.role != Role::Admin {
         return Err(problem(StatusCode::FORBIDDEN, "forbidden", "only administrators may disconnect people"));
     }
@@ -174,7 +174,7 @@ pub(super) async fn disconnect(
     let sessions = state.auth.end_sessions(user_id).await?;
     state.nodes.recheck();
     tracing::info!(user = %user_id, by = %identity.user.id, connections, sessions, "an administrator disconnected a person");
-    Ok(Answer(Disconnected { connections }))
+    Ok(JsonResponse(Disconnected { connections }))
 }
 
 /// The person whose e-mail address and password these are.

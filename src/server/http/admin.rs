@@ -1,7 +1,7 @@
 //! For administrators: the agents, and everyone's usage. For everyone: their own usage.
 
 use axum::{
-    Json as Answer,
+    Json as JsonResponse,
     extract::{FromRequestParts, Path, Query, State},
     http::{StatusCode, request::Parts},
 };
@@ -50,17 +50,17 @@ impl FromRequestParts<AppState> for Admin {
 }
 
 /// `GET /api/admin/agents`.
-pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Result<Answer<AdminAgents>> {
+pub(super) async fn agents(State(state): State<AppState>, _: Admin) -> Result<JsonResponse<AdminAgents>> {
     let mut agents = Vec::new();
     for agent in state.runner.agents().all().iter() {
         agents.push(admin_agent(&state, agent).await?);
     }
-    Ok(Answer(AdminAgents { agents }))
+    Ok(JsonResponse(AdminAgents { agents }))
 }
 
 /// `GET /api/admin/tools`.
-pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> Answer<AdminTools> {
-    Answer(AdminTools { sources: state.registry.tools().status() })
+pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> JsonResponse<AdminTools> {
+    JsonResponse(AdminTools { sources: state.registry.tools().status() })
 }
 
 /// `PUT /api/admin/agents/<id>`. A secret that is sent back masked, as `GET` shows it, keeps its value if it is still for the same
@@ -70,19 +70,19 @@ pub(super) async fn put_agent(
     Admin(user): Admin,
     Path(id): Path<String>,
     Json(entry): Json<AgentEntry>,
-) -> Result<Answer<AdminAgent>> {
+) -> Result<JsonResponse<AdminAgent>> {
     let invalid = |detail| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
     let before = stored::entry(state.channels.store(), &id).await?;
     let entry = unmasked(entry, before.as_ref()).map_err(invalid)?;
     let config = state.registry.check(&entry)?;
     if config.common.id != id {
-        return Err(invalid(format!("id: the address says `{id}`, the entry `{}`", config.common.id)));
+        return Err(invalid(format!("id: the URL has `{id}`, the entry has `{}`", config.common.id)));
     }
     stored::put(state.channels.store(), &id, &entry).await?;
     tracing::info!(agent = id, by = %user.id, "an agent was set");
     reload(&state).await?;
     let agent = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
-    Ok(Answer(admin_agent(&state, &agent).await?))
+    Ok(JsonResponse(admin_agent(&state, &agent).await?))
 }
 
 /// `POST /api/admin/agents/<id>/check`: a short conversation with the agent, and what it found.
@@ -91,11 +91,11 @@ pub(super) async fn check_agent(
     Admin(user): Admin,
     Path(id): Path<String>,
     Json(request): Json<CheckAgent>,
-) -> Result<Answer<AgentCheck>> {
+) -> Result<JsonResponse<AgentCheck>> {
     let known = state.runner.agents().get(&id).ok_or_else(|| Error::not_found("agent"))?;
     let agent = known.agent().ok_or_else(|| {
         let why = known.info.disabled.unwrap_or_default();
-        problem(StatusCode::CONFLICT, "conflict", format!("the agent `{id}` cannot be asked: {why}"))
+        problem(StatusCode::CONFLICT, "conflict", format!("the agent `{id}` cannot be used: {why}"))
     })?;
     let text = request.text.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| CheckAgent::GREETING.into());
     if text.len() > MAX_CHECK_BYTES {
@@ -108,7 +108,7 @@ pub(super) async fn check_agent(
     };
     tracing::info!(agent = id, by = %user.id, "an agent is checked");
     let author = Author { id: user.id, name: user.name };
-    Ok(Answer(check::check(&*agent, &author, &text).await))
+    Ok(JsonResponse(check::check(&*agent, &author, &text).await))
 }
 
 /// `DELETE /api/admin/agents/<id>`.
@@ -120,7 +120,8 @@ pub(super) async fn remove_agent(
     // An agent whose id is taken by one of the configuration file is listed under another id.
     let id = state.runner.agents().stored_id(&id).unwrap_or(id);
     if !stored::remove(state.channels.store(), &id).await? {
-        let detail = format!("there is no agent `{id}` of this page; those of the file are changed there");
+        let detail =
+            format!("no agent `{id}` was added here; agents of the configuration file are changed in the file");
         return Err(problem(StatusCode::NOT_FOUND, "not_found", detail));
     }
     tracing::info!(agent = id, by = %user.id, "an agent was removed");
@@ -140,14 +141,14 @@ async fn reload(state: &AppState) -> Result<()> {
 #[serde(deny_unknown_fields)]
 pub(super) struct UsageQuery {
     /// For how many days, up to today.
-    #[serde(default = "a_week")]
+    #[serde(default = "default_days")]
     days: u16,
     /// How many people to skip.
     #[serde(default)]
     skip: u32,
 }
 
-fn a_week() -> u16 {
+fn default_days() -> u16 {
     7
 }
 
@@ -156,15 +157,18 @@ pub(super) async fn usage(
     State(state): State<AppState>,
     _: Admin,
     Query(UsageQuery { days, skip }): Query<UsageQuery>,
-) -> Result<Answer<UsageReport>> {
-    Ok(Answer(usage::report(&state.channels, days.clamp(1, 366), skip).await?))
+) -> Result<JsonResponse<UsageReport>> {
+    Ok(JsonResponse(usage::report(&state.channels, days.clamp(1, 366), skip).await?))
 }
 
 /// `GET /api/usage`.
-pub(super) async fn own_usage(State(state): State<AppState>, Caller(identity): Caller) -> Result<Answer<OwnUsage>> {
+pub(super) async fn own_usage(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+) -> Result<JsonResponse<OwnUsage>> {
     let id = identity.user.id;
     let today = usage::today(&state.channels, id).await?.plus(state.runner.agents().allowance().of_open_runs(id));
-    Ok(Answer(OwnUsage { today, budget: state.config.runs.budget() }))
+    Ok(JsonResponse(OwnUsage { today, budget: state.config.runs.budget() }))
 }
 
 async fn admin_agent(state: &AppState, agent: &Registered) -> Result<AdminAgent> {

@@ -173,11 +173,11 @@ mod tests {
         let loopback = r#""127.0.0.1", "::1""#;
         let chain = r#""10.0.0.0/8", "2001:db8:1::/48""#;
         for (trusted, peer, lines, expected) in [
-            // Nobody is trusted, or somebody else.
+            // The peer is not a trusted proxy.
             ("", "127.0.0.1", xff("192.0.2.1"), "127.0.0.1"),
             (loopback, "198.51.100.7", xff("192.0.2.1"), "198.51.100.7"),
             (loopback, "198.51.100.7", fwd("for=192.0.2.1"), "198.51.100.7"),
-            // One proxy: what the caller sent along stands left of what the proxy saw.
+            // One proxy: the entries that the caller sent precede the one that the proxy added.
             (loopback, "127.0.0.1", vec![], "127.0.0.1"),
             (loopback, "127.0.0.1", xff("192.0.2.1"), "192.0.2.1"),
             (loopback, "::ffff:127.0.0.1", xff("192.0.2.1:1234"), "192.0.2.1"),

@@ -104,7 +104,7 @@ pub(super) async fn body(request: Request, state: &AppState) -> Result<Bytes, Pr
 pub(super) fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let value = untrusted::from_slice(bytes).map_err(not_json)?;
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let detail = format!("the body does not fit: {error}");
+        let detail = format!("the body has another form than expected: {error}");
         problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail)
     })
 }
@@ -118,7 +118,7 @@ pub(super) fn check_bytes(bytes: &[u8]) -> Result<(), Problem> {
 }
 
 fn not_json(error: serde_json::Error) -> Problem {
-    problem(StatusCode::BAD_REQUEST, "bad_request", format!("the body is not JSON as it is taken: {error}"))
+    problem(StatusCode::BAD_REQUEST, "bad_request", format!("the body is not accepted as JSON: {error}"))
 }
 
 /// Checks that the content type is JSON or a kind of it (`application/vnd.x+json`).

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use axum::{
-    Json as Answer,
+    Json as JsonResponse,
     body::Body,
     extract::{Path as UrlPath, State, multipart::Field, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
@@ -65,7 +65,7 @@ pub(super) async fn upload(
     thread: std::result::Result<UrlPath<ThreadId>, PathRejection>,
     headers: HeaderMap,
     form: std::result::Result<Form, axum::extract::multipart::MultipartRejection>,
-) -> std::result::Result<(StatusCode, Answer<Uploaded>), Problem> {
+) -> std::result::Result<(StatusCode, JsonResponse<Uploaded>), Problem> {
     let UrlPath(thread) = thread.map_err(|_| Error::not_found("thread"))?;
     threads::authorise(&state.channels, identity.user.id, thread).await?;
     let mut form = form.map_err(|rejection| {
@@ -77,7 +77,7 @@ pub(super) async fn upload(
             let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
             let uploaded = receive(&state, identity.user.id, thread, length, field).await?;
             tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file uploaded");
-            return Ok((StatusCode::CREATED, Answer(uploaded)));
+            return Ok((StatusCode::CREATED, JsonResponse(uploaded)));
         }
     }
     Err(problem(StatusCode::BAD_REQUEST, "bad_request", format!("the form has no field `{FIELD}`")))

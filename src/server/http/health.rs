@@ -82,10 +82,10 @@ async fn store(state: &AppState) -> Part {
         // writes.
         Ok(Ok(_)) => match store.outage() {
             None => Part { ok: true, state: "answers" },
-            Some(Outage::OutOfReach | Outage::FilesFull) => Part { ok: false, state: "takes no writes" },
-            Some(Outage::StoreFull) => Part { ok: false, state: "takes no writes: its disk is full" },
-            Some(Outage::StoreReadOnly) => Part { ok: false, state: "takes no writes: it is read-only" },
-            Some(Outage::StoreDisk) => Part { ok: false, state: "takes no writes: its disk fails" },
+            Some(Outage::OutOfReach | Outage::FilesFull) => Part { ok: false, state: "accepts no writes" },
+            Some(Outage::StoreFull) => Part { ok: false, state: "accepts no writes: its disk is full" },
+            Some(Outage::StoreReadOnly) => Part { ok: false, state: "accepts no writes: it is read-only" },
+            Some(Outage::StoreDisk) => Part { ok: false, state: "accepts no writes: its disk fails" },
         },
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready: the store failed");

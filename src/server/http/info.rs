@@ -3,7 +3,7 @@
 use std::sync::Once;
 
 use axum::{
-    Json as Answer,
+    Json as JsonResponse,
     extract::State,
     http::{HeaderMap, StatusCode, header, request::Parts, uri::Authority},
     response::IntoResponse,
@@ -68,11 +68,11 @@ pub(super) async fn config(State(state): State<AppState>, parts: Parts) -> Resul
         false => state.auth.visitor(&parts).await?.is_some(),
     };
     let config = discovery(&state, &parts.headers, signed_in).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(config)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(config)))
 }
 
-pub(super) async fn agents(State(state): State<AppState>, Caller(identity): Caller) -> Answer<Vec<AgentInfo>> {
-    Answer(state.agents(&identity.user))
+pub(super) async fn agents(State(state): State<AppState>, Caller(identity): Caller) -> JsonResponse<Vec<AgentInfo>> {
+    JsonResponse(state.agents(&identity.user))
 }
 
 /// The body of `POST /api/notices`.
@@ -106,5 +106,5 @@ pub(super) async fn notice(
     let notice = Notice { id: NoticeId::new(), text: text.to_owned(), at: now_ms() };
     tracing::info!(user = %identity.user.id, notice = %notice.id, "a notice was sent to everyone");
     let connections = state.nodes.notice(notice.clone());
-    Ok((StatusCode::CREATED, Answer(NoticeSent { notice, connections })))
+    Ok((StatusCode::CREATED, JsonResponse(NoticeSent { notice, connections })))
 }

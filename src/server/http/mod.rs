@@ -69,9 +69,9 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
         .route("/threads/{thread_id}/files/{file_id}", get(files::download))
-        .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such call"))
+        .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
-            let detail = "this call takes another method; `Allow` names it";
+            let detail = "this route does not support the method; `Allow` lists those that it does";
             problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
         .layer(from_fn(catch_panics))

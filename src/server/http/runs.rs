@@ -1,7 +1,7 @@
 //! A person's runs, by id.
 
 use axum::{
-    Json as Answer,
+    Json as JsonResponse,
     extract::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
@@ -50,5 +50,5 @@ pub(super) async fn raw(
     let Query(RawQuery { after }) =
         query.map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", why.body_text()))?;
     let page = raw_events::page(&state.channels, identity.user.id, run, after).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(page)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
 }

@@ -30,7 +30,7 @@ pub(crate) async fn only_session_cookie(
         Err(Duplicate) => {
             tracing::info!(path = request.uri().path(), "a call with two session cookies was refused");
             let detail = format!(
-                "two cookies named `{name}` came, and one of them is not this server's; delete this site's cookies and sign in again"
+                "the request has two cookies named `{name}`, and one of them is not this server's; delete this site's cookies and sign in again"
             );
             problem(StatusCode::BAD_REQUEST, "bad_request", detail).into_response()
         }

@@ -1,7 +1,7 @@
 //! A person's threads, page by page, newest first.
 
 use axum::{
-    Json as Answer,
+    Json as JsonResponse,
     extract::{Query, State},
     http::{StatusCode, header},
     response::IntoResponse,
@@ -42,5 +42,5 @@ pub(super) async fn list(
         return Err(invalid(format!("limit: 1 to {MAX_FEED_PAGE} threads")));
     }
     let page = state.channels.threads_of(identity.user.id, before, limit as usize).await?;
-    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(page)))
+    Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
 }

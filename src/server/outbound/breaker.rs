@@ -152,7 +152,7 @@ impl Breaker {
     }
 }
 
-/// A permit to use the endpoint once. Dropping it without reporting changes nothing: a stopped run tells nothing about the endpoint.
+/// A permit to use the endpoint once. Dropping it without reporting changes nothing: a stopped run is no evidence about the endpoint.
 #[derive(Debug)]
 pub(crate) struct Permit {
     breaker: Breaker,
@@ -226,13 +226,13 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_failures_in_a_row_and_tells_when_to_try_again() {
+    fn it_opens_after_failures_in_a_row_and_returns_when_to_try_again() {
         let (breaker, now) = (Breaker::new(CONFIG), Instant::now());
         fail(&breaker, now);
         fail(&breaker, now);
-        breaker.acquire(now).expect("closed").success(None);
+        breaker.acquire(now).expect("the circuit is closed").success(None);
         (0..3).for_each(|_| fail(&breaker, now));
-        let left = breaker.acquire(now + Duration::from_secs(2)).expect_err("open");
+        let left = breaker.acquire(now + Duration::from_secs(2)).expect_err("the circuit is open");
         assert_eq!(left, Duration::from_secs(3));
         let snapshot = breaker.snapshot(now + Duration::from_secs(2));
         assert_eq!(
@@ -267,7 +267,7 @@ mod tests {
             now += Duration::from_secs(pause);
             let probe = breaker.acquire(now).expect("the pause is over");
             assert_eq!(breaker.snapshot(now).circuit, Circuit::HalfOpen);
-            breaker.acquire(now).expect_err("only one");
+            breaker.acquire(now).expect_err("one trial request is allowed");
             probe.failure(now, "still down");
         }
     }
@@ -280,7 +280,7 @@ mod tests {
         let mut probe = breaker.acquire(later).expect("the pause is over");
         probe.answered();
         assert_eq!(breaker.snapshot(later).circuit, Circuit::Closed, "others need not wait for the end of the run");
-        breaker.acquire(later).expect("closed").failure(later, "cut");
+        breaker.acquire(later).expect("the circuit is closed").failure(later, "cut");
         assert_eq!(breaker.snapshot(later).circuit, Circuit::Open, "one failure on trial opens it again");
         probe.success(None);
         assert_eq!(breaker.snapshot(later).circuit, Circuit::Open, "the end of an older run does not close it");

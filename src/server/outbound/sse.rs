@@ -165,7 +165,7 @@ mod tests {
         pieces.sort_unstable();
         let write = async move {
             for to in pieces {
-                far.write_all(&text[from..to]).await.expect("writes");
+                far.write_all(&text[from..to]).await.expect("the bytes are sent");
                 from = to;
                 tokio::task::yield_now().await;
             }
@@ -193,14 +193,14 @@ mod tests {
     #[tokio::test]
     async fn data_lines_are_joined_and_everything_else_is_a_keep_alive() {
         let text = "\u{feff}data: a\r\n\r\n: ping\n\nevent: x\nid: 7\nretry: 5\ndata:b\ndata:  c\ndata\n\ndatabase: no\n\ndata: d";
-        let said = read_all(text.as_bytes(), &[], 100).await.expect("reads");
+        let said = read_all(text.as_bytes(), &[], 100).await.expect("the stream is read");
         assert_eq!(said, [data("a"), data("b\n c\n"), SseItem::End(Some("d".into()))]);
     }
 
     #[tokio::test]
     async fn the_size_of_an_event_is_limited_in_one_line_and_over_several() {
         let exact = format!("data: {}\r\n\r\n", "x".repeat(100));
-        assert_eq!(read_all(exact.as_bytes(), &[], 100).await.expect("fits").len(), 2);
+        assert_eq!(read_all(exact.as_bytes(), &[], 100).await.expect("the stream is read").len(), 2);
         for text in [format!("data: {}\n\n", "x".repeat(101)), "data: 1234567\n".repeat(20), "y".repeat(10_000)] {
             let broken = read_all(text.as_bytes(), &[], 100).await.expect_err("is too large");
             assert_eq!(broken.to_string(), "an event may have at most 100 bytes, this one has more");
@@ -213,16 +213,20 @@ mod tests {
         let text = format!("data: {0}\n\ndata: {0}\n\n", "x".repeat(600 * 1024)).into_bytes();
         let mut first = Sse::new(&text[..], 1024 * 1024).with_budget(budget);
         let mut second = Sse::new(&text[..], 1024 * 1024).with_budget(budget);
-        assert_eq!(first.next().await.expect("has memory"), SseItem::KeepAlive);
-        let broken = second.next().await.expect_err("has no memory");
+        assert_eq!(first.next().await.expect("there is memory for the event"), SseItem::KeepAlive);
+        let broken = second.next().await.expect_err("there is no memory for the event");
         assert!(matches!(broken, SseError::Memory(_)) && broken.to_string().contains("ask again"), "{broken}");
         assert!(matches!(first.next().await, Ok(SseItem::Data(_))));
         first.release();
         let mut third = Sse::new(&text[..], 1024 * 1024).with_budget(budget);
-        assert_eq!(third.next().await.expect("has memory"), SseItem::KeepAlive);
+        assert_eq!(third.next().await.expect("there is memory for the event"), SseItem::KeepAlive);
         assert!(matches!(first.next().await, Err(SseError::Memory(_))), "the next event needs memory again");
         drop(third);
-        assert_eq!(first.next().await.expect("has memory"), SseItem::KeepAlive, "and what was read of it is kept");
+        assert_eq!(
+            first.next().await.expect("there is memory for the event"),
+            SseItem::KeepAlive,
+            "and what was read of it is kept"
+        );
         assert!(matches!(first.next().await, Ok(SseItem::Data(data)) if data.len() == 600 * 1024));
     }
 
@@ -231,20 +235,20 @@ mod tests {
         let budget: &'static MemoryBudget = Box::leak(Box::new(MemoryBudget::new(4 * 1024, Duration::from_millis(50))));
         let comment = format!(":{}\n", "x".repeat(600 * 1024)).into_bytes();
         let mut first = Sse::new(&comment[..], 1024 * 1024).with_budget(budget);
-        assert_eq!(first.next().await.expect("has memory"), SseItem::KeepAlive);
+        assert_eq!(first.next().await.expect("there is memory for the event"), SseItem::KeepAlive);
         first.release();
         let event = format!("data: {}\n\n", "x".repeat(600 * 1024)).into_bytes();
         let mut second = Sse::new(&event[..], 1024 * 1024).with_budget(budget);
-        assert_eq!(second.next().await.expect("has memory"), SseItem::KeepAlive);
+        assert_eq!(second.next().await.expect("there is memory for the event"), SseItem::KeepAlive);
         drop(second);
 
         let (mut far, near) = duplex(1024 * 1024);
         let mut slow = Sse::new(near, 1024 * 1024).with_budget(budget);
-        far.write_all(format!("data: {}\n", "x".repeat(600 * 1024)).as_bytes()).await.expect("writes");
-        assert_eq!(slow.next().await.expect("has memory"), SseItem::KeepAlive);
+        far.write_all(format!("data: {}\n", "x".repeat(600 * 1024)).as_bytes()).await.expect("the bytes are sent");
+        assert_eq!(slow.next().await.expect("there is memory for the event"), SseItem::KeepAlive);
         tokio::time::advance(Duration::from_secs(121)).await;
-        far.write_all(b"data: more\n").await.expect("writes");
-        let broken = slow.next().await.expect_err("took too long").to_string();
+        far.write_all(b"data: more\n").await.expect("the bytes are sent");
+        let broken = slow.next().await.expect_err("memory was not free in time").to_string();
         assert!(broken.contains("did not arrive completely"), "{broken}");
     }
 
@@ -260,7 +264,7 @@ mod tests {
             let text = "data: {\"ä\":\"€𝄞\"}\n\n: ö\ndata: 1\ndata: 2\n\ndata: ü\n\n";
             let text = if crlf { text.replace('\n', "\r\n") } else { text.to_owned() };
             let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            let said = runtime.block_on(read_all(text.as_bytes(), &cuts, 100)).expect("reads");
+            let said = runtime.block_on(read_all(text.as_bytes(), &cuts, 100)).expect("the stream is read");
             prop_assert_eq!(said, [data("{\"ä\":\"€𝄞\"}"), data("1\n2"), data("ü"), SseItem::End(None)]);
         }
     }

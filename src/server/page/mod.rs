@@ -1,6 +1,6 @@
 //! Serves pages: reads a page's initial data, then renders the page with it.
 //!
-//! Promises: the answer is a complete page or an error, as HTML if the request accepts it. Pages are rendered on threads that
+//! Guarantees: the answer is a complete page or an error, as HTML if the request accepts it. Pages are rendered on threads that
 //! serve no sockets, within the limits of [`Admission`].
 
 mod document;
@@ -60,7 +60,7 @@ pub(super) fn missing() -> Router<AppState> {
         let (mut parts, _) = request.into_parts();
         // All API routes begin with this.
         if matches!(parts.uri.path(), "/api" | "/api/") {
-            return problem(StatusCode::NOT_FOUND, "not_found", "there is no such call").into_response();
+            return problem(StatusCode::NOT_FOUND, "not_found", "there is no such route").into_response();
         }
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "pages only support GET and HEAD")

@@ -1,7 +1,7 @@
 //! Limits on what people may keep: threads, bytes of conversations, uploaded files ([`uploads`]), and the space that must stay free on
 //! the disks ([`disk`]).
 //!
-//! Promises: a refusal names the limit and says what to do; deleting and stopping are never refused. Threads and files are counted in
+//! Guarantees: a refusal names the limit and says what to do; deleting and stopping are never refused. Threads and files are counted in
 //! the transaction that adds them, so the limits hold for concurrent requests on any number of nodes. Bytes of conversations are
 //! counted before a message is accepted, at most [`CACHE_TTL`] earlier; runs that have begun may exceed the limit.
 

@@ -184,11 +184,11 @@ mod tests {
         for event in events {
             match (event.delta_key(), event.clone().delta_mut()) {
                 (Some(key), Some(more)) => {
-                    let part = parts.last_mut().expect("one at least");
+                    let part = parts.last_mut().expect("at least one part");
                     part.0.entry(format!("{key:?}")).or_insert_with(String::new).push_str(more);
                 }
                 _ => {
-                    parts.last_mut().expect("one at least").1 = Some(event.clone());
+                    parts.last_mut().expect("at least one part").1 = Some(event.clone());
                     parts.push((BTreeMap::new(), None));
                 }
             }

@@ -78,18 +78,22 @@ fn a_restated_state_is_stored_as_its_changes_over_the_runs_of_a_thread() {
         log.start_run();
         state["notes"].as_array_mut().expect("notes").push(json!({"turn": turn, "text": text}));
         state["step"] = json!(turn);
-        let kept = log.condense(StateSnapshot::new(state.clone())).expect("it is stored");
+        let kept = log.condense(StateSnapshot::new(state.clone())).expect("the event is accepted");
         assert_eq!(kept, [if turn == 0 { "STATE_SNAPSHOT" } else { "STATE_DELTA" }]);
-        assert_eq!(log.condense(StateSnapshot::new(state.clone())).expect("it is stored"), [""; 0], "nothing changed");
+        assert_eq!(
+            log.condense(StateSnapshot::new(state.clone())).expect("the event is accepted"),
+            [""; 0],
+            "nothing changed"
+        );
         assert_eq!(log.state(), state);
     }
     assert!(log.bytes < 50 * 1_400, "{}", log.bytes);
-    let whole = serde_json::to_string(&log.view).expect("writes").len();
+    let whole = serde_json::to_string(&log.view).expect("the value is serialized").len();
     assert!(whole < 3 * 1024 * 1024, "a large state is stored once in the thread: {whole}");
     log.start_run();
     let other = json!({"all": "new"});
     assert_eq!(
-        log.condense(StateSnapshot::new(other.clone())).expect("it is stored"),
+        log.condense(StateSnapshot::new(other.clone())).expect("the event is accepted"),
         ["STATE_SNAPSHOT"],
         "it is shorter than a delta"
     );
@@ -102,22 +106,22 @@ fn a_state_that_is_too_long_for_an_event_is_split() {
     log.start_run();
     let rows: Vec<Value> = (0..3_000).map(|n| json!({"n": n, "text": "y".repeat(500)})).collect();
     let state = json!({"rows": rows, "a/b~c": {"deep": ["z".repeat(200_000), "z".repeat(200_000)]}, "end": true});
-    log.condense(StateSnapshot::new(state.clone())).expect("it is stored");
+    log.condense(StateSnapshot::new(state.clone())).expect("the event is accepted");
     assert_eq!(log.state(), state);
     let before = log.bytes;
     let mut next = state;
     next["rows"].as_array_mut().expect("rows").extend((0..400).map(|n| json!(n)));
-    log.condense(StateSnapshot::new(next.clone())).expect("it is stored");
+    log.condense(StateSnapshot::new(next.clone())).expect("the event is accepted");
     assert_eq!(log.state(), next);
     assert!(log.bytes - before < 40_000, "{}", log.bytes - before);
 
     let long = json!({"rows": [], "a/b": ["ä".repeat(MAX_EVENT_BYTES), "\u{1}".repeat(MAX_EVENT_BYTES)], "n": 1});
-    log.condense(StateSnapshot::new(long.clone())).expect("it is stored");
+    log.condense(StateSnapshot::new(long.clone())).expect("the event is accepted");
     assert_eq!(log.state(), long);
     log.start_run();
     let mut next = long;
     next["a/b"][0] = json!("z".repeat(MAX_EVENT_BYTES));
-    log.condense(StateSnapshot::new(next.clone())).expect("it is stored");
+    log.condense(StateSnapshot::new(next.clone())).expect("the event is accepted");
     assert_eq!(log.state(), next, "also if an earlier run sent the rest");
     let text = json!("x".repeat(MAX_EVENT_BYTES));
     let problem = log.condense(StateSnapshot::new(text)).expect_err("no event can hold it").to_string();
@@ -126,25 +130,25 @@ fn a_state_that_is_too_long_for_an_event_is_split() {
 }
 
 #[test]
-fn a_long_result_is_split_and_put_together() {
+fn a_long_result_is_split_and_joined_again() {
     let mut log = Log::default();
     log.start_run();
     log.store(vec![ToolCallStart::new("c", "look").into(), ToolCallEnd::new("c").into()]);
     let text = "\u{1}ä".repeat(MAX_EVENT_BYTES / 2);
     let mut result = ToolCallResult::new("r", "c", ToolContent::Text(text.clone()));
     result.base.extra.insert("x".into(), json!(1));
-    log.condense(result).expect("it is stored");
+    log.condense(result).expect("the event is accepted");
     assert!(matches!(&log.nodes()[0].1, NodeBody::Tool { result: Some(result), .. } if *result == text));
     let calls = json!({"role": "assistant", "id": "m", "toolCalls": [{"id": "c", "type": "function", "function": {"name": "look", "arguments": ""}}]});
     let restated = json!({"role": "tool", "id": "r", "toolCallId": "c", "content": text});
-    log.condense(log.conversation(&[], &[calls.clone(), restated.clone()])).expect("it is stored");
+    log.condense(log.conversation(&[], &[calls.clone(), restated.clone()])).expect("the event is accepted");
     assert!(matches!(&log.nodes()[0].1, NodeBody::Tool { result: Some(result), .. } if *result == text));
 
     // Some agents change the id of a restated result.
     let before = log.bytes;
     let mut renamed = restated;
     renamed["id"] = "other".into();
-    log.condense(log.conversation(&[], &[calls, renamed])).expect("it is stored");
+    log.condense(log.conversation(&[], &[calls, renamed])).expect("the event is accepted");
     let NodeBody::Tool { result, result_id, .. } = log.nodes()[0].1.clone() else { panic!("a call") };
     assert_eq!((result.as_deref(), result_id.as_deref()), (Some(text.as_str()), Some("other")));
     assert!(log.bytes - before < 1024, "its text is not stored again: {} bytes", log.bytes - before);
@@ -174,7 +178,7 @@ fn a_marked_result_is_filled_in_once() {
     let mut log = Log::default();
     log.start_run();
     log.store(vec![ToolCallStart::new("c", "look").into(), ToolCallEnd::new("c").into()]);
-    log.condense(ToolCallResult::new("r", "c", ToolContent::Text("long".into()))).expect("it is stored");
+    log.condense(ToolCallResult::new("r", "c", ToolContent::Text("long".into()))).expect("the event is accepted");
     let mut marked = vec![json!({"role": "tool", "toolCallId": "c", "content": "", "netraKnown": true}); 3];
     log.view.fill_in_results(&mut marked);
     let contents: Vec<&Value> = marked.iter().map(|message| &message["content"]).collect();
@@ -187,7 +191,7 @@ fn states_with_very_many_values_are_stored_whole() {
     log.start_run();
     for value in [1, 2] {
         let state = json!({"all": vec![value; MAX_COMPARED_VALUES / 2]});
-        log.condense(StateSnapshot::new(state.clone())).expect("it is stored");
+        log.condense(StateSnapshot::new(state.clone())).expect("the event is accepted");
         assert_eq!(log.state(), state);
     }
     let many = vec![json!({"role": "user", "id": "u", "content": "?"}); MAX_MESSAGES + 1];
@@ -207,11 +211,12 @@ fn a_long_result_in_a_restated_conversation_is_stored_if_new_and_marked_if_known
     let result = |id: &str, call: &str| json!({"role": "tool", "id": id, "toolCallId": call, "content": text});
     // A conversation with an activity, which a thread does not show, is not split into its messages.
     let activity = json!({"role": "activity", "id": "a", "activityType": "x", "content": {}});
-    log.condense(log.conversation(&[], &[calls(&["c"]), result("r", "c"), activity.clone()])).expect("it is stored");
+    log.condense(log.conversation(&[], &[calls(&["c"]), result("r", "c"), activity.clone()]))
+        .expect("the event is accepted");
     assert!(matches!(&log.nodes()[0].1, NodeBody::Tool { result: Some(result), .. } if *result == text));
     let before = log.bytes;
     let again = [calls(&["c", "d"]), result("r", "c"), result("s", "d"), activity];
-    log.condense(log.conversation(&[], &again)).expect("it is stored");
+    log.condense(log.conversation(&[], &again)).expect("the event is accepted");
     assert!(matches!(&log.nodes()[1].1, NodeBody::Tool { result: Some(result), .. } if *result == text));
     let more = log.bytes - before;
     assert!(more < text.len() * 3 / 2, "the first is not stored again: {more} bytes");
@@ -231,27 +236,27 @@ fn a_restated_conversation_is_stored_as_what_is_new_in_it() {
     log.store(vec![TextMessageStart::new("m1").into(), TextMessageContent::new("m1", "Well.").into()]);
     log.store(vec![TextMessageEnd::new("m1").into()]);
     let first = [assistant("m1", "Well.")];
-    assert_eq!(log.condense(log.conversation(&[], &first)).expect("it is stored"), [""; 0]);
+    assert_eq!(log.condense(log.conversation(&[], &first)).expect("the event is accepted"), [""; 0]);
     let more = [assistant("m1", "Well."), calls.clone(), result.clone(), assistant("m3", "Done.")];
-    let kept = log.condense(log.conversation(&[], &more)).expect("it is stored");
+    let kept = log.condense(log.conversation(&[], &more)).expect("the event is accepted");
     let text = ["TEXT_MESSAGE_START", "TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END"];
     let called = ["TOOL_CALL_START", "TOOL_CALL_ARGS", "TOOL_CALL_END", "TOOL_CALL_RESULT"];
     assert_eq!(kept, [&called[..], &text].concat());
-    assert_eq!(log.condense(log.conversation(&[], &more)).expect("it is stored"), [""; 0]);
+    assert_eq!(log.condense(log.conversation(&[], &more)).expect("the event is accepted"), [""; 0]);
     // Messages that were left out or changed need a snapshot, but only of the conversation since the question.
     log.start_run();
     log.store(vec![ToolCallStart::new("gone", "look").into(), ToolCallEnd::new("gone").into()]);
     let long = assistant("m0", &"x".repeat(100_000));
     let turn = log.conversation(&[long], &[assistant("m4", "Again.")]);
     let before = log.bytes;
-    assert_eq!(log.condense(turn).expect("it is stored"), ["MESSAGES_SNAPSHOT"]);
+    assert_eq!(log.condense(turn).expect("the event is accepted"), ["MESSAGES_SNAPSHOT"]);
     assert!(log.bytes - before < 400, "{}", log.bytes - before);
     let bodies: Vec<bool> = log.nodes().iter().map(|(_, body)| *body == NodeBody::Withdrawn).collect();
     assert_eq!(bodies, [true, false]);
     // A message that is longer than an event.
     log.start_run();
     let long = "ä".repeat(MAX_EVENT_BYTES);
-    log.condense(log.conversation(&[], &[assistant("m5", &long)])).expect("it is stored");
+    log.condense(log.conversation(&[], &[assistant("m5", &long)])).expect("the event is accepted");
     assert!(matches!(&log.nodes()[0].1, NodeBody::Text { text, .. } if *text == long));
 }
 
@@ -306,7 +311,7 @@ proptest! {
                 log.store(vec![RunFinished::new("t", "r").into()]);
                 log.start_run();
             }
-            log.condense(StateSnapshot::new(state.clone())).expect("it is stored");
+            log.condense(StateSnapshot::new(state.clone())).expect("the event is accepted");
             prop_assert_eq!(log.state(), state);
         }
     }
@@ -326,7 +331,7 @@ proptest! {
             for messages in snapshots {
                 let event = log.conversation(&[], &messages);
                 whole.apply(0, ThreadEntry::Agent { run_id, event: Box::new(event.clone().into()) });
-                log.condense(event).expect("it is stored");
+                log.condense(event).expect("the event is accepted");
                 prop_assert!(is_same(&log.view, &whole), "{:#?}\n{:#?}", log.view, whole);
             }
         }

@@ -20,14 +20,17 @@ fn first_violation(events: Events) -> String {
     violation.map_or_else(|| "nothing".into(), |violation| violation.to_string())
 }
 
+/// The event as one of a sub-agent.
 fn of(subagent: &str, event: impl Into<Event>) -> Event {
     event.into().with_subagent(Some(subagent))
 }
 
+/// The start of a sub-agent.
 fn sub(id: &str) -> Event {
     SubagentStarted::new(id, "Data").into()
 }
 
+/// The start of a message.
 fn text(id: &str) -> Event {
     TextMessageStart::new(id).into()
 }
@@ -41,6 +44,7 @@ fn tool_chunk(id: Option<&str>, name: Option<&str>) -> Event {
     ToolCallChunk { tool_call_id, tool_call_name, ..ToolCallChunk::new() }.into()
 }
 
+/// The start of a call.
 fn call(id: &str, parent: Option<&str>) -> Event {
     ToolCallStart { parent_message_id: parent.map(Into::into), ..ToolCallStart::new(id, "profile") }.into()
 }
@@ -56,7 +60,7 @@ fn finished() -> Event {
 #[test]
 fn valid_events_are_accepted() {
     let reasoning = || ReasoningMessageStart::new("a", ReasoningRole::Reasoning).into();
-    let in_order: Vec<Events> = vec![
+    let valid: Vec<Events> = vec![
         vec![text("a"), text("b"), TextMessageContent::new("a", "").into(), TextMessageEnd::new("a").into()],
         vec![text("a"), TextMessageEnd::new("a").into(), text("a"), TextMessageEnd::new("a").into()],
         vec![text("a"), call("a", Some("a")), ReasoningStart::new("a").into(), reasoning()],
@@ -71,7 +75,7 @@ fn valid_events_are_accepted() {
         vec![tool_chunk(Some("c"), Some("profile")), tool_chunk(None, None), tool_chunk(Some("c"), None)],
         vec![StateDelta::new(vec![json!({"op": "add", "path": "/a~1b/0", "value": null})]).into()],
     ];
-    for events in in_order {
+    for events in valid {
         assert_eq!(first_violation(events.clone()), "nothing", "{events:?}");
     }
 }

@@ -4,7 +4,7 @@
 //! the run, writes `RUN_STARTED` and the terminal event, checks and coalesces events, appends them to the log, stops a run
 //! within a second, and turns a panic, an error or a timeout into `RUN_ERROR` after closing what is open.
 //!
-//! Floors, low to high: [`agent`] and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
+//! Layers, low to high: [`agent`] and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
 //! `chunks`, `coalesce`, `condense` (events before they are stored); `failures`, `tool_tasks` and `restart` (runs that were cut off
 //! when their node stopped); `run_log` (appending); `prepare` (what a run starts with); `run`; `queue`; `runner`.
 

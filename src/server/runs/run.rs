@@ -38,7 +38,7 @@ use crate::{
 const MAX_QUEUED_EVENTS: usize = 64;
 /// The most events in one transaction.
 const MAX_BATCH_EVENTS: usize = 256;
-/// How long an agent may take to return after it was asked to stop.
+/// How long an agent may take to return after its run was cancelled.
 const STOP_TIMEOUT: Duration = Duration::from_millis(700);
 /// How long a stopped run waits for its agent to report usage.
 const USAGE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -150,7 +150,7 @@ impl Run {
             tokio::select! {
                 biased;
                 ending = stopped(&mut self.stop) => {
-                    // Before the agent is asked to stop.
+                    // Before the run is cancelled.
                     if matches!(ending.kind, EndKind::Cancelled) {
                         task.stopped_by_person.cancel();
                     }

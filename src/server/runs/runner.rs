@@ -48,7 +48,7 @@ const MAX_EARLY_STOPS: usize = 256;
 const ORPHAN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many runs may be queued on this node.
 const MAX_WAITING: usize = 4_096;
-/// How often the store is asked whether a run on another node has ended, if a run here waits for it.
+/// How often the store is read to see whether a run on another node has ended, if a run here waits for it.
 const BLOCKED_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long runs may take to write their last events at shutdown.
 const FINAL_EVENTS_TIMEOUT: Duration = Duration::from_secs(3);

@@ -38,7 +38,7 @@ mod tests {
     #[tokio::test]
     async fn the_list_has_each_file_of_the_folder_as_sqlx_reads_it() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-        let read = Migrator::new(folder).await.expect("reads the folder");
+        let read = Migrator::new(folder).await.expect("the migrations are read");
         let parts = |migrator: &Migrator| -> Vec<_> {
             let parts = |m: &Migration| {
                 (m.version, m.description.clone(), m.sql.as_str().to_owned(), m.checksum.clone(), m.no_tx)

@@ -3,7 +3,7 @@
 //! SQL with `$1` placeholders, in the dialect that SQLite and PostgreSQL share; [`Engine`] has the differences. Reads and writes have
 //! a pool each, so reads never wait for writes.
 //!
-//! Promises: what a transaction of [`Store::begin`] committed survives a crash of this process or of the database. However a
+//! Guarantees: what a transaction of [`Store::begin`] committed survives a crash of this process or of the database. However a
 //! transaction ends, the next one gets a connection that is in no transaction.
 
 mod columns;
@@ -31,7 +31,7 @@ pub struct Store {
     engine: Engine,
     readers: AnyPool,
     writer: AnyPool,
-    /// Why the last write passed to [`Store::note_write`] failed.
+    /// Why the last write passed to [`Store::record_write`] failed.
     outage: Arc<Mutex<Option<Outage>>>,
 }
 
@@ -99,7 +99,7 @@ impl Store {
         begin(&self.readers, self.engine.begin_read_sql()).await
     }
 
-    /// Writes as much as a long message has, and rolls it back. The error tells why the store accepts no writes.
+    /// Writes as much as a long message has, and rolls it back. The error says why the store accepts no writes.
     ///
     /// # Errors
     /// If the store fails.
@@ -111,18 +111,18 @@ impl Store {
         Ok(tx.rollback().await?)
     }
 
-    /// Notes the outcome of a write that is made every few seconds: the renewal of the node's lease.
-    pub fn note_write(&self, outcome: &Result<()>) {
+    /// Records the outcome of a write that is made every few seconds: the renewal of the node's lease.
+    pub fn record_write(&self, outcome: &Result<()>) {
         let now = outcome.as_ref().err().map(|error| error.outage().unwrap_or(Outage::OutOfReach));
         let before = std::mem::replace(&mut *self.outage.lock(), now);
         match (before, now) {
-            (None, Some(outage)) => tracing::error!("the store takes no writes: {outage}"),
-            (Some(_), None) => tracing::info!("the store takes writes again"),
+            (None, Some(outage)) => tracing::error!("the store accepts no writes: {outage}"),
+            (Some(_), None) => tracing::info!("the store accepts writes again"),
             _ => {}
         }
     }
 
-    /// Why the store takes no writes, as of the last [`Store::note_write`].
+    /// Why the store accepts no writes, as of the last [`Store::record_write`].
     #[must_use]
     pub fn outage(&self) -> Option<Outage> {
         *self.outage.lock()

@@ -207,7 +207,7 @@ mod tests {
         let counter = ConnectionCounter::new(1, None);
         let _open = counter.admit(from(0));
         let mut excess: Vec<_> =
-            (0..MAX_EXCESS).map(|n| counter.admit(from(u8::try_from(n / 4).expect("small")))).collect();
+            (0..MAX_EXCESS).map(|n| counter.admit(from(u8::try_from(n / 4).expect("the number fits")))).collect();
         let closed = |admitted: &Admission| matches!(admitted, Admission::Excess(_, _, close) if close.is_cancelled());
         assert!(!excess.iter().any(closed));
         excess.push(counter.admit(from(200)));

@@ -261,7 +261,7 @@ mod tests {
         let begin = Instant::now();
         let mut deadlines = Deadlines::new(TIMEOUTS, begin);
         assert_eq!(deadlines.deadline(), Some((begin + seconds(10), Timeout::FirstByte)));
-        assert!(!deadlines.can_refuse(), "nothing was asked");
+        assert!(!deadlines.can_refuse(), "there was no request");
         for second in [9, 14, 19, 24] {
             deadlines.received(20, begin + seconds(second));
         }

@@ -1,6 +1,6 @@
 //! TCP connections: accepted, counted, served as HTTP/1.1 and closed.
 //!
-//! Promises: unused connections are closed ([`deadlines`]), and their number is limited ([`counter`]); a refusal is answered
+//! Guarantees: unused connections are closed ([`deadlines`]), and their number is limited ([`counter`]); a refusal is answered
 //! with its reason; before a connection is closed, what the peer still sends is read, up to a limit, because with unread bytes the
 //! kernel would reset the connection and the answer would be lost. Upgraded connections have heartbeats of their own and are only
 //! counted here.
@@ -198,7 +198,7 @@ impl Connection {
         let discard = self.limits.discard;
         let end = self.serve(stream, &shared, &stopping).await;
         // An upgraded connection is not returned.
-        let Some(Returned { mut tcp, ended, .. }) = shared.take_returned() else { return };
+        let Some(Returned { mut tcp, peer_closed, .. }) = shared.take_returned() else { return };
         let (refuse, sends) = {
             let deadlines = shared.deadlines.lock();
             (deadlines.can_refuse(), deadlines.may_send_more())
@@ -211,7 +211,7 @@ impl Connection {
                     drain(&mut tcp, discard).await;
                 }
             }
-            End::Closed if !ended && (sends || !stopping.is_cancelled()) => drain(&mut tcp, discard).await,
+            End::Closed if !peer_closed && (sends || !stopping.is_cancelled()) => drain(&mut tcp, discard).await,
             End::Closed => {}
         }
     }

@@ -10,7 +10,7 @@ const RETRY_AFTER_MS: u64 = 5_000;
 
 /// The answer to a request that was not received in time.
 pub(super) fn timed_out() -> Vec<u8> {
-    let detail = "the request did not arrive in time; send it again, whole";
+    let detail = "the request did not arrive completely in time; send it again";
     to_bytes(&problem(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
 }
 

@@ -32,7 +32,7 @@ pub(super) struct Shared {
 pub(super) struct Returned {
     pub(super) tcp: TcpStream,
     /// Whether the peer has closed its side.
-    pub(super) ended: bool,
+    pub(super) peer_closed: bool,
     _permit: Permit,
 }
 
@@ -53,12 +53,12 @@ pub(super) struct Stream {
     /// None only while it is dropped.
     parts: Option<(TcpStream, Permit)>,
     shared: Arc<Shared>,
-    ended: bool,
+    peer_closed: bool,
 }
 
 impl Stream {
     pub(super) fn new(tcp: TcpStream, permit: Permit, shared: Arc<Shared>) -> Self {
-        Self { parts: Some((tcp, permit)), shared, ended: false }
+        Self { parts: Some((tcp, permit)), shared, peer_closed: false }
     }
 
     fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -94,7 +94,7 @@ impl Drop for Stream {
         if let Some((tcp, permit)) = self.parts.take()
             && !self.shared.deadlines.lock().is_upgraded()
         {
-            *self.shared.returned.lock() = Some(Returned { tcp, ended: self.ended, _permit: permit });
+            *self.shared.returned.lock() = Some(Returned { tcp, peer_closed: self.peer_closed, _permit: permit });
         }
     }
 }
@@ -112,7 +112,7 @@ impl AsyncRead for Stream {
                     deadlines.received(bytes, Instant::now());
                 } else {
                     drop(deadlines);
-                    self.ended = true;
+                    self.peer_closed = true;
                 }
             }
             Poll::Ready(Err(_)) => {}

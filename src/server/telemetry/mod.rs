@@ -1,7 +1,7 @@
 //! Logs and traces.
 //!
-//! Logs go to standard error, as text or as JSON; standard output is for answers. Traces go to an OTLP receiver where one is
-//! configured: spans of requests, commands and runs, with ids and durations. Log events are not part of them, so nothing that
+//! Logs go to standard error, as text or as JSON; standard output is for results, as of `netra ask`. Traces go to an OTLP receiver where
+//! one is configured: spans of requests, commands and runs, with ids and durations. Log events are not part of them, so nothing that
 //! people write leaves the server in a trace.
 
 #[cfg(feature = "otlp")]
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn an_invalid_log_filter_is_refused() {
         let wrong = LogConfig { filter: "netra=loud".into(), ..LogConfig::default() };
-        let Err(error) = log_layer(&wrong) else { panic!("`loud` is no level") };
+        let Err(error) = log_layer(&wrong) else { panic!("`loud` is not a level") };
         assert!(error.to_string().contains("netra=loud") && error.to_string().contains("netra=debug"), "{error}");
         assert!(log_layer(&LogConfig::default()).is_ok());
     }

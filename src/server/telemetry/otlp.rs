@@ -99,7 +99,7 @@ impl HttpClient for RuntimeClient {
         if failed && !self.failing.load(Ordering::Relaxed) {
             let status = sent.as_ref().ok().map(|response| response.status().as_u16());
             let error = sent.as_ref().err().map(ToString::to_string);
-            tracing::warn!(status, error, "the OTLP receiver does not take traces; they are dropped until it does");
+            tracing::warn!(status, error, "the OTLP receiver does not accept traces; they are dropped until it does");
         }
         self.failing.store(failed, Ordering::Relaxed);
         // The body is not read: it is unbounded, and nothing here needs it.

@@ -18,13 +18,13 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::refused(ErrorCode::InvalidPayload, message.into())
 }
 
-/// Checks a message apart from its thread.
+/// Checks a message without reading its thread.
 ///
 /// # Errors
 /// `invalid_payload`, `too_large`.
 pub fn check_message(command: &SendMessage) -> Result<()> {
     if command.text.trim().is_empty() {
-        return Err(invalid("the text is empty; say something"));
+        return Err(invalid("the text is empty; write something"));
     }
     if command.text.len() > limits::MAX_MESSAGE_BYTES {
         let message = format!("the text has more than {} bytes; attach it as a file", limits::MAX_MESSAGE_BYTES);
@@ -34,13 +34,13 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
         return Err(invalid(format!("more than {} attachments", limits::MAX_ATTACHMENTS)));
     }
     if command.external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > limits::MAX_EXTERNAL_ID_BYTES) {
-        return Err(invalid(format!("`external_id` has 1 to {} bytes", limits::MAX_EXTERNAL_ID_BYTES)));
+        return Err(invalid(format!("`external_id` must have 1 to {} bytes", limits::MAX_EXTERNAL_ID_BYTES)));
     }
     if command.external_id.as_ref().is_some_and(|id| id.parse::<MessageId>().is_ok_and(|own| own.to_string() == *id)) {
-        return Err(invalid("`external_id` is an id of this server's own form; give it as `message_id`"));
+        return Err(invalid("`external_id` has the form of the server's own ids; send it as `message_id`"));
     }
     if command.after.is_some() && command.replaces.is_some() {
-        return Err(invalid("a message is said `after` another, or `replaces` one, not both"));
+        return Err(invalid("`after` and `replaces` exclude each other; send one of them"));
     }
     Ok(())
 }
@@ -54,24 +54,24 @@ pub(super) fn check_answers(command: &Answer, interrupts: &[Interrupt]) -> Resul
             return Err(invalid(format!("the interrupt `{id}` is answered twice")));
         }
         let Some(interrupt) = interrupts.iter().find(|interrupt| interrupt.id == *id) else {
-            return Err(invalid(format!("the run waits for no interrupt `{id}`")));
+            return Err(invalid(format!("the run has no open interrupt `{id}`")));
         };
         if answer.status == AnswerStatus::Resolved && expires_at(interrupt).is_some_and(|at| at <= now_ms()) {
-            let message = "the time to answer is over; refuse it, or ask again";
+            let message = "the time to answer is over; cancel the interrupt or ask again";
             return Err(Error::refused(ErrorCode::Conflict, message));
         }
         if let Some(schema) = interrupt.response_schema.as_ref().filter(|_| answer.status == AnswerStatus::Resolved) {
             let problems = json_schema::problems(schema, answer.payload.as_ref().unwrap_or(&Value::Null), "the answer");
             if !problems.is_empty() {
                 return Err(invalid(format!(
-                    "the answer to `{id}` does not fit what was asked: {}",
+                    "the answer to `{id}` does not match its schema: {}",
                     problems.join("; ")
                 )));
             }
         }
     }
-    match interrupts.iter().find(|asked| command.answers.iter().all(|answer| answer.interrupt_id != asked.id)) {
-        Some(open) => Err(invalid(format!("the interrupt `{}` is not answered; answer all at once", open.id))),
+    match interrupts.iter().find(|interrupt| command.answers.iter().all(|answer| answer.interrupt_id != interrupt.id)) {
+        Some(missing) => Err(invalid(format!("the interrupt `{}` is not answered; answer all at once", missing.id))),
         None => Ok(()),
     }
 }

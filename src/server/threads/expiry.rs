@@ -1,4 +1,4 @@
-//! Interrupts that nobody answered in time: each is answered with `{"expired": true}`, and the agent goes on.
+//! Interrupts that nobody answered in time: each is answered with `{"expired": true}`, and a run that resumes is inserted.
 
 use std::sync::LazyLock;
 
@@ -47,8 +47,8 @@ pub async fn unanswered(channels: &Channels) -> Result<Vec<Unanswered>> {
 pub struct Expired {
     /// The run that continues.
     pub run: NewRun,
-    /// Whether the expired run had itself resumed one whose interrupts expired. Then nobody is answering, and the turn is ended.
-    pub again: bool,
+    /// Whether the expired run itself resumed one whose interrupts had expired. The caller then ends the turn.
+    pub repeated: bool,
 }
 
 /// Answers an unanswered run's interrupts as expired, in the name of `user`, the owner of the thread. Returns the run that resumes it,
@@ -81,20 +81,20 @@ pub async fn expire(channels: &Channels, user: &User, unanswered: Unanswered) ->
         tx.commit().await?;
         return Ok(None);
     }
-    let again = has_resumed_from_expired(&view, run_id);
+    let repeated = has_resumed_from_expired(&view, run_id);
     let command = Answer { answer_id: MessageId::new(), thread_id, run_id, answers };
     match answer(channels, user, &command, None, |_| Ok(())).await {
-        Ok(outcome) => Ok(outcome.run.map(|run| Expired { run, again })),
+        Ok(outcome) => Ok(outcome.run.map(|run| Expired { run, repeated })),
         Err(Error::Refused(body)) if matches!(body.code, ErrorCode::Conflict | ErrorCode::NotFound) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether a run resumed one whose interrupts had all expired. Runs that were cut off by a restart do not count: nobody was asked.
+/// Whether a run resumed one whose interrupts had all expired. Runs that a restart cut off do not count: no question was shown.
 fn has_resumed_from_expired(view: &ThreadView, run: RunId) -> bool {
     let Some(run) = view.run(run) else { return false };
-    let Some(before) = run.resumes.and_then(|before| view.run(before)) else { return false };
-    let Some(Resolution::Answered { answers, .. }) = &before.answered else { return false };
+    let Some(previous) = run.resumes.and_then(|previous| view.run(previous)) else { return false };
+    let Some(Resolution::Answered { answers, .. }) = &previous.answered else { return false };
     let all_expired = answers.iter().all(|answer| answer.payload.as_ref() == Some(&*EXPIRED));
-    all_expired && !before.was_cut_by_restart() && !run.was_cut_by_restart()
+    all_expired && !previous.was_cut_by_restart() && !run.was_cut_by_restart()
 }

@@ -64,7 +64,7 @@ async fn admit_bytes(channels: &Channels, tx: &mut Append, user: UserId, bytes: 
 async fn created_before(tx: &mut Append, user: UserId, thread: ThreadId, request: &str) -> Result<ThreadInfo> {
     let before = queries::creation(tx.sql(), thread).await?;
     if before.owner != user || before.request != request || before.deleted_at.is_some() {
-        return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; mint another"));
+        return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; create another"));
     }
     queries::thread(tx.sql(), user, thread, "").await
 }

@@ -137,14 +137,14 @@ pub(super) async fn answerable_run(
     Ok(sqlx::query_as(sql).bind(run).bind(thread).fetch_optional(connection).await?)
 }
 
-/// Notes that a run waits for no answer any more.
+/// Marks a run as no longer waiting for an answer.
 pub(super) async fn mark_answered(connection: &mut AnyConnection, run: RunId) -> Result<()> {
     let sql = "UPDATE runs SET answered_at = $2 WHERE id = $1 AND answered_at IS NULL";
     sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?;
     Ok(())
 }
 
-/// Notes that no run of a thread waits for an answer any more; returns those that did.
+/// Marks all runs of a thread as no longer waiting for an answer; returns those that waited.
 pub(super) async fn mark_all_answered(connection: &mut AnyConnection, thread: ThreadId) -> Result<Vec<RunId>> {
     let sql = "UPDATE runs SET answered_at = $2 WHERE thread_id = $1 AND asks_until IS NOT NULL AND answered_at IS NULL \
                RETURNING id";
@@ -184,9 +184,9 @@ pub(super) async fn is_blocked(connection: &mut AnyConnection, thread: ThreadId,
     if query.fetch_one(&mut *connection).await? > 0 {
         return Ok(true);
     }
-    let is_resumed = turn != seq;
+    let resumes_another = turn != seq;
     let query = sqlx::query_scalar::<_, i64>(BEGUN).bind(thread).bind(turn);
-    Ok(is_resumed && query.fetch_one(connection).await? > 0)
+    Ok(resumes_another && query.fetch_one(connection).await? > 0)
 }
 
 /// Whether a run exists and has not ended.
@@ -208,7 +208,7 @@ pub(super) async fn ended_at<'c>(
     query.fetch_optional(executor).await?.ok_or_else(|| Error::not_found("run"))
 }
 
-/// Notes that a run is to be stopped.
+/// Marks a run to be stopped.
 pub(super) async fn mark_to_stop(connection: &mut AnyConnection, run: RunId) -> Result<()> {
     let sql = "UPDATE runs SET stop_at = $2 WHERE id = $1 AND ended_at IS NULL AND stop_at IS NULL";
     sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?;
@@ -234,7 +234,7 @@ pub(super) async fn accepted<'c>(
     Ok(query.bind(author).bind(id).fetch_optional(executor).await?)
 }
 
-/// Inserts a message or answer with the run that it asked for; returns whether its id was free.
+/// Inserts a message or answer with the run that it requested; returns whether its id was free.
 pub(super) async fn insert_accepted(
     connection: &mut AnyConnection,
     id: MessageId,
@@ -248,7 +248,7 @@ pub(super) async fn insert_accepted(
     Ok(inserted.rows_affected() > 0)
 }
 
-/// The run that a message of a thread asked for.
+/// The run that a message of a thread requested.
 ///
 /// # Errors
 /// `not_found`.

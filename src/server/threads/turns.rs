@@ -1,4 +1,4 @@
-//! Messages and answers of people: each asks for a run, which begins when the runs before it are over.
+//! Messages and answers of people: each requests a run, which begins when the runs before it are over.
 
 use serde_json::{Map, Value};
 
@@ -31,8 +31,8 @@ pub struct CommandOutcome {
 
 /// Sends a message to a thread. Interrupts of earlier runs that wait for an answer are abandoned.
 ///
-/// `caller` is JSON that the run is given along with the message. `admit` gets the thread's agent and returns the agent that answers,
-/// or why no run can be asked for now; it is not called for a repeated message.
+/// `caller` is JSON that the run gets along with the message. `admit` gets the thread's agent and returns the agent that answers,
+/// or why no run can be requested now; it is not called for a repeated message.
 ///
 /// # Errors
 /// `not_found`, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`; errors of `admit`.
@@ -82,14 +82,14 @@ pub async fn send(
     let order = RunOrder { turn: seq, seq };
     let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
-    finish(tx, channels, run, Asked { id: message, request, message: Some(message), caller }).await
+    finish(tx, channels, run, RunRequest { id: message, request, message: Some(message), caller }).await
 }
 
 /// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
-/// interrupt id, and the result as payload). The agent goes on in a new run.
+/// interrupt id, and the result as payload). It inserts the run that continues.
 ///
 /// `caller` is JSON for that run; without it the run gets the `caller` of the answered one, except for its state and results. `admit`
-/// gets the agent and returns an error if no run can be asked for now.
+/// gets the agent and returns an error if no run can be requested now.
 ///
 /// # Errors
 /// `not_found`; `conflict` if the run was answered, abandoned or has expired; `invalid_payload` if an interrupt is missing or
@@ -138,7 +138,7 @@ pub async fn answer(
     let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
     let run =
         NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };
-    finish(tx, channels, run, Asked { id: command.answer_id, request, message: row.message_id, caller }).await
+    finish(tx, channels, run, RunRequest { id: command.answer_id, request, message: row.message_id, caller }).await
 }
 
 /// Whether an answer gives what its run waits for.
@@ -147,7 +147,7 @@ fn check_answer(command: &Answer, view: &ThreadView, row: &queries::AnswerableRu
     let (interrupts, calls) = run.map(|run| (run.open_interrupts(), run.pending_tool_calls())).unwrap_or_default();
     let conflict = |message: &str| Err(Error::refused(ErrorCode::Conflict, message));
     if row.answered_at.is_some() {
-        return conflict("this was answered already, or something else was said since");
+        return conflict("this was answered already, or another message was sent since");
     }
     if row.asks_until.is_some() {
         return check_answers(command, interrupts);
@@ -158,8 +158,8 @@ fn check_answer(command: &Answer, view: &ThreadView, row: &queries::AnswerableRu
     check_results(command, &calls, run.is_some_and(|run| !run.pending.is_empty()))
 }
 
-/// A message or answer that asks for a run.
-struct Asked {
+/// A message or answer that requests a run.
+struct RunRequest {
     id: MessageId,
     /// The command as JSON, by which a repetition is recognised.
     request: String,
@@ -168,9 +168,9 @@ struct Asked {
     caller: Option<String>,
 }
 
-/// Inserts the run and the message or answer that asks for it, and commits.
-async fn finish(mut tx: Append, channels: &Channels, mut run: NewRun, asked: Asked) -> Result<CommandOutcome> {
-    let Asked { id, request, message, caller } = asked;
+/// Inserts the run and the message or answer that requests it, and commits.
+async fn finish(mut tx: Append, channels: &Channels, mut run: NewRun, requested: RunRequest) -> Result<CommandOutcome> {
+    let RunRequest { id, request, message, caller } = requested;
     queries::insert_run(tx.sql(), &run, message, channels.node(), caller).await?;
     run.blocked = queries::is_blocked(tx.sql(), run.thread_id, run.order).await?;
     if !queries::insert_accepted(tx.sql(), id, request, &run).await? {
@@ -230,7 +230,7 @@ pub async fn was_accepted(channels: &Channels, user: UserId, id: MessageId) -> R
 }
 
 fn used_before() -> Error {
-    Error::refused(ErrorCode::Conflict, "this id was used before for something else; mint another")
+    Error::refused(ErrorCode::Conflict, "this id was used before for something else; create another")
 }
 
 /// The files that a message names, which must be of its thread.

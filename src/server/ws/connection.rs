@@ -1,7 +1,7 @@
 //! One connection: the one task that reads and writes its socket.
 //!
 //! A loop: each iteration handles one event (a frame, a delivery, the outcome of a command, a page of a log, a deadline) and then
-//! writes everything that is queued with one flush. Promises: a command gets exactly one reply; commands that wait for the store
+//! writes everything that is queued with one flush. Guarantees: a command gets exactly one reply; commands that wait for the store
 //! hold up no deliveries; a peer that does not read, or sends nothing and answers no ping, is closed in time.
 
 use std::{
@@ -30,7 +30,7 @@ use crate::{
     server::{
         channel::{Channel, Delivery},
         clock::now_ms,
-        connections::{ConnectionGuard, Item, Outbound, PageRequest},
+        connections::{ConnectionGuard, Item, PageRequest, SendQueue},
         error::Result,
         metrics,
     },
@@ -51,7 +51,7 @@ pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, context
     let (user, id) = (context.identity.user.id, context.id);
     tracing::info!(%user, connection = %id, "socket opened");
     let mut counted = metrics::Connection::open();
-    let mut connection = Connection::new(context, guard.outbound().clone());
+    let mut connection = Connection::new(context, guard.send_queue().clone());
     let end = connection.run(&mut socket).await;
     counted.closing(end.code());
     let (close, linger) = match end {
@@ -81,12 +81,12 @@ enum Event {
     /// A ping, a timeout or the end of the credentials is due.
     Deadline,
     /// Other tasks queued items.
-    Outbound,
+    Queued,
 }
 
 struct Connection {
     context: Arc<ConnectionContext>,
-    outbound: Arc<Outbound>,
+    send_queue: Arc<SendQueue>,
     /// Messages to write at the end of this iteration.
     unsent: VecDeque<Message>,
     /// When one of their entries was appended, in milliseconds since 1970, for the metric of delivery times.
@@ -102,7 +102,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(context: ConnectionContext, outbound: Arc<Outbound>) -> Self {
+    fn new(context: ConnectionContext, send_queue: Arc<SendQueue>) -> Self {
         let (config, now) = (&context.gateway.config, Instant::now());
         let interval = Duration::from_millis(config.heartbeat_ms);
         let left = context.identity.expires_at.saturating_sub(now_ms());
@@ -118,7 +118,7 @@ impl Connection {
             last_read: None,
             expires: now + left,
             context: Arc::new(context),
-            outbound,
+            send_queue,
         }
     }
 
@@ -130,7 +130,7 @@ impl Connection {
             if let Err(end) = self.write(socket).await {
                 return end;
             }
-            let Self { commands, page, outbound, .. } = self;
+            let Self { commands, page, send_queue, .. } = self;
             let may_read = commands.has_room();
             // The order matters: a frame that was received counts before a deadline that it extends. Every iteration writes what
             // is queued, so deliveries are not starved by frames, nor frames by deliveries.
@@ -140,10 +140,10 @@ impl Connection {
                 (id, channel, outcome) = commands.finished() => Event::Finished(id, channel, outcome),
                 (channel, after, entries) = PageRequest::finished(page) => Event::Page(channel, after, entries),
                 () = &mut deadline => Event::Deadline,
-                () = outbound.ready() => Event::Outbound,
+                () = send_queue.ready() => Event::Queued,
             };
             let is_deadline = matches!(event, Event::Deadline);
-            if let Err(end) = self.handle(event).and_then(|()| self.take_outbound()) {
+            if let Err(end) = self.handle(event).and_then(|()| self.take_queued()) {
                 return end;
             }
             if is_deadline {
@@ -158,7 +158,7 @@ impl Connection {
             Event::Finished(id, channel, outcome) => self.on_outcome(id, channel, outcome),
             Event::Page(channel, after, entries) => self.on_page(channel, after, entries),
             Event::Deadline => self.on_deadline(),
-            Event::Outbound => Ok(()),
+            Event::Queued => Ok(()),
         }
     }
 
@@ -179,7 +179,9 @@ impl Connection {
         match self.heartbeat.poll(now) {
             HeartbeatAction::Idle => {}
             HeartbeatAction::SendPing => self.unsent.push_back(Message::Ping(Bytes::new())),
-            HeartbeatAction::TimedOut => return Err(End::close(CloseCode::HeartbeatMissed, "no sign of life in time")),
+            HeartbeatAction::TimedOut => {
+                return Err(End::close(CloseCode::HeartbeatMissed, "no frame arrived in time"));
+            }
         }
         Ok(())
     }
@@ -314,8 +316,8 @@ impl Connection {
     }
 
     /// Takes the items that other tasks queued, to be written in this iteration.
-    fn take_outbound(&mut self) -> Result<(), End> {
-        let close = self.outbound.take(&mut self.batch);
+    fn take_queued(&mut self) -> Result<(), End> {
+        let close = self.send_queue.take(&mut self.batch);
         for item in self.batch.drain(..) {
             match item {
                 Item::Entry(entry) if self.subscriptions.on_delivery(entry.channel, entry.seq) => {
@@ -344,7 +346,7 @@ impl Connection {
         if self.unsent.is_empty() {
             return Ok(());
         }
-        let Self { unsent, outbound, batch, .. } = self;
+        let Self { unsent, send_queue, batch, .. } = self;
         let writing = async {
             while let Some(message) = unsent.pop_front() {
                 socket.feed(message).await?;
@@ -358,8 +360,8 @@ impl Connection {
                 Ok(Err(error)) => return Err(End::Gone(format!("writing failed: {error}"))),
                 Err(_) => return Err(End::close(CloseCode::TooSlow, "reads too slowly: reconnect and resume")),
             },
-            () = outbound.closed() => {
-                let close = outbound.take(batch);
+            () = send_queue.closed() => {
+                let close = send_queue.take(batch);
                 return Err(close.map_or_else(|| End::Gone("closed".into()), End::Close));
             }
         }

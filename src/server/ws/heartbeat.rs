@@ -33,7 +33,7 @@ impl Heartbeat {
         Self { interval, timeout, last_received: now, pinged_at: None }
     }
 
-    /// Notes that a frame was received.
+    /// Records that a frame was received.
     pub(crate) fn on_receive(&mut self, now: Instant) {
         self.last_received = now;
         self.pinged_at = None;
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!((heartbeat.poll(at(24)), heartbeat.deadline()), (HeartbeatAction::Idle, at(25)));
         let late = (heartbeat.poll(at(26)), heartbeat.deadline());
         assert_eq!(late, (HeartbeatAction::SendPing, at(36)), "a late ping has the whole timeout");
-        assert_eq!(heartbeat.poll(at(35)), HeartbeatAction::Idle, "the ping is no sign of life and is not repeated");
+        assert_eq!(heartbeat.poll(at(35)), HeartbeatAction::Idle, "the ping does not count and is not repeated");
         assert_eq!(heartbeat.poll(at(36)), HeartbeatAction::TimedOut);
     }
 

@@ -2,7 +2,7 @@
 //!
 //! [`route`] is the handshake; [`connection`] the one task that reads and writes a socket; [`command_queue`] and [`execute`] its
 //! commands, one after the other; [`subscribe`] and [`subscriptions`] the channels that it follows; [`heartbeat`] and [`close`]
-//! how it ends. Promises: every command gets exactly one reply; a connection receives every entry of the channels that it
+//! how it ends. Guarantees: every command gets exactly one reply; a connection receives every entry of the channels that it
 //! follows, once and in order, or is closed with a code that says why; every refusal and close is logged.
 
 mod close;

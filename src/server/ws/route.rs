@@ -1,8 +1,8 @@
 //! The handshake: who may open a socket, decided before the upgrade.
 //!
 //! `GET /ws` with the subprotocol `netra.v1`. Refused, in this order and each with the reason in the log: 503 while draining; 400
-//! if it is no WebSocket handshake or offers no common subprotocol; 401 without valid credentials, 403 with a cookie from another
-//! origin; 429 if the person's rate is exceeded or the server is full.
+//! if it is not a WebSocket handshake or offers no common subprotocol; 401 without valid credentials, 403 with a cookie from
+//! another origin; 429 if the person's rate is exceeded or the server is full.
 
 use std::sync::Arc;
 

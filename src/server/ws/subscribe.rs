@@ -19,7 +19,7 @@ pub(super) struct Granted {
     pub(super) head: u64,
 }
 
-/// The channel that a name stands for in a command of this user.
+/// The channel that a name refers to in a command of this user.
 pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
     match name {
         ChannelName::User => Channel::User(user.id),

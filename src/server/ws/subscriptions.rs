@@ -1,7 +1,7 @@
 //! The position of one connection in each channel that it follows. No I/O: deliveries and pages go in, entries to write come
 //! out.
 //!
-//! Promise: the entries of a channel come out in the order of `seq`, each once and without a gap, however deliveries and
+//! Guarantee: the entries of a channel come out in the order of `seq`, each once and without a gap, however deliveries and
 //! pages interleave. A delivery that is not the next entry only says how long the log is; the rest is read from the store.
 
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ struct Position {
     pending: bool,
 }
 
-/// A page does not begin with the entry that was asked for: entries before it were trimmed.
+/// A page does not begin with the entry that was requested: entries before it were trimmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gap;
 
@@ -28,7 +28,7 @@ pub(crate) struct Gap;
 pub(crate) struct Subscriptions(HashMap<Channel, Position>);
 
 impl Subscriptions {
-    /// A subscription was asked for. Nothing of the channel is written until [`Subscriptions::activate`].
+    /// A subscription was requested. Nothing of the channel is written until [`Subscriptions::activate`].
     pub(crate) fn begin(&mut self, channel: Channel) {
         let position = self.0.entry(channel).or_insert(Position { next: 0, head: 0, pending: true });
         position.pending = true;
@@ -63,7 +63,7 @@ impl Subscriptions {
         }
     }
 
-    /// A channel with entries to read from the store, and the `seq` of the last entry written to it. Prefers another channel than
+    /// A channel with entries to read from the store, and the `seq` of its last entry that was written. Prefers another channel than
     /// `last`, so that channels take turns.
     pub(crate) fn next_behind(&self, last: Option<Channel>) -> Option<(Channel, u64)> {
         let mut behind = self.0.iter().filter(|(_, position)| !position.pending && position.next <= position.head);
@@ -113,11 +113,11 @@ mod tests {
         Append,
         /// The log grows, and the delivery is lost.
         Lost,
-        /// A page that was asked for arrives.
+        /// A page that was requested arrives.
         Page,
-        /// The head of the log is reported, as it was so many entries ago.
+        /// The head of the log is reported as of this many entries ago.
         Head(u64),
-        /// The client subscribes again, from so many entries ago.
+        /// The client subscribes again, from this many entries ago.
         Again(u64),
     }
 
@@ -222,8 +222,8 @@ mod tests {
             subscriptions.begin(channel);
             subscriptions.activate(channel, 0, 600);
         }
-        let (first, _) = subscriptions.next_behind(None).expect("is behind");
-        let (second, _) = subscriptions.next_behind(Some(first)).expect("is behind");
+        let (first, _) = subscriptions.next_behind(None).expect("a subscription is behind");
+        let (second, _) = subscriptions.next_behind(Some(first)).expect("a subscription is behind");
         assert_ne!(first, second);
         subscriptions.remove(second);
         assert_eq!(subscriptions.next_behind(Some(first)), Some((first, 0)));

@@ -90,7 +90,7 @@ pub enum Input {
     PageResumed,
     /// The page went into the browser's back/forward cache; [`Self::PageResumed`] follows if it returns.
     PageHidden,
-    /// Follow a channel, from a position or from its beginning.
+    /// Follow a channel, from a position or from a snapshot.
     Follow(ChannelName, Option<Cursor>),
     /// Stop following a channel.
     Unfollow(ChannelName),
@@ -135,7 +135,7 @@ pub enum Event {
     Entry {
         /// The channel.
         channel: ChannelName,
-        /// Its place in the log; absent for an ephemeral entry.
+        /// Its position in the log; absent for a signal.
         seq: Option<u64>,
         /// When it was appended, in milliseconds since 1970.
         at: i64,

@@ -32,7 +32,7 @@ impl Machine {
         match result {
             Ok(discovery) if !discovery.signed_in => self.phase = Phase::SignedOut,
             Ok(discovery) if discovery.protocol != PROTOCOL => {
-                self.close_for_good("The server uses a newer version of the protocol; reload this page.", false);
+                self.stay_closed("The server uses a newer version of the protocol; reload this page.", false);
             }
             Ok(discovery) => {
                 self.unreachable = false;
@@ -112,22 +112,22 @@ impl Machine {
                 self.phase = Phase::SignedOut;
             }
             CloseCode::TooLarge => {
-                let error = ErrorBody::new(ErrorCode::TooLarge, "larger than the server accepts");
+                let error = ErrorBody::new(ErrorCode::TooLarge, "the command is larger than the server accepts");
                 let finished = if was_in_flight { self.outbox.finish_first(Err(error)) } else { None };
                 self.finish_command(finished);
-                self.close_for_good("This page sent more than the server accepts at once.", true);
+                self.stay_closed("This page sent more than the server accepts at once.", true);
             }
-            CloseCode::Disconnected => self.close_for_good("An administrator closed this connection.", false),
-            CloseCode::TooManyConnections => self.close_for_good("This page was open in too many places.", true),
+            CloseCode::Disconnected => self.stay_closed("An administrator closed this connection.", false),
+            CloseCode::TooManyConnections => self.stay_closed("This page was open in too many places.", true),
             CloseCode::NotProtocol => {
-                self.close_for_good("This page has another version than the server; reload it.", false)
+                self.stay_closed("This page has another version than the server; reload it.", false)
             }
-            _ => self.close_for_good("The server closed the connection.", true),
+            _ => self.stay_closed("The server closed the connection.", true),
         }
     }
 
     /// Stays closed until [`Input::Reconnect`](super::Input::Reconnect); without `can_reconnect`, queued commands fail.
-    fn close_for_good(&mut self, reason: &str, can_reconnect: bool) {
+    fn stay_closed(&mut self, reason: &str, can_reconnect: bool) {
         self.discovery = None;
         self.phase = Phase::Closed { reason: reason.to_owned(), can_reconnect };
         if !can_reconnect {

@@ -1,7 +1,7 @@
 //! The connection machine: the client's side of the protocol, without I/O, clock, randomness or framework.
 //!
 //! A driver passes [`Input`]s with the time to [`Machine::handle`] and carries out the [`Output`]s of [`Machine::poll`];
-//! [`Machine::next_deadline`] says when [`Input::Tick`] is due. Promises, in any order of inputs: the application is notified of
+//! [`Machine::next_deadline`] says when [`Input::Tick`] is due. Guarantees, in any order of inputs: the application is notified of
 //! every entry of a followed channel exactly once and in order; every command gets exactly one reply, and commands reach the
 //! server in the order in which they were sent; every wait ends and every queue is bounded.
 
@@ -227,7 +227,7 @@ impl Machine {
 
     /// How many commands have no reply yet.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub fn queued_commands(&self) -> usize {
         self.outbox.len()
     }
 
@@ -369,7 +369,7 @@ impl Machine {
                 self.next_id += 1;
                 self.transmit(text);
             } else {
-                let too_large = format!("{} bytes; a command may have at most {max_frame_bytes}", text.len());
+                let too_large = format!("the command has {} bytes; at most {max_frame_bytes} are allowed", text.len());
                 let finished = self.outbox.finish_first(Err(ErrorBody::new(ErrorCode::TooLarge, too_large)));
                 self.finish_command(finished);
             }

@@ -44,8 +44,8 @@ impl Outbox {
     /// `unavailable` if [`MAX_QUEUED`] commands are queued already.
     pub(super) fn push(&mut self, token: CommandToken, command: Command) -> Result<(), ErrorBody> {
         if self.queue.len() >= MAX_QUEUED {
-            let full = format!("{MAX_QUEUED} commands are waiting already; try again once the connection is back");
-            return Err(ErrorBody::new(ErrorCode::Unavailable, full));
+            let message = format!("{MAX_QUEUED} commands are waiting already; try again once the connection is back");
+            return Err(ErrorBody::new(ErrorCode::Unavailable, message));
         }
         self.queue.push_back(Queued { token, command, attempts: 0 });
         Ok(())

@@ -56,25 +56,25 @@ enum Unsubscribing {
     Sent(i64),
 }
 
-/// The followed channels and those being unsubscribed from; a channel is in at most one of the two maps.
+/// The followed channels, and those to unsubscribe from; a channel is in at most one of the two maps.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
     followed: BTreeMap<ChannelName, Subscription>,
-    leaving: BTreeMap<ChannelName, Unsubscribing>,
+    unsubscribing: BTreeMap<ChannelName, Unsubscribing>,
 }
 
 impl Subscriptions {
-    /// Follows a channel from a position, or from its beginning.
+    /// Follows a channel from a position, or from a snapshot.
     ///
     /// # Errors
     /// `unavailable` if [`MAX_SUBSCRIPTIONS`] channels are followed already.
     pub(super) fn add(&mut self, channel: ChannelName, after: Option<Cursor>) -> Result<(), ErrorBody> {
         if self.followed.len() >= MAX_SUBSCRIPTIONS && !self.followed.contains_key(&channel) {
-            let full = format!("{MAX_SUBSCRIPTIONS} channels are followed already; unsubscribe from one first");
-            return Err(ErrorBody::new(ErrorCode::Unavailable, full));
+            let message = format!("{MAX_SUBSCRIPTIONS} channels are followed already; unsubscribe from one first");
+            return Err(ErrorBody::new(ErrorCode::Unavailable, message));
         }
-        // An `unsubscribe` may be under way or refused. The new `subscribe` comes after it and decides.
-        let may_be_active = self.leaving.remove(&channel).is_some();
+        // An `unsubscribe` may be under way or refused. The new `subscribe` is sent after it, so it is the one that counts.
+        let may_be_active = self.unsubscribing.remove(&channel).is_some();
         let new = Subscription { cursor: after, state: State::Due(i64::MIN), may_be_active, mismatches: 0 };
         self.followed.entry(channel).or_insert(new);
         Ok(())
@@ -84,7 +84,7 @@ impl Subscriptions {
     pub(super) fn remove(&mut self, channel: ChannelName) {
         let Some(subscription) = self.followed.remove(&channel) else { return };
         if subscription.takes_slot() {
-            self.leaving.insert(channel, Unsubscribing::Due(i64::MIN));
+            self.unsubscribing.insert(channel, Unsubscribing::Due(i64::MIN));
         } else {
             self.on_slot_freed();
         }
@@ -92,18 +92,18 @@ impl Subscriptions {
 
     pub(super) fn clear(&mut self) {
         self.followed.clear();
-        self.leaving.clear();
+        self.unsubscribing.clear();
     }
 
     /// The connection was lost: every followed channel is due on the next one, and no `unsubscribe` is needed any more.
     pub(super) fn on_connection_lost(&mut self) {
-        self.leaving.clear();
+        self.unsubscribing.clear();
         for subscription in self.followed.values_mut() {
             (subscription.state, subscription.may_be_active) = (State::Due(i64::MIN), false);
         }
     }
 
-    /// The connection follows one channel fewer: channels that found no slot are due again.
+    /// The connection follows one channel fewer: channels without a slot are due again.
     fn on_slot_freed(&mut self) {
         for subscription in self.followed.values_mut().filter(|subscription| subscription.state == State::NoSlot) {
             subscription.state = State::Due(i64::MIN);
@@ -112,28 +112,27 @@ impl Subscriptions {
 
     /// The next channel to unsubscribe from.
     pub(super) fn next_unsubscribe(&self, now: i64) -> Option<ChannelName> {
-        let due =
-            |(_, leaving): &(&ChannelName, &Unsubscribing)| matches!(leaving, Unsubscribing::Due(at) if *at <= now);
-        self.leaving.iter().find(due).map(|(channel, _)| *channel)
+        let due = |(_, state): &(&ChannelName, &Unsubscribing)| matches!(state, Unsubscribing::Due(at) if *at <= now);
+        self.unsubscribing.iter().find(due).map(|(channel, _)| *channel)
     }
 
     /// The channel's `unsubscribe` was sent with this id.
     pub(super) fn on_unsubscribe_sent(&mut self, channel: ChannelName, id: i64) {
-        if let Some(leaving) = self.leaving.get_mut(&channel) {
-            *leaving = Unsubscribing::Sent(id);
+        if let Some(state) = self.unsubscribing.get_mut(&channel) {
+            *state = Unsubscribing::Sent(id);
         }
     }
 
     /// Handles a reply to an `unsubscribe`; false if `id` is not that of an `unsubscribe`.
     fn on_unsubscribe_reply(&mut self, now: i64, id: i64, outcome: &Outcome) -> bool {
-        let sent = self.leaving.iter().find(|(_, leaving)| **leaving == Unsubscribing::Sent(id));
+        let sent = self.unsubscribing.iter().find(|(_, state)| **state == Unsubscribing::Sent(id));
         let Some(channel) = sent.map(|(channel, _)| *channel) else { return false };
         match outcome.as_ref().err().and_then(|error| retry_at(now, error)) {
             Some(at) => {
-                self.leaving.insert(channel, Unsubscribing::Due(at));
+                self.unsubscribing.insert(channel, Unsubscribing::Due(at));
             }
             None => {
-                self.leaving.remove(&channel);
+                self.unsubscribing.remove(&channel);
                 self.on_slot_freed();
             }
         }
@@ -156,7 +155,7 @@ impl Subscriptions {
         is_held: impl Fn(ChannelName) -> bool,
     ) -> Option<(ChannelName, Option<Cursor>)> {
         // A channel keeps its slot until the server accepts the `unsubscribe`.
-        let slots = self.followed.values().filter(|known| known.takes_slot()).count() + self.leaving.len();
+        let slots = self.followed.values().filter(|followed| followed.takes_slot()).count() + self.unsubscribing.len();
         let due = |(channel, subscription): &(&ChannelName, &Subscription)| {
             let has_slot = subscription.may_be_active || slots < MAX_SUBSCRIPTIONS;
             matches!(subscription.state, State::Due(at) if at <= now) && has_slot && !is_held(**channel)
@@ -173,10 +172,15 @@ impl Subscriptions {
 
     /// The earliest time after `now` at which a `subscribe` or `unsubscribe` becomes due.
     pub(super) fn deadline(&self, now: i64) -> Option<i64> {
-        let subscribe = |known: &Subscription| if let State::Due(at) = known.state { Some(at) } else { None };
-        let unsubscribe = |known: &Unsubscribing| if let Unsubscribing::Due(at) = *known { Some(at) } else { None };
-        let all = self.followed.values().filter_map(subscribe).chain(self.leaving.values().filter_map(unsubscribe));
-        all.filter(|at| *at > now).min()
+        let subscribe = self.followed.values().filter_map(|subscription| match subscription.state {
+            State::Due(at) => Some(at),
+            _ => None,
+        });
+        let unsubscribe = self.unsubscribing.values().filter_map(|state| match state {
+            Unsubscribing::Due(at) => Some(*at),
+            Unsubscribing::Sent(_) => None,
+        });
+        subscribe.chain(unsubscribe).filter(|at| *at > now).min()
     }
 
     /// The position that a channel has reached.
@@ -189,8 +193,9 @@ impl Subscriptions {
         if self.on_unsubscribe_reply(now, id, &outcome) {
             return None;
         }
-        let is_leaving = !self.leaving.is_empty();
-        let (channel, subscription) = self.followed.iter_mut().find(|(_, known)| known.state == State::Sent(id))?;
+        let is_unsubscribing = !self.unsubscribing.is_empty();
+        let is_answered = |subscription: &Subscription| subscription.state == State::Sent(id);
+        let (channel, subscription) = self.followed.iter_mut().find(|(_, subscription)| is_answered(subscription))?;
         let channel = *channel;
         match outcome.map(Subscribed::deserialize) {
             Ok(Ok(reply)) => {
@@ -215,7 +220,7 @@ impl Subscriptions {
                         self.on_slot_freed();
                     }
                     // While an `unsubscribe` is under way, a slot is about to be free, and the application is not notified.
-                    (!is_full || !is_leaving).then_some(Event::Refused { channel, error })
+                    (!is_full || !is_unsubscribing).then_some(Event::Refused { channel, error })
                 }
             },
         }
@@ -280,7 +285,7 @@ impl Subscription {
         }
     }
 
-    /// Subscribes again after a mismatch: the first time at once and from the cursor, then from the beginning and with growing
+    /// Subscribes again after a mismatch: the first time at once and from the cursor, then from a snapshot and with growing
     /// waits.
     fn resync(&mut self, now: i64, backoff: &mut Backoff) {
         self.mismatches = self.mismatches.saturating_add(1);

@@ -88,8 +88,8 @@ pub(super) struct Driver {
     link: Link,
     followers: HashMap<ChannelName, mpsc::Sender<Update>>,
     replies: HashMap<CommandToken, oneshot::Sender<Outcome>>,
-    /// Updates for which a follower's buffer had no room. While there are any, the socket is not read.
-    overflow: VecDeque<(ChannelName, Update)>,
+    /// Updates that wait for room in a follower's buffer. While there are any, the socket is not read.
+    undelivered: VecDeque<(ChannelName, Update)>,
     next_token: u64,
     watches: Watches,
 }
@@ -102,7 +102,7 @@ impl Driver {
             link: Link::None,
             followers: HashMap::new(),
             replies: HashMap::new(),
-            overflow: VecDeque::new(),
+            undelivered: VecDeque::new(),
             next_token: 0,
             watches,
         }
@@ -113,15 +113,15 @@ impl Driver {
         loop {
             let deadline = self.machine.next_deadline().map(|at| at.saturating_sub(now_ms()).max(0).unsigned_abs());
             let wake = Instant::now() + Duration::from_millis(deadline.unwrap_or(u64::from(u32::MAX)));
-            let stalled = self.overflow.front().and_then(|(channel, _)| self.followers.get(channel)).cloned();
+            let stalled = self.undelivered.front().and_then(|(channel, _)| self.followers.get(channel)).cloned();
             let is_stalled = stalled.is_some();
             let input = tokio::select! {
                 operation = operations.recv() => match operation {
                     Some(operation) => Some(self.input_of(operation)),
                     None => break,
                 },
-                () = has_room(stalled), if is_stalled => {
-                    self.deliver_overflow();
+                () = wait_for_room(stalled), if is_stalled => {
+                    self.deliver_waiting();
                     continue;
                 }
                 input = self.link.next(), if !is_stalled => Some(input),
@@ -143,7 +143,7 @@ impl Driver {
             }
             Operation::Follow(channel, after, updates) => {
                 if self.followers.insert(channel, updates).is_some() {
-                    self.overflow.retain(|(waiting, _)| *waiting != channel);
+                    self.undelivered.retain(|(waiting, _)| *waiting != channel);
                     self.machine.handle(now_ms(), Input::Unfollow(channel));
                 }
                 Input::Follow(channel, after)
@@ -158,7 +158,7 @@ impl Driver {
 
     fn remove_follower(&mut self, channel: ChannelName) {
         self.followers.remove(&channel);
-        self.overflow.retain(|(waiting, _)| *waiting != channel);
+        self.undelivered.retain(|(waiting, _)| *waiting != channel);
     }
 
     async fn handle(&mut self, input: Input) {
@@ -192,7 +192,7 @@ impl Driver {
     async fn write(&mut self, text: String) {
         let Link::Open(socket) = &mut self.link else { return };
         let failed = match timeout(WRITE_TIMEOUT, socket.send(Message::text(text))).await {
-            // The server has closed; its close frame is still to be read.
+            // The server closed the connection; its close frame is still to be read.
             Ok(Ok(())) | Ok(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::Protocol(_))) => return,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "a write took too long".to_owned(),
@@ -230,18 +230,18 @@ impl Driver {
     }
 
     fn deliver(&mut self, channel: ChannelName, update: Update) {
-        self.overflow.push_back((channel, update));
-        self.deliver_overflow();
+        self.undelivered.push_back((channel, update));
+        self.deliver_waiting();
     }
 
     /// Delivers waiting updates in order until a follower's buffer is full.
-    fn deliver_overflow(&mut self) {
-        while let Some((channel, update)) = self.overflow.pop_front() {
+    fn deliver_waiting(&mut self) {
+        while let Some((channel, update)) = self.undelivered.pop_front() {
             let Some(follower) = self.followers.get(&channel) else { continue };
             match follower.try_send(update) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(update)) => {
-                    self.overflow.push_front((channel, update));
+                    self.undelivered.push_front((channel, update));
                     return;
                 }
                 Err(mpsc::error::TrySendError::Closed(_)) => {
@@ -254,7 +254,7 @@ impl Driver {
 }
 
 /// Waits until a follower's buffer has room or its receiver is dropped.
-async fn has_room(follower: Option<mpsc::Sender<Update>>) {
+async fn wait_for_room(follower: Option<mpsc::Sender<Update>>) {
     if let Some(follower) = follower {
         let _ = follower.reserve().await;
     }

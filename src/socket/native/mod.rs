@@ -60,7 +60,7 @@ pub enum Update {
     },
     /// The next entry.
     Entry {
-        /// Its place in the log; absent for an ephemeral entry.
+        /// Its position in the log; absent for a signal.
         seq: Option<u64>,
         /// When it was appended, in milliseconds since 1970.
         at: i64,
@@ -112,7 +112,7 @@ impl Client {
             .map_err(|e| ErrorBody::new(ErrorCode::Internal, format!("the reply does not match the protocol: {e}")))
     }
 
-    /// Follows a channel, from a position or from its beginning, until the receiver is dropped. A second follower of the same
+    /// Follows a channel, from a position or from a snapshot, until the receiver is dropped. A second follower of the same
     /// channel replaces the first.
     pub async fn follow(&self, channel: ChannelName, after: Option<Cursor>) -> mpsc::Receiver<Update> {
         let (updates, receiver) = mpsc::channel(FOLLOWER_BUFFER);

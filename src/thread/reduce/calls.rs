@@ -1,9 +1,9 @@
 //! Tool calls across the runs of a thread. Their ids are the agent's.
 //!
-//! Promises: a call that is announced again, by its own run or by one that resumes it, is the same call: it keeps its place, its
+//! Guarantees: a call that is announced again, by its own run or by one that resumes it, is the same call: it keeps its place, its
 //! arguments are replaced, and its last result counts. A call of an earlier turn is a different one even if the id is the same,
 //! since some models number their calls from the start in each turn. One exception: an agent whose interrupts were cancelled may
-//! announce the call once more before it is given the new message.
+//! announce the call once more before it receives the new message.
 
 use std::sync::Arc;
 
@@ -64,10 +64,10 @@ impl ThreadView {
                 || matches!(event, Event::ToolCallResult(e) if is_pending(&e.tool_call_id))
         };
         let earlier = self.runs_before(run_id);
-        // The run whose interrupts this run cancels; only until its agent is given the new message.
+        // The run whose interrupts this run cancels; only until its agent receives the new message.
         let cancelled = earlier.last().filter(|_| own.is_some_and(|own| own.nodes_before_message.is_none()));
         let is_cancelled = |run: &RunView, id: &str, tool: Option<&str>| {
-            cancelled.is_some_and(|cancelled| cancelled.run_id == run.run_id) && run.asked_about(id, tool)
+            cancelled.is_some_and(|cancelled| cancelled.run_id == run.run_id) && run.may_be_interrupted_for(id, tool)
         };
         let is_allowed = |run: &RunView| match (&reference, event) {
             (CallReference::Announcement(id), Event::ToolCallStart(e)) => {
@@ -87,9 +87,10 @@ impl ThreadView {
     /// resumes it.
     pub(super) fn add_call_of_interrupt(&mut self, run_id: RunId, at: i64, call: &str) {
         let Some(own) = self.run(run_id).filter(|run| !run.has_call(call)) else { return };
-        let asks =
+        let has_interrupt =
             |run: &RunView| run.interrupts().iter().any(|interrupt| interrupt.tool_call_id.as_deref() == Some(call));
-        let Some(resumed) = own.resumes.filter(|id| self.run(*id).is_some_and(|run| !run.has_call(call) && asks(run)))
+        let Some(resumed) =
+            own.resumes.filter(|id| self.run(*id).is_some_and(|run| !run.has_call(call) && has_interrupt(run)))
         else {
             return;
         };
@@ -119,15 +120,15 @@ impl RunView {
     }
 
     /// Whether an interrupt of the run may be about this call, which has no result; `tool`: the tool's name, if known.
-    fn asked_about(&self, call: &str, tool: Option<&str>) -> bool {
-        let is_it = |node: &Node| match &node.body {
+    fn may_be_interrupted_for(&self, call: &str, tool: Option<&str>) -> bool {
+        let is_call = |node: &Node| match &node.body {
             NodeBody::Tool { name, result: None, .. } => node.id == call && tool.is_none_or(|tool| tool == name),
             _ => false,
         };
         // An interrupt without a call may be about any call that has no result.
-        let is_asked =
+        let has_interrupt =
             self.interrupts().iter().any(|interrupt| interrupt.tool_call_id.as_deref().is_none_or(|id| id == call));
-        is_asked && self.last(NodeKind::Tool, is_it).is_some()
+        has_interrupt && self.last(NodeKind::Tool, is_call).is_some()
     }
 
     fn close_open_calls(&mut self, at: i64, failed: bool) {

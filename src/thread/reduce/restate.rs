@@ -1,6 +1,6 @@
 //! Folds `MESSAGES_SNAPSHOT`, with which an agent restates the whole conversation.
 //!
-//! Promises: as in AG-UI's own reducer, the snapshot replaces what the run streamed. An agent may use other ids in the snapshot than
+//! Guarantees: as in AG-UI's own reducer, the snapshot replaces what the run streamed. An agent may use other ids in the snapshot than
 //! in the stream, so a message with the same text under another id is the same message; nodes that the snapshot leaves out are
 //! withdrawn. Messages of people and of earlier runs of the branch do not change.
 

@@ -233,7 +233,7 @@ impl RunView {
         }
     }
 
-    /// The open node with this id; one with a start event before one that came in chunks.
+    /// The open node with this id. A node with a start event is preferred to one that arrived in chunks.
     pub(super) fn open_node(&self, kind: NodeKind, id: &str) -> Option<usize> {
         let whole = self.last_open(kind, |node| node.id == id && !node.chunked);
         whole.or_else(|| self.last_open(kind, |node| node.id == id))

@@ -35,7 +35,7 @@ fn announcement(run: &RunView, agent: &str) -> String {
 }
 
 /// The announcements to make: those that changed, and those of runs newer than `newest`. Others only came into view, as when an
-/// older version of a question is shown.
+/// older version of a message is shown.
 fn new_announcements(newest: Option<RunId>, before: &[(RunId, String)], now: &[(RunId, String)]) -> String {
     let is_new = |(id, text): &&(RunId, String)| match before.iter().find(|(known, _)| known == id) {
         Some((_, text_before)) => text_before != text,

@@ -124,7 +124,7 @@ fn DenyForm(id: String, resolve: Callback<Value>, back: Callback<()>) -> impl In
             <Field
                 id
                 label="Reason (optional)"
-                help="The agent sees this."
+                help="This is sent to the agent."
                 control=Control::TextLine
                 text
                 error

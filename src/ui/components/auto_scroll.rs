@@ -115,7 +115,7 @@ impl AutoScroll {
     }
 
     /// Whether an element inside the box that contains the event's target can itself scroll up.
-    fn is_for_inner(self, event: &web_sys::Event) -> bool {
+    fn inner_can_scroll_up(self, event: &web_sys::Event) -> bool {
         let area = self.area.get_untracked();
         let mut ancestor = target(event);
         while let Some(element) = ancestor {
@@ -137,7 +137,7 @@ impl AutoScroll {
         }
         if event.delta_y() > 0.0 {
             self.apply(ScrollEvent::Down);
-        } else if event.delta_y() < 0.0 && !self.is_for_inner(event) {
+        } else if event.delta_y() < 0.0 && !self.inner_can_scroll_up(event) {
             self.apply(ScrollEvent::Up);
         }
     }
@@ -149,7 +149,7 @@ impl AutoScroll {
         }
         let space = event.key() == " " && !is_in("button, summary, a");
         match event.key().as_str() {
-            "ArrowUp" | "PageUp" | "Home" if !self.is_for_inner(event) => self.apply(ScrollEvent::Up),
+            "ArrowUp" | "PageUp" | "Home" if !self.inner_can_scroll_up(event) => self.apply(ScrollEvent::Up),
             "ArrowDown" | "PageDown" | "End" => self.apply(ScrollEvent::Down),
             _ if space && event.shift_key() => self.apply(ScrollEvent::Up),
             _ if space => self.apply(ScrollEvent::Down),

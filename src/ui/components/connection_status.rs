@@ -71,9 +71,9 @@ pub(crate) fn ConnectionStatus() -> impl IntoView {
         _ => None,
     };
     let explanation = explanation(socket);
-    let waiting = move || match socket.waiting().get() {
+    let queued = move || match socket.queued_commands().get() {
         0 => None,
-        waiting => Some(format!("{waiting} waiting")),
+        count => Some(format!("{count} waiting")),
     };
     let can_reconnect =
         move || matches!(status.get(), Status::Closed { can_reconnect: true, .. } | Status::Reconnecting { .. });
@@ -90,7 +90,7 @@ pub(crate) fn ConnectionStatus() -> impl IntoView {
                 <span class="indicator-text">{label}</span>
             </span>
             {move || countdown().map(|text| view! { <span class="indicator-more" aria-hidden="true">{text}</span> })}
-            {move || waiting().map(|text| view! { <span class="indicator-more" title="Commands waiting to be sent">{text}</span> })}
+            {move || queued().map(|text| view! { <span class="indicator-more" title="Changes that the server has not confirmed yet">{text}</span> })}
             {move || explanation.get().map(|text| view! { <p class="indicator-cause" role="status">{text}</p> })}
             <Show when=can_reconnect>
                 <button type="button" class="small-button" on:click=move |_| socket.reconnect()>"Reconnect"</button>

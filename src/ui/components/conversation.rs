@@ -164,7 +164,7 @@ impl Conversation {
     }
 
     /// Sends a message after the last one of the shown branch, and scrolls to the end.
-    pub(crate) fn send(self, written: NewMessage) {
+    pub(crate) fn send(self, message: NewMessage) {
         let last = self.items.with_untracked(|keys| {
             keys.iter().rev().find_map(|(_, key)| match key {
                 ItemKey::Message(id) => Some(*id),
@@ -179,7 +179,7 @@ impl Conversation {
             Some(last) if Some(last) != newest && !is_sending => Place::After(last),
             _ => Place::Newest,
         };
-        self.outgoing.send(self.id, written, place, None);
+        self.outgoing.send(self.id, message, place, None);
         self.auto_scroll.jump_to_end();
     }
 
@@ -192,8 +192,8 @@ impl Conversation {
             spawn_local(async move { drop(stop.await) });
         }
         let agent = agent.or_else(|| Some(message.agent.clone()));
-        let written = NewMessage { text, files: Vec::new(), uploaded: message.attachments.clone(), agent };
-        self.outgoing.send(self.id, written, Place::Replacing(message.id), None);
+        let new = NewMessage { text, files: Vec::new(), uploaded: message.attachments.clone(), agent };
+        self.outgoing.send(self.id, new, Place::Replacing(message.id), None);
         self.auto_scroll.jump_to_end();
     }
 
@@ -209,7 +209,7 @@ impl Conversation {
         })
     }
 
-    /// Whether a message is being edited. Tracks.
+    /// Whether a message is being edited. Reactive.
     pub(crate) fn is_being_edited(self, message: MessageId) -> bool {
         self.edits.with(|edits| edits.contains(&message))
     }

@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::{
     clock::elapsed,
     icons::{Glyph, icon},
-    run_tree::{RunSignals, Shared},
+    run_tree::{PtrEq, RunSignals},
 };
 use crate::{
     thread::{Node, NodeBody, NodeState, Resolution, RunState, RunView},
@@ -56,7 +56,7 @@ impl DisplayState {
 ///
 /// It is one memo, and views must read nothing else: an effect that reads a memo, and after it another memo which the first
 /// depends on, does not run again when only the second changes.
-pub(super) fn display_state(run: RunSignals, node: Memo<Shared<Node>>) -> Memo<DisplayState> {
+pub(super) fn display_state(run: RunSignals, node: Memo<PtrEq<Node>>) -> Memo<DisplayState> {
     Memo::new(move |_| {
         let state = node.with(|node| node.state);
         run.view.with(|run| DisplayState::new(state, &run.state))
@@ -66,7 +66,7 @@ pub(super) fn display_state(run: RunSignals, node: Memo<Shared<Node>>) -> Memo<D
 /// The display state of a tool call. A call that will get no result any more is not in progress.
 pub(super) fn call_display_state(
     run: RunSignals,
-    node: Memo<Shared<Node>>,
+    node: Memo<PtrEq<Node>>,
     calls: Memo<PendingCalls>,
 ) -> Memo<DisplayState> {
     Memo::new(move |_| {
@@ -117,12 +117,12 @@ fn own_pending_calls(run: &RunView) -> PendingCalls {
 }
 
 /// The state of a node.
-pub(super) fn node_state(node: Memo<Shared<Node>>) -> Memo<NodeState> {
+pub(super) fn node_state(node: Memo<PtrEq<Node>>) -> Memo<NodeState> {
     Memo::new(move |_| node.with(|node| node.state))
 }
 
 /// How long a node took, or has taken so far.
-pub(super) fn node_duration(node: Memo<Shared<Node>>) -> impl Fn() -> Option<String> + Copy + Send + Sync + 'static {
+pub(super) fn node_duration(node: Memo<PtrEq<Node>>) -> impl Fn() -> Option<String> + Copy + Send + Sync + 'static {
     let times = Memo::new(move |_| node.with(|node| (node.started_at, node.ended_at)));
     move || {
         let (started_at, ended_at) = times.get();

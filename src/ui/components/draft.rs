@@ -100,13 +100,13 @@ impl Draft {
 
     /// Stores the current content.
     pub(crate) fn save(self) {
-        let kept = DraftContent {
+        let content = DraftContent {
             text: self.text.get_untracked(),
             files: self.files.get_untracked(),
             uploaded: self.uploaded.get_untracked(),
             taken_back: self.taken_back.get_untracked(),
         };
-        self.drafts.save(self.thread, kept);
+        self.drafts.save(self.thread, content);
     }
 
     /// Shows the stored content again after something was merged into it. `missing` names files that could not be restored.

@@ -12,7 +12,7 @@ use super::{
     icons::{Glyph, icon},
     interrupt_outcome::{InterruptOutcome, TOOL_CALL, is_declined},
     json::{LongText, pretty},
-    run_tree::Shared,
+    run_tree::PtrEq,
     schema_form::{AnswerSchema, SchemaForm},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Clone, Copy)]
 struct AnswerForm {
     conversation: Conversation,
-    run: Memo<Shared<RunView>>,
+    run: Memo<PtrEq<RunView>>,
     /// The answer to each interrupt, once given.
     answers: RwSignal<Vec<Option<InterruptAnswer>>>,
     /// The command that was sent last.
@@ -36,7 +36,7 @@ struct AnswerForm {
 }
 
 impl AnswerForm {
-    fn new(conversation: Conversation, run: Memo<Shared<RunView>>, count: usize) -> Self {
+    fn new(conversation: Conversation, run: Memo<PtrEq<RunView>>, count: usize) -> Self {
         let (sent, busy, error) = (RwSignal::new(None), RwSignal::new(false), RwSignal::new(None));
         Self { conversation, run, answers: RwSignal::new(vec![None; count]), sent, busy, error }
     }
@@ -97,7 +97,7 @@ impl AnswerForm {
 
 /// The interrupts of a run, and how they ended.
 #[component]
-pub(crate) fn Interrupts(run: Memo<Shared<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
+pub(crate) fn Interrupts(run: Memo<PtrEq<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
     if run.with_untracked(|run| run.was_cut_by_restart()) {
         let text = interrupts
             .iter()

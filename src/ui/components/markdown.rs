@@ -5,7 +5,7 @@
 
 use leptos::{html, prelude::*};
 
-use super::run_tree::Shared;
+use super::run_tree::PtrEq;
 use crate::{
     thread::{Node, NodeBody, NodeState},
     ui::markdown::{Document, to_html},
@@ -21,7 +21,7 @@ pub(crate) fn text_of(node: &Node) -> &str {
 
 /// A node's text.
 #[component]
-pub(crate) fn Markdown(node: Memo<Shared<Node>>) -> impl IntoView {
+pub(crate) fn Markdown(node: Memo<PtrEq<Node>>) -> impl IntoView {
     let area = NodeRef::<html::Div>::new();
     let initial = node.get_untracked();
     let html = to_html(text_of(&initial));
@@ -38,14 +38,14 @@ pub(crate) fn Markdown(node: Memo<Shared<Node>>) -> impl IntoView {
 
 /// What the page shows.
 struct Rendered {
-    node: Shared<Node>,
+    node: PtrEq<Node>,
     /// Created when the text grows for the first time; most texts never do.
     document: Option<Document>,
 }
 
 impl Rendered {
     /// Updates the page to the node's current text.
-    fn update(&mut self, node: Shared<Node>, area: &leptos::web_sys::HtmlDivElement) {
+    fn update(&mut self, node: PtrEq<Node>, area: &leptos::web_sys::HtmlDivElement) {
         let (before, now) = (text_of(&self.node), text_of(&node));
         let is_final = !matches!(node.state, NodeState::Open);
         if !now.starts_with(before) {

@@ -38,7 +38,7 @@ pub(crate) fn OutgoingMessageCard(message: OutgoingMessage) -> impl IntoView {
     };
     let files = message.files.iter().cloned().map(|file| view! { <Upload file/> }).collect_view();
     view! {
-        <article class="question pending" aria-label="Question being sent" data-message-id=message_id.to_string()>
+        <article class="question pending" aria-label="Message being sent" data-message-id=message_id.to_string()>
             <p class="message-text">{message.text.clone()}</p>
             <Attachments attachments=message.uploaded.clone()/>
             <ul class="chips" aria-label="Files">{files}</ul>

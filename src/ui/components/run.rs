@@ -9,7 +9,7 @@ use super::{
     interrupts::Interrupts,
     json::LongText,
     run_nodes::Nodes,
-    run_tree::{NodeTree, RunSignals, Shared},
+    run_tree::{NodeTree, PtrEq, RunSignals},
 };
 use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
@@ -73,7 +73,7 @@ fn usage_label(run: &RunView) -> Option<String> {
 
 /// A run.
 #[component]
-pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
+pub(crate) fn RunCard(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let app: AppContext = expect_context();
     let conversation: Conversation = expect_context();
     let (run_id, agent) = run.with_untracked(|run| (run.run_id, app.agent_name(&run.agent)));
@@ -114,7 +114,7 @@ pub(crate) fn RunCard(run: Memo<Shared<RunView>>) -> impl IntoView {
 /// The line above a run: agent, state, duration and usage.
 #[component]
 fn RunHeader(
-    run: Memo<Shared<RunView>>,
+    run: Memo<PtrEq<RunView>>,
     agent: String,
     state: Memo<RunState>,
     place: Memo<Option<Waiting>>,
@@ -145,7 +145,7 @@ fn RunHeader(
 
 /// The agent's shared state, collapsed; nothing if the run has none.
 #[component]
-fn SharedState(run: Memo<Shared<RunView>>) -> impl IntoView {
+fn SharedState(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let has_state = Memo::new(move |_| run.with(|run| run.shared.is_some() || !run.shared_changes.is_empty()));
     let text = Signal::derive(move || {
         run.with(|run| match &run.shared {
@@ -168,7 +168,7 @@ fn SharedState(run: Memo<Shared<RunView>>) -> impl IntoView {
 
 /// Why a run waits, and a button that takes its message back or stops it.
 #[component]
-fn WaitingRun(run: Memo<Shared<RunView>>, place: Waiting) -> impl IntoView {
+fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
     let conversation: Conversation = expect_context();
     let busy = RwSignal::new(false);
     // A run that resumes another belongs to a message whose first run has begun: it can only be stopped.
@@ -230,21 +230,21 @@ fn has_content(run: &RunView) -> bool {
 }
 
 /// How a run ended, and what the person can do next.
-fn run_end(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
+fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
     match state {
         RunState::Failed { message, code } => Some(
             view! {
                 <div class="failure" data-code=code.clone()>
                     {icon(Glyph::Warning)}
                     <p><strong>"The run failed. "</strong> {format::sentence(message)}</p>
-                    <AskAgain run label="Ask again"/>
+                    <AskAgain run/>
                 </div>
             }
             .into_any(),
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run label="Ask again"/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run/></div>
             }
             .into_any(),
         ),
@@ -254,7 +254,7 @@ fn run_end(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <AskAgain run label="Regenerate"/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <AskAgain run/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
     }
@@ -262,14 +262,14 @@ fn run_end(state: &RunState, run: Memo<Shared<RunView>>) -> Option<AnyView> {
 
 /// A button to ask again, if the run's interrupts were abandoned.
 #[component]
-fn AskAgainIfAbandoned(run: Memo<Shared<RunView>>) -> impl IntoView {
+fn AskAgainIfAbandoned(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let abandoned = Memo::new(move |_| run.with(|run| run.answered == Some(Resolution::Abandoned)));
-    view! { <Show when=move || abandoned.get()><div class="run-end"><AskAgain run label="Ask again"/></div></Show> }
+    view! { <Show when=move || abandoned.get()><div class="run-end"><AskAgain run/></div></Show> }
 }
 
 /// A button that sends the run's message again as a new version: same text, agent and files. The old version stays reachable.
 #[component]
-fn AskAgain(run: Memo<Shared<RunView>>, label: &'static str) -> impl IntoView {
+fn AskAgain(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let conversation: Conversation = expect_context();
     let message_id = run.with_untracked(|run| run.message_id);
     let ask = move |_| {
@@ -278,7 +278,7 @@ fn AskAgain(run: Memo<Shared<RunView>>, label: &'static str) -> impl IntoView {
         }
     };
     message_id.map(|_| {
-        view! { <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} {label}</button> }
+        view! { <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button> }
     })
 }
 

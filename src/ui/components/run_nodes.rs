@@ -10,7 +10,7 @@ use super::{
     icons::{Glyph, icon},
     json::LongText,
     markdown::{Markdown, text_of},
-    run_tree::{RunSignals, Shared},
+    run_tree::{PtrEq, RunSignals},
     table::TableView,
     tool::ToolCall,
 };
@@ -36,7 +36,7 @@ pub(crate) fn Nodes(run: RunSignals, #[prop(optional_no_strip)] parent: Option<u
 }
 
 /// The view of a node. A node's kind never changes; withdrawn nodes are not in the tree.
-fn node_view(run: RunSignals, index: usize, node: Memo<Shared<Node>>, top_level: bool) -> AnyView {
+fn node_view(run: RunSignals, index: usize, node: Memo<PtrEq<Node>>, top_level: bool) -> AnyView {
     let initial = node.get_untracked();
     match &initial.body {
         NodeBody::Text { .. } => {
@@ -61,7 +61,7 @@ fn node_view(run: RunSignals, index: usize, node: Memo<Shared<Node>>, top_level:
 
 /// An activity: its text if its only field is a string, else its JSON.
 #[component]
-fn Activity(node: Memo<Shared<Node>>, kind: String) -> impl IntoView {
+fn Activity(node: Memo<PtrEq<Node>>, kind: String) -> impl IntoView {
     let text = Signal::derive(move || {
         node.with(|node| match &node.body {
             NodeBody::Activity { content, .. } => activity_text(content),
@@ -136,7 +136,7 @@ fn custom_event(name: &str, value: &Value) -> AnyView {
 
 /// A step: its name, state and duration.
 #[component]
-fn Step(run: RunSignals, node: Memo<Shared<Node>>) -> impl IntoView {
+fn Step(run: RunSignals, node: Memo<PtrEq<Node>>) -> impl IntoView {
     let state = display_state(run, node);
     let name = node.with_untracked(|node| escape_invisible(&node.id));
     view! {
@@ -151,7 +151,7 @@ fn Step(run: RunSignals, node: Memo<Shared<Node>>) -> impl IntoView {
 
 /// Reasoning; open while it streams.
 #[component]
-fn Reasoning(node: Memo<Shared<Node>>) -> impl IntoView {
+fn Reasoning(node: Memo<PtrEq<Node>>) -> impl IntoView {
     let state = node_state(node);
     let is_open = Signal::derive(move || state.get() == NodeState::Open);
     let is_empty =
@@ -177,7 +177,7 @@ fn Reasoning(node: Memo<Shared<Node>>) -> impl IntoView {
 fn Subagent(
     run: RunSignals,
     index: usize,
-    node: Memo<Shared<Node>>,
+    node: Memo<PtrEq<Node>>,
     name: String,
     description: Option<String>,
 ) -> impl IntoView {
@@ -205,7 +205,7 @@ fn Subagent(
 }
 
 /// A sub-agent's error, unless it was stopped or the run ended with the same message, which is shown at its end.
-fn subagent_error(run: RunSignals, node: Memo<Shared<Node>>) -> Memo<Option<String>> {
+fn subagent_error(run: RunSignals, node: Memo<PtrEq<Node>>) -> Memo<Option<String>> {
     let state = display_state(run, node);
     Memo::new(move |_| {
         let error = node.with(|node| match &node.body {
@@ -221,7 +221,7 @@ fn subagent_error(run: RunSignals, node: Memo<Shared<Node>>) -> Memo<Option<Stri
 fn subagent_summary(
     run: RunSignals,
     index: usize,
-    node: Memo<Shared<Node>>,
+    node: Memo<PtrEq<Node>>,
     title: String,
     description: Option<String>,
 ) -> impl Fn() -> AnyView + Send + Sync + 'static {

@@ -8,21 +8,21 @@ use crate::thread::{Node, NodeBody, RunView};
 
 /// An `Arc` compared by pointer: the reducer replaces what it changes, so equal pointers mean equal content.
 #[derive(Debug)]
-pub(crate) struct Shared<T>(pub(crate) Arc<T>);
+pub(crate) struct PtrEq<T>(pub(crate) Arc<T>);
 
-impl<T> Clone for Shared<T> {
+impl<T> Clone for PtrEq<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T> PartialEq for Shared<T> {
+impl<T> PartialEq for PtrEq<T> {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T> std::ops::Deref for Shared<T> {
+impl<T> std::ops::Deref for PtrEq<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -61,17 +61,17 @@ impl NodeTree {
 /// A run's state and its node tree, as signals.
 #[derive(Clone, Copy)]
 pub(crate) struct RunSignals {
-    pub(crate) view: Memo<Shared<RunView>>,
+    pub(crate) view: Memo<PtrEq<RunView>>,
     pub(crate) tree: Memo<NodeTree>,
 }
 
 impl RunSignals {
     /// The node at an index. The memo notifies only when that node changed.
-    pub(crate) fn node(self, index: usize) -> Option<Memo<Shared<Node>>> {
+    pub(crate) fn node(self, index: usize) -> Option<Memo<PtrEq<Node>>> {
         let initial = self.view.with_untracked(|run| run.nodes.get(index).cloned())?;
-        Some(Memo::new(move |before: Option<&Shared<Node>>| {
+        Some(Memo::new(move |before: Option<&PtrEq<Node>>| {
             let now = self.view.with(|run| run.nodes.get(index).cloned());
-            Shared(now.unwrap_or_else(|| before.map_or_else(|| initial.clone(), |before| before.0.clone())))
+            PtrEq(now.unwrap_or_else(|| before.map_or_else(|| initial.clone(), |before| before.0.clone())))
         }))
     }
 }

@@ -115,12 +115,12 @@ fn tab_stop(ids: Memo<Vec<ThreadId>>, focused: RwSignal<Option<ThreadId>>) -> Me
     })
 }
 
-/// Loads a page of threads into the feed: the newest, or those older than `after`.
-async fn load(socket: Socket, after: Option<FeedPlace>) -> Result<(), String> {
-    let path = after.map_or_else(|| "/api/threads".to_owned(), |after| format!("/api/threads?before={after}"));
+/// Loads a page of threads into the feed: the newest, or those older than a place.
+async fn load(socket: Socket, older_than: Option<FeedPlace>) -> Result<(), String> {
+    let path = older_than.map_or_else(|| "/api/threads".to_owned(), |place| format!("/api/threads?before={place}"));
     for _ in 0..MAX_ATTEMPTS {
         let page = browser::get::<ThreadPage>(&path).await.map_err(|error| error.message())?;
-        if socket.add_threads(after, page).is_ok() {
+        if socket.add_threads(older_than, page).is_ok() {
             return Ok(());
         }
     }

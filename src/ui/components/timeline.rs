@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{run::RunCard, run_tree::Shared, user_message::UserMessageCard};
+use super::{run::RunCard, run_tree::PtrEq, user_message::UserMessageCard};
 use crate::{
     thread::{Item, RunState, RunView},
     ui::components::conversation::{Conversation, ItemKey, find_item, ready_thread},
@@ -30,9 +30,9 @@ pub(crate) fn Timeline() -> impl IntoView {
                 Some(view! { <UserMessageCard item is_waiting/> }.into_any())
             }
             Item::Run(initial) => {
-                let run = Memo::new(move |before: Option<&Shared<RunView>>| match current() {
-                    Some(Item::Run(run)) => Shared(run),
-                    _ => before.cloned().unwrap_or_else(|| Shared(initial.clone())),
+                let run = Memo::new(move |before: Option<&PtrEq<RunView>>| match current() {
+                    Some(Item::Run(run)) => PtrEq(run),
+                    _ => before.cloned().unwrap_or_else(|| PtrEq(initial.clone())),
                 });
                 Some(view! { <RunCard run/> }.into_any())
             }

@@ -8,7 +8,7 @@ use super::{
     display_state::{PendingCalls, call_display_state, pending_calls, state_icon},
     icons::{Glyph, icon},
     json::{LongText, pretty},
-    run_tree::{RunSignals, Shared},
+    run_tree::{PtrEq, RunSignals},
 };
 use crate::{
     text::escape_invisible,
@@ -17,7 +17,7 @@ use crate::{
 
 /// A tool call.
 #[component]
-pub(crate) fn ToolCall(run: RunSignals, node: Memo<Shared<Node>>, name: String) -> impl IntoView {
+pub(crate) fn ToolCall(run: RunSignals, node: Memo<PtrEq<Node>>, name: String) -> impl IntoView {
     let calls = pending_calls(run);
     let state = call_display_state(run, node, calls);
     let times = Memo::new(move |_| node.with(|node| (node.started_at, node.ended_at)));

@@ -58,7 +58,7 @@ pub(crate) fn UserMessageCard(
         conversation.edit(id);
     };
     view! {
-        <article class="question" aria-label="Question" data-message-id=id.to_string()>
+        <article class="question" aria-label="Your message" data-message-id=id.to_string()>
             <header class="byline">
                 <span class="avatar" aria-hidden="true">{initials(&author)}</span>
                 <bdi class="author">{author.clone()}</bdi>
@@ -123,7 +123,7 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
     view! {
         <form class="edit-form" on:submit=on_submit>
             <textarea
-                aria-label="Edit your question"
+                aria-label="Edit your message"
                 node_ref=area
                 rows=rows
                 enterkeyhint="enter"
@@ -169,7 +169,7 @@ fn edit_hint(conversation: Conversation, id: MessageId) -> impl Fn() -> &'static
     let version_count = Memo::new(move |_| versions_of(conversation, id).len().max(1));
     let count_before = version_count.get_untracked();
     move || match version_count.get() > count_before {
-        true => "This question was edited elsewhere. Sending adds another version.",
+        true => "This message was edited elsewhere. Sending adds another version.",
         false => "The earlier version and its answer are kept.",
     }
 }
@@ -223,7 +223,7 @@ fn Versions(id: MessageId) -> impl IntoView {
     };
     view! {
         <Show when=move || { versions.with(Vec::len) > 1 }>
-            <div class="versions" role="group" aria-label="Versions of this question">
+            <div class="versions" role="group" aria-label="Versions of this message">
                 {button(true, "Previous version", previous)}
                 <span class="version">{move || format!("{}/{}", index() + 1, versions.with(Vec::len))}</span>
                 {button(false, "Next version", next)}

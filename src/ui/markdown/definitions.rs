@@ -29,7 +29,7 @@ pub(super) struct Links {
     /// Settled text that refers to a label.
     references: HashMap<String, Vec<Arc<Reference>>>,
     /// Bytes of addresses that were added to settled links.
-    expanded: usize,
+    expanded_bytes: usize,
 }
 
 /// A settled unit or part that refers to labels.
@@ -37,7 +37,7 @@ pub(super) struct Links {
 pub(super) struct Reference {
     pub(super) unit: usize,
     pub(super) part: Option<usize>,
-    /// Its place in the text.
+    /// Its range in the text.
     pub(super) range: Range<usize>,
     pub(super) prefix: Arc<str>,
     pub(super) in_math: bool,
@@ -48,9 +48,9 @@ impl Links {
     pub(super) fn define(&mut self, definitions: impl Iterator<Item = Definition>) {
         for definition in definitions {
             // The first definition of a label wins.
-            if let Entry::Vacant(place) = self.settled.entry(definition.label) {
-                self.newly_settled.push(place.key().clone());
-                place.insert(definition.address);
+            if let Entry::Vacant(entry) = self.settled.entry(definition.label) {
+                self.newly_settled.push(entry.key().clone());
+                entry.insert(definition.address);
             }
         }
     }
@@ -97,7 +97,7 @@ impl Links {
 
     fn render(&mut self, text: &str, reference: &Reference) -> Option<Edit> {
         let source = Source::new(&reference.prefix, &text[reference.range.clone()], reference.in_math);
-        let mut budget = (text.len() + MAX_EXPANSION_BYTES).saturating_sub(self.expanded);
+        let mut budget = (text.len() + MAX_EXPANSION_BYTES).saturating_sub(self.expanded_bytes);
         let used = Cell::new(0);
         let (mut units, _) = parse_units(&source, |label| {
             let address = self.address(label)?;
@@ -105,7 +105,7 @@ impl Links {
             (used.get() <= budget).then(|| address.clone())
         });
         budget = budget.min(used.get());
-        self.expanded += budget;
+        self.expanded_bytes += budget;
         if reference.part.is_some() {
             drop_probe(&mut units);
         }

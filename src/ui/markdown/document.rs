@@ -30,15 +30,15 @@ const WINDOW_BYTES: usize = 64 * 1024;
 /// A growing text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Document {
-    /// Where the unsettled text begins: always at the start of a line.
-    from: usize,
-    /// Whether that line is within displayed mathematics (`\[ … \]`).
+    /// The length of the settled text: it ends at the end of a line.
+    settled_bytes: usize,
+    /// Whether the next line is within displayed mathematics (`\[ … \]`).
     in_math: bool,
     /// The length of the text when it was last parsed.
-    parsed: usize,
+    parsed_bytes: usize,
     /// The number of settled units, without the open one.
-    settled: usize,
-    open: Option<Open>,
+    settled_units: usize,
+    open: Option<OpenUnit>,
     /// The shown units that are not settled; of the open unit, only the unsettled parts.
     tail: Vec<Unit>,
     /// Whether unparsed text is shown after the tail.
@@ -48,15 +48,14 @@ pub(crate) struct Document {
 
 /// A unit whose first parts are settled.
 #[derive(Debug, Clone)]
-struct Open {
+struct OpenUnit {
     kind: Kind,
     head: String,
     /// The text that brings the parser into the state inside the unit.
     prefix: Arc<str>,
-    /// The number of settled parts.
-    parts: usize,
+    settled_parts: usize,
     /// The length of the settled code.
-    code: Length,
+    settled_code: Length,
     loose: bool,
     has_paragraph: bool,
 }
@@ -74,39 +73,42 @@ impl Document {
     /// Updates to a longer text that begins with the previous one, and returns the edits of the HTML. `is_whole`: no more text
     /// is expected.
     pub(crate) fn update(&mut self, text: &str, is_whole: bool) -> Vec<Edit> {
-        let unsettled = text.len() - self.from;
+        let unsettled = text.len() - self.settled_bytes;
         let mut edits = Vec::new();
-        if !is_whole && unsettled > MAX_EAGER_BYTES && (text.len() - self.parsed) * MIN_GROWTH_DIVISOR < unsettled {
+        if !is_whole && unsettled > MAX_EAGER_BYTES && (text.len() - self.parsed_bytes) * MIN_GROWTH_DIVISOR < unsettled
+        {
             return self.postpone(text);
         }
         if std::mem::take(&mut self.pending) {
-            edits.push(Edit::Truncate { units: self.settled + self.tail.len() });
+            edits.push(Edit::Truncate { units: self.settled_units + self.tail.len() });
         }
-        let first = self.settled;
-        let base = self.open.as_ref().map_or((0, Length::default()), |open| (open.parts, open.code));
-        let mut shown: Vec<Unit> = self.open.iter().map(Open::unit).collect();
+        let first = self.settled_units;
+        let base = self.open.as_ref().map_or((0, Length::default()), |open| (open.settled_parts, open.settled_code));
+        let mut shown: Vec<Unit> = self.open.iter().map(OpenUnit::unit).collect();
         let mut added = Vec::new();
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
-        while complete > self.from && complete > self.parsed && self.settle(&text[..complete], &mut shown, &mut added) {
-        }
+        while complete > self.settled_bytes
+            && complete > self.parsed_bytes
+            && self.settle(&text[..complete], &mut shown, &mut added)
+        {}
         let (source, mut tail, definitions) = self.parse(text, &self.links.settled);
         drop(source);
         let unsettled =
             definitions.into_iter().rev().map(|definition| (definition.label, definition.address)).collect();
         self.show_tail(&mut shown, &mut tail);
         diff(&self.tail, &shown, first, base, &mut edits);
-        (self.tail, self.parsed) = (tail, text.len());
+        (self.tail, self.parsed_bytes) = (tail, text.len());
         self.links.update(text, unsettled, added, &mut edits);
         edits
     }
 
     /// Shows the new text as plain text, because the unsettled text is long and has hardly grown.
     fn postpone(&mut self, text: &str) -> Vec<Edit> {
-        if text.len() == self.parsed {
+        if text.len() == self.parsed_bytes {
             return Vec::new();
         }
-        let unit = Unit::plain(&text[self.parsed..]);
-        let index = self.settled + self.tail.len();
+        let unit = Unit::plain(&text[self.parsed_bytes..]);
+        let index = self.settled_units + self.tail.len();
         match std::mem::replace(&mut self.pending, true) {
             true => vec![Edit::Replace { unit: index, with: unit }],
             false => vec![Edit::Push(unit)],
@@ -116,22 +118,22 @@ impl Document {
     /// Parses the unsettled text into units. The first belongs to the open unit, if there is one.
     fn parse(&self, text: &str, defined: &HashMap<String, String>) -> (Source, Vec<Unit>, Vec<Definition>) {
         let prefix = self.open.as_ref().map_or("", |open| &open.prefix);
-        let source = Source::new(prefix, &text[self.from..], self.in_math);
+        let source = Source::new(prefix, &text[self.settled_bytes..], self.in_math);
         let (mut units, mut definitions) = parse_units(&source, |label| defined.get(label).cloned());
         if self.open.is_some() {
             drop_probe(&mut units);
         }
         for unit in &mut units {
-            unit.shift_by(self.from);
+            unit.shift_by(self.settled_bytes);
         }
-        definitions.iter_mut().for_each(|definition| definition.start += self.from);
+        definitions.iter_mut().for_each(|definition| definition.start += self.settled_bytes);
         (source, units, definitions)
     }
 
     /// Settles as much as possible of a text of complete lines. Returns whether anything was settled.
     fn settle(&mut self, text: &str, shown: &mut Vec<Unit>, added: &mut Added) -> bool {
         let (source, mut units, definitions) = self.parse(text, &self.links.settled);
-        let before = self.from;
+        let before = self.settled_bytes;
         let Some(last) = units.pop() else { return false };
         let settled = if let Some(previous) = units.last() {
             let from = unit_start(text, Some(previous), before, &last);
@@ -150,7 +152,7 @@ impl Document {
         let Some(from) = settled else { return false };
         self.links.define(definitions.into_iter().filter(|definition| definition.start < from));
         self.in_math = source.is_in_math(from - before);
-        self.from = from;
+        self.settled_bytes = from;
         true
     }
 
@@ -176,9 +178,9 @@ impl Document {
                 let mut labels = std::mem::take(&mut unit.labels);
                 labels.extend(unit.parts.iter_mut().flat_map(|part| std::mem::take(&mut part.labels)));
                 if !labels.is_empty() {
-                    let in_math = source.is_in_math(start.saturating_sub(self.from));
+                    let in_math = source.is_in_math(start.saturating_sub(self.settled_bytes));
                     let reference = Reference {
-                        unit: self.settled,
+                        unit: self.settled_units,
                         part: None,
                         range: start..unit.range.end,
                         prefix: "".into(),
@@ -189,7 +191,7 @@ impl Document {
                 shown.push(unit);
             }
         }
-        self.settled += 1;
+        self.settled_units += 1;
     }
 
     /// Opens a unit to settle it part by part, if possible. Returns where the first part begins.
@@ -208,7 +210,15 @@ impl Document {
             return None;
         }
         let (kind, head, prefix) = (unit.kind, unit.head.clone(), prefix.into());
-        let open = Open { kind, head, prefix, parts: 0, code: Length::default(), loose: false, has_paragraph: false };
+        let open = OpenUnit {
+            kind,
+            head,
+            prefix,
+            settled_parts: 0,
+            settled_code: Length::default(),
+            loose: false,
+            has_paragraph: false,
+        };
         shown.push(open.unit());
         self.open = Some(open);
         Some(from)
@@ -228,13 +238,13 @@ impl Document {
             Kind::Table => unit.parts.last()?.range.end,
             _ => unit.code_end,
         };
-        if from <= self.from || !text[..from].ends_with('\n') {
+        if from <= self.settled_bytes || !text[..from].ends_with('\n') {
             return None;
         }
         let mut open = self.open.take()?;
         self.register(text, source, &open, &unit.parts, added);
-        open.parts += unit.parts.len();
-        open.code = open.code + Length::of_text(&unit.code);
+        open.settled_parts += unit.parts.len();
+        open.settled_code = open.settled_code + Length::of_text(&unit.code);
         open.loose |= unit.loose;
         open.has_paragraph |= unit.parts.iter().any(|part| part.has_paragraph);
         self.open = Some(open);
@@ -243,15 +253,15 @@ impl Document {
     }
 
     /// Records the labels that the parts of the open unit refer to.
-    fn register(&self, text: &str, source: &Source, open: &Open, parts: &[Part], added: &mut Added) {
+    fn register(&self, text: &str, source: &Source, open: &OpenUnit, parts: &[Part], added: &mut Added) {
         for (index, part) in parts.iter().enumerate().filter(|(_, part)| !part.labels.is_empty()) {
             let start = line_start(text, part.range.start);
             let reference = Reference {
-                unit: self.settled,
-                part: Some(open.parts + index),
+                unit: self.settled_units,
+                part: Some(open.settled_parts + index),
                 range: start..part.range.end,
                 prefix: open.prefix.clone(),
-                in_math: source.is_in_math(start.saturating_sub(self.from)),
+                in_math: source.is_in_math(start.saturating_sub(self.settled_bytes)),
             };
             added.push((Arc::new(reference), part.labels.clone()));
         }
@@ -272,7 +282,7 @@ impl Document {
     }
 }
 
-impl Open {
+impl OpenUnit {
     /// The unit without its parts.
     fn unit(&self) -> Unit {
         Unit { kind: self.kind, head: self.head.clone(), loose: self.loose, ..Unit::default() }

@@ -1,10 +1,10 @@
 //! Addresses in plain text: `https://…`, `www.…` and mail addresses become links, as in GitHub Flavored Markdown.
 //!
-//! Unlike there, an address ends at Chinese, Japanese and Korean punctuation, and may directly follow such a character.
+//! Unlike there, an address ends at Chinese, Japanese and Korean punctuation, and may directly follow their letters.
 
 use std::ops::Range;
 
-/// An address in a text: its place, and the scheme to add in front.
+/// An address in a text: its range, and the scheme to add in front.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FoundAddress {
     pub(super) range: Range<usize>,
@@ -40,13 +40,15 @@ fn web_address(text: &str, at: usize, start: &str, scheme: &'static str) -> Opti
     if !has_start || !is_separate {
         return None;
     }
-    let host = text[at + start.len()..].bytes().take_while(|byte| is_host(*byte)).count();
-    let host = &text[at + start.len()..at + start.len() + host];
+    let host_bytes = text[at + start.len()..].bytes().take_while(|byte| is_host(*byte)).count();
+    let host = &text[at + start.len()..at + start.len() + host_bytes];
     let has_host = if scheme.is_empty() { !host.is_empty() } else { host.contains('.') };
+    // As in GitHub Flavored Markdown: no underscore in the last two labels.
     let is_valid = host.rsplit('.').take(2).all(|label| !label.contains('_'));
     if !has_host || !is_valid || host.starts_with('.') {
         return None;
     }
+    // One character more than the maximum, to recognise a longer address.
     let rest = &text[at..text.floor_char_boundary(at + MAX_ADDRESS_BYTES + 4)];
     let rest = rest.char_indices().find(|(_, c)| ends_address(*c)).map_or(rest, |(end, _)| &rest[..end]);
     let end = at + trim_punctuation(rest).len();
@@ -59,9 +61,9 @@ fn mail_address(text: &str, at: usize, from: usize) -> Option<FoundAddress> {
     let name = bytes[from..at].iter().rev().take(64).take_while(|byte| is_mail_name(**byte)).count();
     let domain = bytes[at + 1..].iter().take(255).take_while(|byte| is_host(**byte)).count();
     let domain = text[at + 1..at + 1 + domain].trim_end_matches('.');
-    let labels = domain.split('.').all(|label| !label.is_empty()) && domain.contains('.');
+    let has_labels = domain.split('.').all(|label| !label.is_empty()) && domain.contains('.');
     let is_mail =
-        name > 0 && labels && !domain.ends_with(['-', '_']) && bytes.get(at + 1 + domain.len()) != Some(&b'@');
+        name > 0 && has_labels && !domain.ends_with(['-', '_']) && bytes.get(at + 1 + domain.len()) != Some(&b'@');
     is_mail.then(|| FoundAddress { range: at - name..at + 1 + domain.len(), scheme: "mailto:" })
 }
 

@@ -1,6 +1,6 @@
 //! Renders agents' Markdown to safe HTML, incrementally while the text streams.
 //!
-//! Promises: for any text, the HTML has only elements, attributes and addresses that this module allows. Raw HTML is shown as
+//! Guarantees: for any text, the HTML has only elements, attributes and addresses that this module allows. Raw HTML is shown as
 //! text (except `<br>`), links are `http`, `https` or `mailto`, images are shown as their description. A growing text looks
 //! at each moment as if it were rendered whole, and settled text is not parsed again.
 

@@ -177,8 +177,8 @@ impl Line<'_> {
     fn protect(&mut self, range: Range<usize>, what: &[u8]) {
         for at in range.start.max(self.at)..range.end {
             let byte = self.line.as_bytes()[at];
-            let place = PROTECTED.iter().position(|it| *it == byte).filter(|_| what.contains(&byte));
-            if let Some(private) = place.and_then(|place| char::from_u32(FIRST_PRIVATE + place as u32)) {
+            let index = PROTECTED.iter().position(|it| *it == byte).filter(|_| what.contains(&byte));
+            if let Some(private) = index.and_then(|index| char::from_u32(FIRST_PRIVATE + index as u32)) {
                 self.copy(at);
                 self.source.text.push(private);
                 self.at = at + 1;
@@ -221,8 +221,8 @@ pub(super) fn restore_address(address: &str) -> Cow<'_, str> {
 }
 
 fn protected(char: char) -> Option<char> {
-    let place = u32::from(char).checked_sub(FIRST_PRIVATE)?;
-    PROTECTED.get(place as usize).map(|byte| char::from(*byte))
+    let index = u32::from(char).checked_sub(FIRST_PRIVATE)?;
+    PROTECTED.get(index as usize).map(|byte| char::from(*byte))
 }
 
 fn is_wide_delimiter_row(content: &str) -> bool {

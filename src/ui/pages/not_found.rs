@@ -6,7 +6,7 @@ use leptos_meta::Title;
 use crate::ui::components::icons::logo;
 
 /// Sets the status of the document to 404.
-pub(super) fn answer_not_found() {
+pub(super) fn respond_not_found() {
     #[cfg(feature = "server")]
     if let Some(response) = use_context::<leptos_axum::ResponseOptions>() {
         response.set_status(axum::http::StatusCode::NOT_FOUND);
@@ -16,7 +16,7 @@ pub(super) fn answer_not_found() {
 /// The page for unknown addresses.
 #[component]
 pub(crate) fn NotFound() -> impl IntoView {
-    answer_not_found();
+    respond_not_found();
     view! {
         <Title text="Not found"/>
         <main class="standalone" id="main">

@@ -8,7 +8,7 @@ use leptos::{
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
-use super::not_found::answer_not_found;
+use super::not_found::respond_not_found;
 use crate::{
     protocol::{ErrorBody, ErrorCode, MarkRead, Present, RunId, SetAgent, ThreadId},
     socket::context::{Loaded, use_socket},
@@ -339,7 +339,7 @@ fn Refused(error: ErrorBody) -> impl IntoView {
     let (title, text) = match error.code {
         ErrorCode::NotFound if error.message == DELETED => ("Thread deleted", error.message),
         ErrorCode::NotFound => {
-            answer_not_found();
+            respond_not_found();
             ("Thread not found", "It may have been deleted, or belong to someone else.".to_owned())
         }
         _ => ("This thread cannot be shown", error.message),

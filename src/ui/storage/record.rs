@@ -23,7 +23,7 @@ pub(crate) enum Slot {
     Edit(MessageId),
     /// A message that the server has not accepted yet.
     Message(MessageId),
-    /// An answer to a run's questions that the server has not accepted yet, by the answer's id.
+    /// An answer to a run's interrupts that the server has not accepted yet, by the answer's id.
     Answer(MessageId),
 }
 

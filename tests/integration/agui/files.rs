@@ -64,7 +64,7 @@ async fn an_invalid_part_is_refused_before_any_file_is_stored() {
             "invalid_payload",
             "`content[1]` of the last message points to a file elsewhere",
         ),
-        (json!([words, file("text/csv", "?")]), 422, "invalid_payload", "is no base64"),
+        (json!([words, file("text/csv", "?")]), 422, "invalid_payload", "is not base64"),
         (json!([words, large]), 413, "too_large", "`content[1]` of the last message is too large"),
         (
             json!([[words.clone()].as_slice(), &many].concat()),

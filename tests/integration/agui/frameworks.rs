@@ -38,7 +38,8 @@ async fn a_caller_gets_its_own_message_ids_back_in_restated_messages() {
         let messages = messages.as_array().expect("messages").iter();
         messages.map(|message| message["id"].as_str().expect("an id").to_owned()).collect()
     };
-    let of = |wanted: &str| received.iter().find(|event| event_type(event) == wanted).expect("it is told").clone();
+    let of =
+        |wanted: &str| received.iter().find(|event| event_type(event) == wanted).expect("the event is sent").clone();
     let expected = ["first", "said", &upper, "said"];
     assert_eq!(ids(&of("MESSAGES_SNAPSHOT")["messages"]), expected);
     assert_eq!(ids(&state_of(&received)["messages"]), expected);
@@ -104,7 +105,8 @@ async fn a_caller_gets_the_restated_state_and_conversation_though_only_changes_a
         let results: Vec<&Value> = received.iter().filter(|event| event_type(event) == "TOOL_CALL_RESULT").collect();
         assert_eq!((results.len(), &results[0]["content"]), (1, &json!("x".repeat(400_000))));
         assert_eq!(results[0].get("metadata"), None);
-        let restated = received.iter().find(|event| event_type(event) == "MESSAGES_SNAPSHOT").expect("it is told");
+        let restated =
+            received.iter().find(|event| event_type(event) == "MESSAGES_SNAPSHOT").expect("the event is sent");
         assert_eq!(restated.get("metadata"), None);
         let ids = restated["messages"].as_array().expect("messages").iter().map(|message| message["id"].clone());
         let expected = (0..=number).flat_map(|n| {
@@ -222,7 +224,8 @@ async fn a_caller_gets_a_long_result_complete_when_an_agent_restates_it_under_an
     .await;
     let server = Setup::default().file(&remote_agent(&remote)).start().await;
     let received = Caller::new(&server, ADMIN).await.ask("remote", &input("t", "first", "Read it")).await;
-    let of = |wanted: &str| received.iter().find(|event| event_type(event) == wanted).expect("it is told").clone();
+    let of =
+        |wanted: &str| received.iter().find(|event| event_type(event) == wanted).expect("the event is sent").clone();
     assert_eq!(of("TOOL_CALL_RESULT")["content"], result);
     let restated = of("MESSAGES_SNAPSHOT")["messages"].as_array().expect("messages").last().cloned();
     assert_eq!(restated, Some(json!({"id": "other", "role": "tool", "toolCallId": "c", "content": result})));
@@ -300,7 +303,7 @@ async fn a_call_that_is_announced_again_appears_once_in_the_next_request() {
     body["resume"] = json!([{"interruptId": "i", "status": "resolved", "payload": {"approved": true}}]);
     caller.ask("remote", &body).await;
     caller.ask("remote", &input("t", "m2", "And now?")).await;
-    let input = remote.requests().pop().expect("three").input;
+    let input = remote.requests().pop().expect("a request").input;
     let roles: Vec<&str> =
         input["messages"].as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
     assert_eq!(roles, ["user", "assistant", "tool", "user"]);

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
-    model::server::{Model, call, calls, reasoning, stream, text as word, text_reply},
+    model::server::{Model, call, call_reply, reasoning, stream, text as word, text_reply},
     remote::server as remote,
     support::{
         ADA, ADMIN, Account, Client, Setup, TEST_TIMEOUT, TestServer, blocking, netra, problem, python, replay_agent,
@@ -49,7 +49,7 @@ impl Caller {
 
     async fn post(&self, agent: &str, body: &Value) -> Response {
         let request = self.client.request(Method::POST, &format!("/api/agents/{agent}/agui"));
-        request.bearer_auth(&self.token).json(body).send().await.expect("it answers")
+        request.bearer_auth(&self.token).json(body).send().await.expect("the server answers")
     }
 
     async fn ask(&self, agent: &str, body: &Value) -> Vec<Value> {
@@ -58,26 +58,26 @@ impl Caller {
 
     async fn get(&self, path: &str) -> Response {
         let request = self.client.request(Method::GET, path);
-        request.bearer_auth(&self.token).send().await.expect("it answers")
+        request.bearer_auth(&self.token).send().await.expect("the server answers")
     }
 
     async fn stop(&self, run: &str) -> StatusCode {
         let request = self.client.request(Method::DELETE, &format!("/api/runs/{run}"));
-        request.bearer_auth(&self.token).send().await.expect("it answers").status()
+        request.bearer_auth(&self.token).send().await.expect("the server answers").status()
     }
 }
 
 async fn text(answer: Response) -> String {
     let status = answer.status();
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "text/event-stream");
-    let text = timeout(TEST_TIMEOUT, answer.text()).await.expect("it ends").expect("text");
+    let text = timeout(TEST_TIMEOUT, answer.text()).await.expect("it ends in time").expect("text");
     assert_eq!(status, StatusCode::OK, "{text}");
     text
 }
 
 /// The events of a stream of server-sent events, whose framing AG-UI's clients must be able to read.
 fn events(text: &str) -> Vec<Value> {
-    assert!(!text.contains('\r') && text.ends_with("\n\n"), "LF alone, and every event ends");
+    assert!(!text.contains('\r') && text.ends_with("\n\n"), "only LF, and every event ends with an empty line");
     let frames = text.split_terminator("\n\n").filter(|frame| !frame.starts_with(':'));
     let data = frames.map(|frame| {
         let data = frame.strip_prefix("data: ").unwrap_or_else(|| panic!("no data: {frame}"));
@@ -90,10 +90,11 @@ fn events(text: &str) -> Vec<Value> {
 async fn first_events(answer: Response, count: usize) -> Vec<Value> {
     let (mut stream, mut text) = (answer.bytes_stream(), String::new());
     while text.matches("data: ").count() <= count {
-        let chunk = timeout(TEST_TIMEOUT, stream.next()).await.expect("in time").expect("more").expect("a chunk");
+        let chunk =
+            timeout(TEST_TIMEOUT, stream.next()).await.expect("in time").expect("another chunk").expect("a chunk");
         text.push_str(std::str::from_utf8(&chunk).expect("whole characters"));
     }
-    events(&text[..text.rfind("data: ").expect("there is one")])
+    events(&text[..text.rfind("data: ").expect("an event")])
 }
 
 /// The id that Netra gave, `threadId` or `runId`.
@@ -147,18 +148,22 @@ async fn an_answered_message_is_streamed_again_though_its_agent_was_removed() {
 }
 
 #[tokio::test]
-async fn ids_of_netra_are_taken_as_they_are_and_a_cookie_is_as_good_as_a_token() {
+async fn ids_of_netra_are_kept_and_a_cookie_works_like_a_token() {
     let server = Setup::default().file(&replay_agent(5_000)).start().await;
     let (thread, message) = (ThreadId::new().to_string(), MessageId::new().to_string());
     let browser = server.signed_in(ADMIN).await;
     let request = browser.request(Method::POST, "/api/agents/replay/agui").header(header::ORIGIN, &server.url);
-    let received = request.json(&input(&thread, &message, "Go on")).send().await.expect("it answers");
+    let received = request.json(&input(&thread, &message, "Go on")).send().await.expect("the server answers");
     let received = events(&text(received).await);
     assert_eq!((netra_id(&received, "threadId"), received[0]["threadId"].as_str()), (&*thread, Some(&*thread)));
     let elsewhere =
         browser.request(Method::POST, "/api/agents/replay/agui").header(header::ORIGIN, "https://x.example");
-    problem(elsewhere.json(&input(&thread, &message, "Go on")).send().await.expect("it answers"), 403, "forbidden")
-        .await;
+    problem(
+        elsewhere.json(&input(&thread, &message, "Go on")).send().await.expect("the server answers"),
+        403,
+        "forbidden",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -307,7 +312,7 @@ async fn a_stream_that_ends_before_its_run_gives_the_reason() {
     let browser = server.signed_in(ADMIN).await;
     let body = input("t", "m", "Take your time");
     let request = browser.request(Method::POST, "/api/agents/replay/agui").header(header::ORIGIN, &server.url);
-    let signed_in = request.json(&body).send().await.expect("it answers");
+    let signed_in = request.json(&body).send().await.expect("the server answers");
     let caller = Caller::new(&server, ADMIN).await;
     let by_token = caller.post("replay", &body).await;
     assert_eq!(browser.call("/api/auth/sign-out").await.status(), StatusCode::NO_CONTENT);
@@ -335,7 +340,7 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     let verify = |data: std::path::PathBuf| async move {
         let mut command = netra();
         command.args(["store", "verify", "--data"]).arg(&data).current_dir(data);
-        blocking(move || command.output()).await.expect("it ran")
+        blocking(move || command.output()).await.expect("the program runs")
     };
     let good = verify(server.data()).await;
     let output = String::from_utf8_lossy(&good.stdout).into_owned();
@@ -346,7 +351,7 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     let pool =
         sqlx::SqlitePool::connect(&format!("sqlite:{}", data.join("netra.db").display())).await.expect("a store");
     let deleted = sqlx::query("DELETE FROM entries WHERE entry LIKE '%TEXT_MESSAGE_END%'").execute(&pool).await;
-    assert!(deleted.expect("it is deleted").rows_affected() > 0);
+    assert!(deleted.expect("the thread is deleted").rows_affected() > 0);
     pool.close().await;
     let broken = verify(data).await;
     let output = String::from_utf8_lossy(&broken.stdout).into_owned();

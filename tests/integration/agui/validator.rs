@@ -5,21 +5,21 @@ use super::*;
 /// Installs the independent validator, which may take longer than other steps.
 async fn validator() -> PathBuf {
     let install = || python::environment("ag-ui-validate", "ag-ui-validate==0.4.0\n").join("ag-ui-validate");
-    spawn_blocking(install).await.expect("no panic")
+    spawn_blocking(install).await.expect("the task does not panic")
 }
 
 /// Validates a stream with the independent program.
 async fn validate(program: &Path, folder: &Path, name: &str, stream: &str) {
     let capture = folder.join("capture.sse");
-    std::fs::write(&capture, stream).expect("it is written");
+    std::fs::write(&capture, stream).expect("the file is written");
     let mut command = Command::new(program);
     command.arg(&capture).args(["--max-warnings", "0", "--no-color"]);
-    let judged = blocking(move || command.output()).await.expect("it ran");
+    let judged = blocking(move || command.output()).await.expect("the program runs");
     assert!(judged.status.success(), "{name}: {}", String::from_utf8_lossy(&judged.stdout));
 }
 
 #[tokio::test]
-async fn an_independent_validator_has_not_one_warning() {
+async fn an_independent_validator_reports_no_warning() {
     let program = validator().await;
     let server = Setup::default().file(&replay_agent(5_000)).start().await;
     let caller = Caller::new(&server, ADMIN).await;
@@ -41,15 +41,15 @@ async fn an_independent_validator_has_not_one_warning() {
 }
 
 #[tokio::test]
-async fn a_model_passes_too_with_tools_of_its_own_a_persons_consent_and_the_callers_tools() {
+async fn a_model_with_tools_consent_and_the_callers_tools_passes_too() {
     let program = validator().await;
     let scripted = Model::with([
         stream(
             [reasoning("Which "), reasoning("files?"), word("I will look. "), call(0, "c1", "list_files")],
             "tool_calls",
         ),
-        calls(&[("describe_log", "c2", json!({}))]),
-        calls(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
+        call_reply(&[("describe_log", "c2", json!({}))]),
+        call_reply(&[("pick_colour", "c3", json!({"of": "the chart"}))]),
         text_reply("Blue it is."),
     ])
     .await;

@@ -109,7 +109,7 @@ fn the_code_completion_trace_has_the_figures_that_python_computes() {
     assert_close(profile.heaviest.tokens_top_10, 0.328_050_183);
     assert_close(profile.heaviest.cost_top_10, 0.319_868_640);
     assert_close(profile.cost, 38.087_116);
-    let load = profile.load.as_ref().expect("times");
+    let load = profile.load.as_ref().expect("a load profile");
     assert_eq!(
         (load.minutes, load.peak_tokens.0, load.peak_requests.0, load.p95_tokens),
         (58, 1_257_868, 585, 953_681)
@@ -141,7 +141,7 @@ fn the_conversation_trace_has_the_figures_that_python_computes() {
     assert_close(profile.heaviest.tokens_top_1, 0.037_807_591);
     assert_close(profile.heaviest.cost_top_10, 0.219_798_649);
     assert_close(profile.cost, 77.433_06);
-    let load = profile.load.as_ref().expect("times");
+    let load = profile.load.as_ref().expect("a load profile");
     assert_eq!((load.minutes, load.peak_tokens, load.p95_tokens), (60, (780_667, 1_700_160_180_000), 715_745));
     assert_close(load.mean_tokens, 440_842.25);
     let saves = |id| analysis.savings.option(id).expect(id).saving_usd;
@@ -149,7 +149,7 @@ fn the_conversation_trace_has_the_figures_that_python_computes() {
     assert_close(saves("output_cap"), 0.775_376);
     assert_close(saves("prompt_cap"), 0.384_062);
     assert_close(analysis.savings.together_usd, 8.512_302);
-    let ahead = &analysis.forecast.as_ref().expect("times").ahead;
+    let ahead = &analysis.forecast.as_ref().expect("a forecast").ahead;
     assert!((ahead[0].usd / 57_316.513 - 1.0).abs() < 1e-6 && (ahead[1].usd / (1.5 * 57_316.513) - 1.0).abs() < 1e-6);
 }
 
@@ -165,5 +165,5 @@ async fn a_trace_without_a_model_is_priced_as_the_model_in_the_question() {
     // 22,361,870 × 2.5 + 4,088,665 × 10 dollars a million.
     assert!(run.text("").contains("19,366 requests, 26,450,535 tokens, $96.79"), "{}", run.text(""));
     let run = ask("Audit our caching", &[&path]).await;
-    assert!(run.text("Report").contains("this log cannot tell, for it has no cached tokens"));
+    assert!(run.text("Report").contains("this log cannot show it, because it has no cached tokens"));
 }

@@ -90,7 +90,7 @@ async fn ask(text: &str, files: &[&Path]) -> Recorded {
     while let Some(event) = events.recv().await {
         received.push(event);
     }
-    let run = Recorded { result: run.await.expect("no panic"), events: received };
+    let run = Recorded { result: run.await.expect("the task does not panic"), events: received };
     check_order(&run.events);
     run
 }

@@ -23,9 +23,9 @@ proptest::proptest! {
         }
     }
 
-    /// Options save between nothing and everything, alone and together.
+    /// Savings are between zero and the whole cost, for each option and for all together.
     #[test]
-    fn savings_stay_between_nothing_and_everything(
+    fn savings_are_between_zero_and_the_whole_cost(
         rows in proptest::collection::vec((0u32..50_000, 0u32..4_000, 0u32..100, 0usize..3), 1..200),
     ) {
         let mut text = String::from("model,input_tokens,output_tokens,cached_tokens\n");

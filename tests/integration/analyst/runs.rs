@@ -68,7 +68,7 @@ async fn an_unreadable_file_ends_the_run_with_a_code_and_what_to_do() {
         (b"{\"prompt_tokens\":1,\"completion_tokens\":2}\n{\"prompt_to".as_slice(), "cut off"),
     ] {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
-        file.write_all(bytes).expect("written");
+        file.write_all(bytes).expect("the file is written");
         let run = ask("Where do my tokens go?", &[file.path()]).await;
         match run.result {
             Err(AgentError::Failed { code, message, .. }) => {
@@ -84,7 +84,7 @@ async fn an_unreadable_file_ends_the_run_with_a_code_and_what_to_do() {
 async fn bad_rows_are_shown_with_line_and_reason() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     writeln!(file, "model,input_tokens,output_tokens\ngpt-4.1,10,5\ngpt-4.1,-3,5\ngpt-4.1,x,5\ngpt-4.1,20,5")
-        .expect("written");
+        .expect("the file is written");
     let run = ask("Where do my tokens go?", &[file.path()]).await;
     let report = run.text("Report");
     assert!(report.contains("**2 requests**") && report.contains("**2 rows are left out**"), "{report}");
@@ -96,15 +96,15 @@ async fn bad_rows_are_shown_with_line_and_reason() {
 #[tokio::test]
 async fn a_stop_during_heavy_work_ends_the_run_within_a_second() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(b"timestamp,model,input_tokens,output_tokens\n").expect("written");
+    file.write_all(b"timestamp,model,input_tokens,output_tokens\n").expect("the file is written");
     let rows = "2026-01-31T12:00:00Z,gpt-4.1,1200,150\n".repeat(10_000);
     for _ in 0..100 {
-        file.write_all(rows.as_bytes()).expect("written");
+        file.write_all(rows.as_bytes()).expect("the file is written");
     }
     let (out, mut events) = Emitter::channel(64);
     let input = input("Where do my tokens go?", &[file.path()]);
     let cancel = input.cancel.clone();
-    let run = tokio::spawn(async move { Analyst::new(None).expect("prices").run(input, out).await });
+    let run = tokio::spawn(async move { Analyst::new(None).expect("the prices are read").run(input, out).await });
     while let Some(event) = events.recv().await {
         if matches!(event, Event::ToolCallStart(start) if start.tool_call_name == "load_log") {
             break;
@@ -114,23 +114,27 @@ async fn a_stop_during_heavy_work_ends_the_run_within_a_second() {
     let begun = Instant::now();
     // The events are still read, as the runner does.
     let drain = tokio::spawn(async move { while events.recv().await.is_some() {} });
-    assert_eq!(run.await.expect("no panic").map(|done| done.outcome), Ok(netra::server::runs::Outcome::Cancelled));
+    assert_eq!(
+        run.await.expect("the task does not panic").map(|done| done.outcome),
+        Ok(netra::server::runs::Outcome::Cancelled)
+    );
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
-    drain.await.expect("drained");
+    drain.await.expect("the task does not panic");
 }
 
 #[tokio::test]
-async fn a_price_file_of_ones_own_replaces_the_shipped_prices() {
+async fn a_configured_price_file_replaces_the_shipped_prices() {
     let mut prices = tempfile::NamedTempFile::new().expect("a file");
-    write!(prices, r#"{{"gpt-4.1": {{"input_cost_per_token": 1e-3, "output_cost_per_token": 0}}}}"#).expect("written");
+    write!(prices, r#"{{"gpt-4.1": {{"input_cost_per_token": 1e-3, "output_cost_per_token": 0}}}}"#)
+        .expect("the file is written");
     let mut log = tempfile::NamedTempFile::new().expect("a file");
-    write!(log, "model,input_tokens,output_tokens\ngpt-4.1,1000,5\n").expect("written");
-    let analyst = Analyst::new(Some(prices.path())).expect("prices");
+    write!(log, "model,input_tokens,output_tokens\ngpt-4.1,1000,5\n").expect("the file is written");
+    let analyst = Analyst::new(Some(prices.path())).expect("the prices are read");
     let (out, mut events) = Emitter::channel(1024);
     let run = tokio::spawn(async move { while events.recv().await.is_some() {} });
     let result = analyst.run(input("hello", &[log.path()]), out).await.expect("a result").result.expect("a value");
     assert_eq!(result["cost_usd"], 1.0);
-    run.await.expect("drained");
+    run.await.expect("the task does not panic");
     assert!(Analyst::new(Some(log.path())).is_err());
 }
 

@@ -82,11 +82,11 @@ impl Node {
             other.bus.send(marker.clone());
             self.received.messages.lock().expect("not poisoned").contains(&marker)
         };
-        until("that nodes hear each other", received).await;
+        until("the nodes receive from each other", received).await;
         // Every message has arrived.
         let last = NodeMessage::StopRun { run_id: RunId::new() };
         other.bus.send(last.clone());
-        until("the last word", || self.received.messages.lock().expect("not poisoned").contains(&last)).await;
+        until("the last message", || self.received.messages.lock().expect("not poisoned").contains(&last)).await;
         self.received.messages.lock().expect("not poisoned").clear();
     }
 }
@@ -118,10 +118,10 @@ fn everything() -> Vec<NodeMessage> {
 #[tokio::test]
 async fn messages_of_a_node_reach_the_others_once_and_in_order() {
     let nats = Nats::start().await;
-    let [a, b, stranger] = ["1", "1", "2"].map(|epoch| Node::new(&nats.url(), epoch));
+    let [a, b, other_store] = ["1", "1", "2"].map(|epoch| Node::new(&nats.url(), epoch));
     a.until_receives_from(&b).await;
     b.until_receives_from(&a).await;
-    stranger.until(|status| status == Status::Connected).await;
+    other_store.until(|status| status == Status::Connected).await;
 
     let channels = [Channel::Thread(ThreadId::new()), Channel::User(UserId::new())];
     let entries: Vec<_> =
@@ -141,8 +141,8 @@ async fn messages_of_a_node_reach_the_others_once_and_in_order() {
         entries.len(),
         "its own connections get deliveries directly"
     );
-    assert_eq!((count(&a), count(&stranger)), (0, 0), "neither its own messages nor those of another store");
-    assert!(stranger.received.messages.lock().expect("not poisoned").is_empty());
+    assert_eq!((count(&a), count(&other_store)), (0, 0), "neither its own messages nor those of another store");
+    assert!(other_store.received.messages.lock().expect("not poisoned").is_empty());
     assert_eq!((a.bus.dropped(), a.bus.status()), (0, Status::Connected));
 }
 
@@ -159,7 +159,7 @@ async fn an_entry_that_is_too_large_for_nats_is_announced_by_its_seq() {
 }
 
 #[tokio::test]
-async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
+async fn a_bus_that_is_down_is_degraded_and_reconnects_by_itself() {
     let mut nats = Nats::start().await;
     let [a, b] = ["1", "1"].map(|epoch| Node::new(&nats.url(), epoch));
     b.until_receives_from(&a).await;
@@ -175,7 +175,7 @@ async fn a_bus_that_went_away_is_degraded_and_comes_back_by_itself() {
 
     nats.restart().await;
     a.until(|status| status == Status::Connected).await;
-    until("that the heads are compared", || comparisons.has_changed().expect("goes on")).await;
+    until("the heads are compared", || comparisons.has_changed().expect("the sender is not dropped")).await;
     b.until_receives_from(&a).await;
     a.bus.deliver(&entry(channel, 2, "{}"));
     until("the next entry", || !b.received.entries.lock().expect("not poisoned").is_empty()).await;
@@ -203,8 +203,8 @@ async fn a_node_starts_without_nats_and_publishes_its_messages_later() {
 
 /// A server that completes NATS' handshake and then reads nothing.
 async fn stalled_nats() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let url = format!("nats://{}", listener.local_addr().expect("bound"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
+    let url = format!("nats://{}", listener.local_addr().expect("the listener has an address"));
     tokio::spawn(async move {
         let info = r#"{"server_id":"x","version":"2.9.10","proto":1,"host":"127.0.0.1","port":1,"max_payload":1048576,"headers":true}"#;
         let mut kept = Vec::new();

@@ -43,7 +43,7 @@ impl TwoNodes {
         let a = SocketServer::with(on_nats).await;
         let b = a.another(on_nats).await;
         for server in [&a, &b] {
-            until("the bus", || server.bus.status() == Status::Connected).await;
+            until("the bus is connected", || server.bus.status() == Status::Connected).await;
         }
         let ada = a.member("ada").await;
         let (mut at_a, mut at_b) = (ada.connect().await, ada.at(&b).connect().await);
@@ -76,27 +76,28 @@ async fn clients_of_two_nodes_see_the_same() {
 #[tokio::test]
 async fn a_command_to_one_node_takes_effect_on_all() {
     let mut two = TwoNodes::start().await;
-    let accepted = two.at_a.ask(message(two.thread, "Hello")).await.expect("accepted");
+    let accepted = two.at_a.ask(message(two.thread, "Hello")).await.expect("the command is accepted");
     let run_id: RunId = serde_json::from_value(accepted["run_id"].clone()).expect("a run");
     assert_eq!(two.a.runner.waiting(two.thread).len(), 1, "it waits at the node that got the message");
-    two.at_b.ask(StopRun { run_id }).await.expect("stops");
-    until("the stop", || two.a.runner.waiting(two.thread).is_empty()).await;
+    two.at_b.ask(StopRun { run_id }).await.expect("the run is stopped");
+    until("the run is stopped", || two.a.runner.waiting(two.thread).is_empty()).await;
 
     let notice = Notice { id: NoticeId::new(), text: "Noon.".into(), at: now_ms() };
     two.a.gateway.nodes.notice(notice.clone());
     loop {
-        if let Push::Notice(heard) = two.at_b.push().await {
-            assert_eq!(heard, notice);
+        if let Push::Notice(received) = two.at_b.push().await {
+            assert_eq!(received, notice);
             break;
         }
     }
-    two.at_a.ask(DeleteThread { thread_id: two.thread }).await.expect("deletes");
-    until("that nobody follows it", || two.b.manager().counts().channels == 0).await;
+    two.at_a.ask(DeleteThread { thread_id: two.thread }).await.expect("the thread is deleted");
+    until("nobody follows the thread", || two.b.manager().counts().channels == 0).await;
 
     let session = two.a.session(&two.ada, i64::MAX).await;
     let ticket = two.a.ticket(&two.ada, &session).await;
     let protocols = format!("netra.v1, ticket.{ticket}");
-    let mut third = Client::open(two.b.address, &[("sec-websocket-protocol", &protocols)]).await.expect("opens");
+    let mut third =
+        Client::open(two.b.address, &[("sec-websocket-protocol", &protocols)]).await.expect("the socket opens");
     two.a.gateway.nodes.end_session(&session);
     assert_eq!(third.closed().await.0, 4401);
     assert_eq!(two.a.gateway.nodes.disconnect(two.ada.id()), 1);
@@ -107,7 +108,7 @@ async fn a_command_to_one_node_takes_effect_on_all() {
 async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
     let mut two = TwoNodes::start().await;
     two.nats.stop().await;
-    until("that it is noticed", || two.b.bus.status().is_degraded()).await;
+    until("the bus is degraded", || two.b.bus.status().is_degraded()).await;
     let begun = Instant::now();
     two.a.append(two.thread, 3).await;
     for seq in 2..=4 {
@@ -120,11 +121,11 @@ async fn without_nats_the_log_is_polled_and_afterwards_nothing_is_missing() {
     for seq in 5..=6 {
         assert_eq!(two.at_b.event().await.seq, Some(seq));
     }
-    until("that it is well again", || two.b.bus.status() == Status::Connected).await;
+    until("the bus is connected again", || two.b.bus.status() == Status::Connected).await;
 }
 
 #[tokio::test]
-async fn presence_adds_up_over_nodes_and_tabs_and_goes_with_them() {
+async fn presence_adds_up_over_nodes_and_tabs_and_ends_with_them() {
     let TwoNodes { a, b, ada, mut at_a, at_b, thread, nats: _nats } = TwoNodes::start().await;
     let mut third = ada.at(&b).connect().await;
     third.follow(thread).await;
@@ -148,18 +149,18 @@ async fn a_commit_of_unknown_outcome_is_found_without_a_bus() {
     let thread = client.create_thread().await;
     client.follow(thread).await;
     // Stored without a delivery.
-    let silent = Channels::new(server.store.clone(), Arc::new(NoHub)).await.expect("begins");
+    let silent = Channels::new(server.store.clone(), Arc::new(NoHub)).await.expect("the log opens");
     let event = netra::protocol::agui::Custom::new("netra.note", serde_json::json!({}));
     let entry = netra::protocol::ThreadEntry::Agent { run_id: RunId::new(), event: Box::new(event.into()) };
-    let mut tx = silent.begin().await.expect("begins");
-    tx.append_to_thread(thread, &[entry]).await.expect("appends");
-    tx.commit().await.expect("commits");
+    let mut tx = silent.begin().await.expect("the transaction begins");
+    tx.append_to_thread(thread, &[entry]).await.expect("the entries are appended");
+    tx.commit().await.expect("the transaction commits");
     server.bus.uncertain(Channel::Thread(thread));
     assert_eq!(client.event().await.seq, Some(2));
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
+async fn a_store_that_is_down_closes_no_socket_and_loses_nothing() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let (mut client, mut other) = (ada.connect().await, ada.connect().await);
@@ -169,10 +170,10 @@ async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
     // With every read connection taken, reads time out as on an unreachable store.
     let mut taken = Vec::new();
     for _ in 0..4 {
-        taken.push(server.store.reader().acquire().await.expect("is there"));
+        taken.push(server.store.reader().acquire().await.expect("a connection is free"));
     }
     let refused = other.ask(StopRun { run_id: RunId::new() });
-    let refused = refused.await.expect_err("cannot be done");
+    let refused = refused.await.expect_err("a refusal");
     assert_eq!((refused.code, refused.retry_after_ms.is_some()), (ErrorCode::Unavailable, true));
     server.append(thread, 2).await;
     drop(taken);
@@ -186,29 +187,30 @@ async fn a_store_that_is_away_closes_no_socket_and_loses_nothing() {
 async fn revoked_credentials_close_sockets_within_seconds() {
     let server = SocketServer::start().await;
     let mut admin = server.member("admin").await;
-    server.gateway.auth.set_role("admin@example.org", Role::Admin).await.expect("changes");
+    server.gateway.auth.set_role("admin@example.org", Role::Admin).await.expect("the role is changed");
     // A new role revoked their sessions and tokens.
-    admin.token = server.gateway.auth.mint_token(admin.user.id).await.expect("minted").0;
+    admin.token = server.gateway.auth.mint_token(admin.user.id).await.expect("the token is issued").0;
     let [ada, bob, eve] = [server.member("ada").await, server.member("bob").await, server.member("eve").await];
     let session = server.session(&ada, i64::MAX).await;
     let protocols = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
-    let mut by_session = Client::open(server.address, &[("sec-websocket-protocol", &protocols)]).await.expect("opens");
+    let mut by_session =
+        Client::open(server.address, &[("sec-websocket-protocol", &protocols)]).await.expect("the socket opens");
     let (mut bobs, mut eves) = (bob.connect().await, eve.connect().await);
     let mut stays = admin.connect().await;
     let begun = Instant::now();
     // As another process does, without a message to this one.
-    server.gateway.auth.set_role("ada@example.org", Role::Admin).await.expect("changes");
-    server.gateway.auth.set_role("bob@example.org", Role::Admin).await.expect("changes");
-    server.gateway.auth.remove("eve@example.org").await.expect("removes");
+    server.gateway.auth.set_role("ada@example.org", Role::Admin).await.expect("the role is changed");
+    server.gateway.auth.set_role("bob@example.org", Role::Admin).await.expect("the role is changed");
+    server.gateway.auth.remove("eve@example.org").await.expect("the user is removed");
     for client in [&mut by_session, &mut bobs, &mut eves] {
         assert_eq!(client.closed().await.0, 4401);
     }
     assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
     assert!(stays.ask(Ping {}).await.is_ok(), "a user with access keeps the connection");
-    let last = server.gateway.auth.remove("nobody@example.org").await.expect_err("is nobody").into_body();
+    let last = server.gateway.auth.remove("nobody@example.org").await.expect_err("there is no such user").into_body();
     assert_eq!(last.code, ErrorCode::NotFound);
     for email in ["ada@example.org", "bob@example.org"] {
-        server.gateway.auth.remove(email).await.expect("removes");
+        server.gateway.auth.remove(email).await.expect("the user is removed");
     }
     let last = server.gateway.auth.set_role("admin@example.org", Role::Member).await.expect_err("the last").into_body();
     assert_eq!(last.code, ErrorCode::Conflict);

@@ -20,14 +20,14 @@ async fn open(server: &TestServer, account: Account) -> Socket {
 
 async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) {
     let mut status = socket.status();
-    timeout(TEST_TIMEOUT, status.wait_for(is)).await.expect("in time").expect("goes on");
+    timeout(TEST_TIMEOUT, status.wait_for(is)).await.expect("in time").expect("the sender is not dropped");
 }
 
 /// Waits for an update for which `fits` returns a value; skips others.
-async fn heard<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) -> Option<T>) -> T {
+async fn wait_for_update<T>(updates: &mut mpsc::Receiver<Update>, fits: impl Fn(Update) -> Option<T>) -> T {
     let waiting = async {
         loop {
-            if let Some(found) = fits(updates.recv().await.expect("goes on")) {
+            if let Some(found) = fits(updates.recv().await.expect("the sender is not dropped")) {
                 return found;
             }
         }
@@ -42,33 +42,33 @@ async fn until_present(updates: &mut mpsc::Receiver<Update>, connections: u32) {
         }
         _ => None,
     };
-    heard(updates, fits).await;
+    wait_for_update(updates, fits).await;
 }
 
 #[tokio::test]
 async fn two_processes_are_one_installation_until_one_is_killed() {
     let a = Setup::default().deployment(Deployment::Distributed).start().await;
-    let b = Setup::default().on(a.backends().expect("both have them")).start_without_accounts().await;
+    let b = Setup::default().on(a.backends().expect("shared backends")).start_without_accounts().await;
     a.add_member(ADA).await;
     let (at_a, at_b) = (open(&a, ADA).await, open(&b, ADA).await);
     let thread_id = ThreadId::new();
-    at_a.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    at_a.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let channel = ChannelName::Thread(thread_id);
     let (mut by_a, mut by_b) = (at_a.follow(channel, None).await, at_b.follow(channel, None).await);
     until_present(&mut by_a, 2).await;
     until_present(&mut by_b, 2).await;
 
     let begun = Instant::now();
-    let rename = netra::protocol::RenameThread { thread_id, title: "Heard elsewhere".into() };
-    at_a.send(rename).await.expect("renamed");
-    heard(&mut by_b, |update| match update {
+    let rename = netra::protocol::RenameThread { thread_id, title: "Renamed".into() };
+    at_a.send(rename).await.expect("the thread is renamed");
+    wait_for_update(&mut by_b, |update| match update {
         Update::Entry { seq: Some(2), entry: Entry::Thread(ThreadEntry::Thread { thread }), .. } => {
-            (thread.title == "Heard elsewhere").then_some(())
+            (thread.title == "Renamed").then_some(())
         }
         _ => None,
     })
     .await;
-    println!("heard at the other node after {} ms", begun.elapsed().as_millis());
+    println!("received at the other node after {} ms", begun.elapsed().as_millis());
 
     let admin = b.signed_in(ADMIN).await;
     let path = format!("/api/users/{}/disconnect", ADA.email);

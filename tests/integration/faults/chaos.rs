@@ -90,7 +90,7 @@ impl Chaos {
         let first = configured().start().await;
         let mut servers = vec![first];
         for _ in 1..nodes {
-            let backends = servers[0].backends().expect("many nodes share a store").clone();
+            let backends = servers[0].backends().expect("shared backends").clone();
             servers.push(configured().on(&backends).start_without_accounts().await);
         }
         let store_url = match servers[0].backends() {
@@ -126,7 +126,7 @@ impl Chaos {
         injections.spawn(self.clone().run_operations());
         self.run_during(async move {
             while let Some(ended) = injections.join_next().await {
-                ended.expect("no panic");
+                ended.expect("the task does not panic");
             }
         })
         .await
@@ -150,7 +150,7 @@ impl Chaos {
         while !tasks.is_empty() {
             self.reconnect_all().await;
             while let Some(task) = tasks.try_join_next() {
-                task.expect("no panic");
+                task.expect("the task does not panic");
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -194,7 +194,7 @@ impl Chaos {
     /// Skips the verification of the servers' logs at the end: a deliberate bug breaks them.
     pub(crate) fn skip_log_verification(&self) {
         for server in &self.servers {
-            server.lock().expect("not poisoned").as_ref().expect("it runs").skip_log_verification();
+            server.lock().expect("not poisoned").as_ref().expect("the program is running").skip_log_verification();
         }
     }
 
@@ -232,10 +232,10 @@ impl Chaos {
         let client = self.clients()[number as usize].clone();
         let mut choices = self.plan.choices(2_000 + u64::from(number));
         for _ in 0..share {
-            let (pause, hurry) = (choices.random_range(0..250), choices.random_bool(0.97));
+            let (pause, retry_now) = (choices.random_range(0..250), choices.random_bool(0.97));
             let (fault, node) = (Fault::choose(&mut choices), choices.random_range(0..self.addresses.len() * 2));
             sleep(Duration::from_millis(pause)).await;
-            if !client.connected(hurry, RECONNECT_TIMEOUT).await {
+            if !client.connected(retry_now, RECONNECT_TIMEOUT).await {
                 return self
                     .ledger
                     .violation(format!("{} did not reconnect within {RECONNECT_TIMEOUT:?}", client.name));
@@ -268,7 +268,7 @@ impl Chaos {
     /// Performs an operation on a server or on what the servers share.
     pub(crate) async fn perform(&self, node: usize, operation: Operation) {
         let backends = self.backends();
-        let server = || self.servers[node].lock().expect("not poisoned").take().expect("it runs");
+        let server = || self.servers[node].lock().expect("not poisoned").take().expect("the program is running");
         let put_back = |server| *self.servers[node].lock().expect("not poisoned") = Some(server);
         match (operation, backends) {
             (Operation::Kill, _) => put_back(server().kill().await.restart().await),

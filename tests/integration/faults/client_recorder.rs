@@ -47,7 +47,7 @@ impl ChannelRecord {
 /// A snapshot and the entries applied to it.
 #[derive(Default)]
 pub(crate) struct Segment {
-    /// The snapshot and its seq; `None` where the client asked for entries after a cursor.
+    /// The snapshot and its seq; `None` where the client requested entries after a cursor.
     pub(crate) from: Option<(u64, Snapshot)>,
     pub(crate) entries: Vec<(u64, i64, Entry)>,
 }
@@ -101,7 +101,7 @@ impl ClientRecord {
                 if channel_record.segments.is_empty() {
                     channel_record.segments.push(Segment::default());
                 }
-                channel_record.segments.last_mut().expect("there is one").entries.push((seq, at, entry));
+                channel_record.segments.last_mut().expect("a segment").entries.push((seq, at, entry));
             }
             Update::Entry { seq: None, entry: Entry::Signal(ThreadSignal::Presence { present }), .. } => {
                 channel_record.present = present;
@@ -166,7 +166,7 @@ impl ClientRecorder {
         let mut welcome = self.client.borrow().welcome();
         let welcome =
             timeout(TEST_TIMEOUT, welcome.wait_for(Option::is_some)).await.expect("in time").expect("the client runs");
-        welcome.as_ref().expect("is there").user.id
+        welcome.as_ref().expect("the server sent welcome").user.id
     }
 
     /// The id of its last connection.
@@ -184,8 +184,8 @@ impl ClientRecorder {
         timeout(TEST_TIMEOUT, there).await.expect("in time").expect("the client runs");
     }
 
-    /// Whether it connects within a time. `hurry`: it retries at once, as a click on "Retry" does.
-    pub(crate) async fn connected(&self, hurry: bool, within: Duration) -> bool {
+    /// Whether it connects within a time. `retry_now`: it retries at once, as a click on "Retry" does.
+    pub(crate) async fn connected(&self, retry_now: bool, within: Duration) -> bool {
         let waiting = async {
             loop {
                 let client = self.client.borrow().clone();
@@ -193,7 +193,7 @@ impl ClientRecorder {
                 if *status.borrow() == Status::Connected {
                     return;
                 }
-                if hurry {
+                if retry_now {
                     client.reconnect().await;
                 }
                 let _ =

@@ -87,17 +87,17 @@ async fn sockets_stay_open_while_nats_crashes_or_is_down_for_long() {
 async fn a_run_whose_node_is_killed_ends_within_the_lease_and_can_be_started_again() {
     let lease = Duration::from_secs(15);
     let first = Setup::default().deployment(Deployment::Distributed).file(&replay_agent(20)).start().await;
-    let backends = first.backends().expect("they are shared").clone();
+    let backends = first.backends().expect("shared backends").clone();
     let second = Setup::default().on(&backends).file(&replay_agent(1_000)).start_without_accounts().await;
     let token = first.token(ADMIN).await;
     let asking = ClientRecorder::new("the sender".into(), Proxy::new(first.address()).await, token.clone());
     let watching = ClientRecorder::new("the reader".into(), Proxy::new(second.address()).await, token);
     let thread_id = ThreadId::new();
     let (title, agent) = (None, Some("replay".to_owned()));
-    asking.send(CreateThread { thread_id, title, agent }).await.expect("created");
+    asking.send(CreateThread { thread_id, title, agent }).await.expect("the thread is created");
     watching.follow(ChannelName::Thread(thread_id), None).await;
     let say = |text: &str| SendMessage::new(thread_id, text);
-    asking.send(say("Where do my tokens go?")).await.expect("accepted");
+    asking.send(say("Where do my tokens go?")).await.expect("the command is accepted");
     // During the run.
     watching.until_seq(ChannelName::Thread(thread_id), 20).await;
     let killed = Instant::now();
@@ -106,7 +106,7 @@ async fn a_run_whose_node_is_killed_ends_within_the_lease_and_can_be_started_aga
     println!("a killed node's run ended elsewhere after {:.1} s, as {code:?}", killed.elapsed().as_secs_f64());
     assert!(killed.elapsed() <= lease, "{:?}", killed.elapsed());
     assert_eq!(code.as_deref(), Some("server_lost"));
-    watching.send(say("Once more.")).await.expect("accepted");
+    watching.send(say("Once more.")).await.expect("the command is accepted");
     let code = ended(&watching, thread_id, TEST_TIMEOUT).await;
     assert_eq!(code, None, "the next run succeeds on the other node");
 }

@@ -54,7 +54,7 @@ struct Conditions {
     target: SocketAddr,
 }
 
-/// The proxy. Dropped, it is closed.
+/// The proxy. Closed when dropped.
 pub(crate) struct Proxy {
     address: SocketAddr,
     conditions: watch::Sender<Conditions>,
@@ -68,7 +68,7 @@ impl Proxy {
         // The backlog of the server: with a full one, the kernel retries a connection only after seconds.
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-        let listener = socket.listen(4096).expect("it listens");
+        let listener = socket.listen(4096).expect("the socket listens");
         let address = listener.local_addr().expect("an address");
         let (conditions, seen) = watch::channel(Conditions { up: Flow::Pass, down: Flow::Pass, cuts: 0, target });
         let open = Arc::new(AtomicUsize::new(0));
@@ -237,8 +237,8 @@ mod tests {
     }
 
     async fn receives(stream: &mut TcpStream, text: &[u8], within: Duration) -> bool {
-        let mut heard = vec![0; text.len()];
-        matches!(timeout(within, stream.read_exact(&mut heard)).await, Ok(Ok(_))) && heard == text
+        let mut received = vec![0; text.len()];
+        matches!(timeout(within, stream.read_exact(&mut received)).await, Ok(Ok(_))) && received == text
     }
 
     const SOON: Duration = Duration::from_millis(200);
@@ -247,24 +247,24 @@ mod tests {
     #[tokio::test]
     async fn a_cut_resets_every_connection_and_takes_new_ones() {
         let proxy = Proxy::new(echo().await).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
-        stream.write_all(b"one").await.expect("writes");
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("the connection opens");
+        stream.write_all(b"one").await.expect("the bytes are sent");
         assert!(receives(&mut stream, b"one", LATE).await);
         assert_eq!(proxy.cut(), 1);
         let reset = timeout(LATE, stream.read(&mut [0; 8])).await.expect("in time").expect_err("reset");
         assert_eq!(reset.kind(), ErrorKind::ConnectionReset);
-        let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
-        stream.write_all(b"two").await.expect("writes");
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("the connection opens");
+        stream.write_all(b"two").await.expect("the bytes are sent");
         assert!(receives(&mut stream, b"two", LATE).await);
     }
 
     #[tokio::test]
     async fn a_stopped_direction_delays_bytes_and_loses_none() {
         let proxy = Proxy::new(echo().await).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("the connection opens");
         for (up, down) in [(Flow::Stop, Flow::Stop), (Flow::Stop, Flow::Pass), (Flow::Pass, Flow::Stop)] {
             proxy.set(up, down);
-            stream.write_all(b"waits").await.expect("writes");
+            stream.write_all(b"waits").await.expect("the bytes are sent");
             assert!(!receives(&mut stream, b"waits", SOON).await);
             proxy.restore();
             assert!(receives(&mut stream, b"waits", LATE).await);
@@ -274,11 +274,11 @@ mod tests {
     #[tokio::test]
     async fn delayed_and_throttled_directions_are_slow() {
         let proxy = Proxy::new(echo().await).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("the connection opens");
         for flow in [Flow::Delay(SOON), Flow::Throttle(10_000)] {
             proxy.set(Flow::Pass, flow);
             let (begun, text) = (Instant::now(), [7; 3_000]);
-            stream.write_all(&text).await.expect("writes");
+            stream.write_all(&text).await.expect("the bytes are sent");
             assert!(receives(&mut stream, &text, LATE).await);
             assert!(begun.elapsed() >= SOON, "{flow:?} took {:?}", begun.elapsed());
         }
@@ -288,7 +288,7 @@ mod tests {
     async fn a_target_that_does_not_listen_is_a_reset() {
         let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
         let proxy = Proxy::new(closed).await;
-        let mut stream = TcpStream::connect(proxy.address()).await.expect("connects");
+        let mut stream = TcpStream::connect(proxy.address()).await.expect("the connection opens");
         assert!(timeout(LATE, stream.read(&mut [0; 8])).await.expect("in time").is_err());
     }
 }

@@ -57,7 +57,7 @@ impl ClientGroup {
         let threads: Vec<ThreadId> = (0..many.div_ceil(CLIENTS_PER_THREAD)).map(|_| ThreadId::new()).collect();
         for thread_id in &threads {
             let made = CreateThread { thread_id: *thread_id, title: None, agent: None };
-            asking.send(made).await.expect("created");
+            asking.send(made).await.expect("the thread is created");
         }
         let proxy = Proxy::new(server.address()).await;
         let violations = Arc::new(Mutex::default());
@@ -83,7 +83,7 @@ impl ClientGroup {
         let title = format!("Renamed at {}", now_ms());
         let rename = |thread_id: &ThreadId| {
             let rename = RenameThread { thread_id: *thread_id, title: title.clone() };
-            async move { self.asking.send(rename).await.expect("renamed") }
+            async move { self.asking.send(rename).await.expect("the thread is renamed") }
         };
         futures_util::future::join_all(self.threads.iter().map(rename)).await;
         2
@@ -163,7 +163,7 @@ async fn clients_of_a_drained_server_reconnect_spread_over_its_window() {
     let reconnect_delay = tokio::spawn(futures_util::future::join_all(reconnect_delay.collect::<Vec<_>>()));
     let (code, stopped) = server.stop().await;
     assert_eq!(code, Some(0));
-    let delays = timeout(GROUP_TIMEOUT, reconnect_delay).await.expect("in time").expect("no panic");
+    let delays = timeout(GROUP_TIMEOUT, reconnect_delay).await.expect("in time").expect("the task does not panic");
     let server = stopped.restart().await;
     let seq = group.rename().await;
     group.until_all(seq).await;

@@ -11,11 +11,11 @@ const FRAMEWORK: Framework = Framework {
     name: "adk",
     path: "/",
     team: Some("/team"),
-    default: Some(("/default", Step::Answer)),
+    with_default_settings: Some(("/default", Step::Answer)),
     answer: Step::Answer,
     answers: [|| json!({"confirmed": true}), || json!({"confirmed": false})],
-    stops_its_model: true,
-    goes_on_without_netra: true,
+    stops_model_on_disconnect: true,
+    accepts_message_as_answer: true,
 };
 
 conversations! { slow FRAMEWORK:

@@ -11,11 +11,11 @@ const FRAMEWORK: Framework = Framework {
     name: "agno",
     path: "/agui",
     team: Some("/team/agui"),
-    default: None,
+    with_default_settings: None,
     answer: Step::Result,
     answers: [|| answer(true), || answer(false)],
-    stops_its_model: true,
-    goes_on_without_netra: false,
+    stops_model_on_disconnect: true,
+    accepts_message_as_answer: false,
 };
 
 /// The content that Netra sends to frameworks that take the result of a call as the answer.

@@ -19,7 +19,7 @@ use crate::{
 /// How long the packages may take to install.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A running application and the model that it uses. Dropped, it is killed.
+/// A running application and the model that it uses. Killed when dropped.
 pub(crate) struct Application {
     pub(crate) model: Model,
     pub(crate) url: String,
@@ -44,7 +44,7 @@ impl Application {
 
     /// Kills it.
     pub(crate) async fn kill(&mut self) {
-        self.process.kill().await.expect("killed");
+        self.process.kill().await.expect("the process is killed");
     }
 
     /// Starts it again at the same address, without its state in memory.
@@ -58,8 +58,10 @@ async fn spawn(name: &'static str, port: u16, model: &str) -> process::Child {
     let requirements = folder.join(format!("requirements/{name}.txt"));
     let requirements = std::fs::read_to_string(requirements).expect("the requirements");
     let environment = spawn_blocking(move || python::environment(&format!("framework-{name}"), &requirements));
-    let programs =
-        timeout(INSTALL_TIMEOUT, environment).await.expect("the packages are installed in time").expect("no panic");
+    let programs = timeout(INSTALL_TIMEOUT, environment)
+        .await
+        .expect("the packages are installed in time")
+        .expect("the task does not panic");
     let mut command = process::Command::new(programs.join("python"));
     command.arg(folder.join(format!("apps/{name}_app.py"))).arg(port.to_string()).arg(model);
     // Frameworks send telemetry and look for models' keys.
@@ -77,10 +79,10 @@ async fn spawn(name: &'static str, port: u16, model: &str) -> process::Child {
     }
     // CrewAI keeps paused flows there.
     command.env("XDG_DATA_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("framework-data"));
-    let mut process = command.kill_on_drop(true).spawn().expect("python starts");
+    let mut process = command.kill_on_drop(true).spawn().expect("Python starts");
     let listens = async {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            let ended = process.try_wait().expect("can be asked");
+            let ended = process.try_wait().expect("the process state is read");
             assert!(ended.is_none(), "the application {name} ended; its output is above");
             sleep(Duration::from_millis(50)).await;
         }

@@ -15,9 +15,9 @@ pub(crate) enum Step {
     Say(&'static str),
     /// Answers the last run's interrupt.
     Answer(Value),
-    /// Answers a run that ended without an outcome, and takes the answer as a command.
+    /// Answers a run that ended without an outcome; the application takes the answer as a command.
     Command(Value),
-    /// Answers a run that takes the answer as the result of its pending call.
+    /// Answers a run; the application takes the answer as the result of its pending call.
     Result(Value),
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Conversation {
     pub(crate) model_requests: Vec<Value>,
 }
 
-/// Does the steps through Netra and waits for the end of each run. If a run waits for an answer, the next step is the answer
+/// Performs the steps through Netra and waits for the end of each run. If a run waits for an answer, the next step is the answer
 /// or a message in its place.
 pub(crate) async fn through_netra(application: &Application, path: &str, steps: &[Step]) -> Conversation {
     let harness = application.harness(path).await;
@@ -54,7 +54,9 @@ pub(crate) async fn through_netra(application: &Application, path: &str, steps: 
             Step::Say(text) => harness.ask(text).await,
             Step::Answer(payload) | Step::Command(payload) | Step::Result(payload) => {
                 let last = runs.last().expect("a run that waits");
-                let RunState::Interrupted { interrupts } = &last.state else { panic!("waits, not {last:#?}") };
+                let RunState::Interrupted { interrupts } = &last.state else {
+                    panic!("the run waits for no answer: {last:#?}")
+                };
                 harness.answer_one(last.run_id, &interrupts[0].id, AnswerStatus::Resolved, payload.clone()).await
             }
         };
@@ -147,6 +149,6 @@ pub(crate) fn calls(run: &RunView) -> Vec<(&str, Option<&str>)> {
 
 /// The question of a run that waits for an answer.
 pub(crate) fn question(run: &RunView) -> &str {
-    let RunState::Interrupted { interrupts } = &run.state else { panic!("waits, not {run:#?}") };
+    let RunState::Interrupted { interrupts } = &run.state else { panic!("the run waits for no answer: {run:#?}") };
     interrupts[0].message.as_deref().expect("a question in words")
 }

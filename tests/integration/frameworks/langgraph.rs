@@ -11,11 +11,11 @@ const FRAMEWORK: Framework = Framework {
     name: "langgraph",
     path: "/",
     team: Some("/team"),
-    default: Some(("/default", Step::Command)),
+    with_default_settings: Some(("/default", Step::Command)),
     answer: Step::Answer,
     answers: [|| json!("yes"), || json!("no")],
-    stops_its_model: false,
-    goes_on_without_netra: true,
+    stops_model_on_disconnect: false,
+    accepts_message_as_answer: true,
 };
 
 conversations! { FRAMEWORK:

@@ -11,11 +11,11 @@ const FRAMEWORK: Framework = Framework {
     name: "llamaindex",
     path: "/run",
     team: Some("/team"),
-    default: None,
+    with_default_settings: None,
     answer: Step::Answer,
     answers: [|| json!(true), || json!(false)],
-    stops_its_model: false,
-    goes_on_without_netra: true,
+    stops_model_on_disconnect: false,
+    accepts_message_as_answer: true,
 };
 
 conversations! { slow FRAMEWORK:

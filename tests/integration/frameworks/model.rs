@@ -48,7 +48,7 @@ impl Model {
         let state = Arc::new(ModelState::default());
         let app = Router::new().route("/v1/chat/completions", post(complete)).with_state(Arc::clone(&state));
         let app = app.layer(axum::extract::DefaultBodyLimit::disable());
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
         let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { url, state }

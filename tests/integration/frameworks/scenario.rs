@@ -28,15 +28,15 @@ pub(crate) struct Framework {
     /// The path of its agent with a sub-agent.
     pub(crate) team: Option<&'static str>,
     /// The path of its agent that asks questions with the adapter's default settings, and how that takes an answer.
-    pub(crate) default: Option<(&'static str, AnswerStep)>,
+    pub(crate) with_default_settings: Option<(&'static str, AnswerStep)>,
     /// How its agent takes an answer.
     pub(crate) answer: AnswerStep,
     /// The answers of a user who allows a call and of one who does not.
     pub(crate) answers: [fn() -> Value; 2],
     /// Whether it stops its model once the client no longer reads its stream.
-    pub(crate) stops_its_model: bool,
+    pub(crate) stops_model_on_disconnect: bool,
     /// Whether the application, called directly, accepts a message in place of an answer.
-    pub(crate) goes_on_without_netra: bool,
+    pub(crate) accepts_message_as_answer: bool,
 }
 
 fn assert_says(conversation: &Conversation, run: usize, words: &str) {
@@ -73,7 +73,7 @@ pub(crate) async fn its_state_is_kept_and_sent_back(framework: &Framework) {
 pub(crate) async fn a_user_says_yes_no_or_something_else_and_the_thread_continues(framework: &Framework) {
     let application = Application::start(framework.name).await;
     let [yes, no] = framework.answers;
-    let paths = [Some((framework.path, framework.answer)), framework.default];
+    let paths = [Some((framework.path, framework.answer)), framework.with_default_settings];
     for (path, answer) in paths.into_iter().flatten() {
         let steps = [Step::Say("Mail bob"), answer(yes()), Step::Say("Thank you.")];
         let conversation = converse(&application, framework, path, &steps).await;
@@ -93,7 +93,7 @@ pub(crate) async fn a_user_says_yes_no_or_something_else_and_the_thread_continue
         assert_says(&conversation, 2, "You said: Thank you.");
     }
     let steps = [Step::Say("Mail bob"), Step::Say("What is the weather in Oslo?"), Step::Say("Thank you.")];
-    let conversation = match framework.goes_on_without_netra {
+    let conversation = match framework.accepts_message_as_answer {
         true => assert_same_with_netra(&application, framework.path, &steps).await,
         false => through_netra(&application, framework.path, &steps).await,
     };
@@ -154,7 +154,7 @@ pub(crate) async fn a_run_is_stopped_and_the_thread_continues(framework: &Framew
     harness.until(|view| view.run(run).is_some_and(|run| text_of(run).starts_with(BEGINNING))).await;
     assert_eq!(application.model.endless_answers(), 1);
     harness.stop(run).await;
-    if framework.stops_its_model {
+    if framework.stops_model_on_disconnect {
         until(|| application.model.endless_answers() == 0, "the application stops its model").await;
     }
     let next = harness.ask("Thank you.").await;
@@ -197,17 +197,18 @@ pub(crate) async fn the_text_sent_by_a_killed_server_is_kept_and_the_thread_cont
             "state": {}, "forwardedProps": {}});
         async move {
             let request = client.request(Method::POST, "/api/agents/remote/agui").bearer_auth(token).json(&input);
-            request.send().await.expect("it answers")
+            request.send().await.expect("the server answers")
         }
     };
     let answer = ask(Client::new(&server), token, "Talk without an end").await;
     let (mut stream, mut seen) = (answer.bytes_stream(), String::new());
     while !seen.contains("three") {
-        let chunk = timeout(TEST_TIMEOUT, stream.next()).await.expect("in time").expect("more").expect("a chunk");
+        let chunk =
+            timeout(TEST_TIMEOUT, stream.next()).await.expect("in time").expect("another chunk").expect("a chunk");
         seen.push_str(std::str::from_utf8(&chunk).expect("text"));
     }
     let server = server.kill().await.restart().await;
-    if framework.stops_its_model {
+    if framework.stops_model_on_disconnect {
         until(|| application.model.endless_answers() == 0, "the application stops its model").await;
     }
     let token = server.token(ADMIN).await;

@@ -11,11 +11,11 @@ const FRAMEWORK: Framework = Framework {
     name: "strands",
     path: "/",
     team: Some("/team"),
-    default: None,
+    with_default_settings: None,
     answer: Step::Answer,
     answers: [|| json!({"approved": true}), || json!({"approved": false})],
-    stops_its_model: true,
-    goes_on_without_netra: true,
+    stops_model_on_disconnect: true,
+    accepts_message_as_answer: true,
 };
 
 conversations! { slow FRAMEWORK:

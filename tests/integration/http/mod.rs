@@ -54,7 +54,7 @@ async fn discovery_has_the_sockets_url_and_the_user() {
 }
 
 #[tokio::test]
-async fn a_session_is_a_guarded_cookie_that_outlives_the_server_and_ends_with_sign_out() {
+async fn a_session_is_an_http_only_cookie_that_survives_a_restart_and_ends_with_sign_out() {
     let server = TestServer::start().await;
     let browser = Client::new(&server);
     let answer = browser.sign_in(ADMIN).await;
@@ -72,7 +72,7 @@ async fn a_session_is_a_guarded_cookie_that_outlives_the_server_and_ends_with_si
     assert_eq!(browser.call("/api/auth/sign-out").await.status(), StatusCode::NO_CONTENT);
     problem(browser.get("/api/auth/me").await, 401, "unauthorized").await;
     let thief = Client::new(&server).request(Method::GET, "/api/auth/me").header(header::COOKIE, stolen);
-    problem(thief.send().await.expect("it answers"), 401, "unauthorized").await;
+    problem(thief.send().await.expect("the server answers"), 401, "unauthorized").await;
     assert_eq!(
         browser.call("/api/auth/sign-out").await.status(),
         StatusCode::NO_CONTENT,
@@ -88,7 +88,7 @@ async fn signing_in_takes_a_new_session_id_and_ends_the_one_before() {
     let second = cookie(&browser.sign_in(ADMIN).await);
     assert_ne!(first, second);
     let old = Client::new(&server).request(Method::GET, "/api/auth/me").header(header::COOKIE, first);
-    problem(old.send().await.expect("it answers"), 401, "unauthorized").await;
+    problem(old.send().await.expect("the server answers"), 401, "unauthorized").await;
 }
 
 #[tokio::test]
@@ -114,7 +114,11 @@ async fn failed_sign_ins(server: &TestServer, name: &str, values: &[&str]) -> Ve
         .iter()
         .zip(["/api/auth/sign-in", "/api/auth/token"].iter().cycle())
         .map(|(value, path)| Client::new(server).request(Method::POST, path).header(name, *value).json(&body).send());
-    futures_util::future::join_all(attempts).await.into_iter().map(|answer| answer.expect("it answers")).collect()
+    futures_util::future::join_all(attempts)
+        .await
+        .into_iter()
+        .map(|answer| answer.expect("the server answers"))
+        .collect()
 }
 
 fn refused(answers: &[reqwest::Response]) -> usize {
@@ -125,7 +129,7 @@ fn refused(answers: &[reqwest::Response]) -> usize {
 async fn too_many_failed_sign_ins_are_rate_limited_and_lock_no_account() {
     let server = Setup::default().with("AUTH__SIGN_IN_FAILURES_PER_MINUTE", 3).start().await;
     let answers = failed_sign_ins(&server, "x-none", &["1"; 10]).await;
-    assert!((1..=7).contains(&refused(&answers)), "three are free, and some more where time passed");
+    assert!((1..=7).contains(&refused(&answers)), "three are allowed, and a few more as time passes");
     for answer in answers {
         if answer.status() == StatusCode::UNAUTHORIZED {
             continue;
@@ -135,7 +139,11 @@ async fn too_many_failed_sign_ins_are_rate_limited_and_lock_no_account() {
         assert!((1..=30).contains(&seconds), "{seconds}");
         assert_eq!(body["retry_after_ms"].as_u64().map(|ms| ms.div_ceil(1000)), Some(seconds));
     }
-    assert_eq!(Client::new(&server).sign_in(ADMIN).await.status(), StatusCode::OK, "of the same address");
+    assert_eq!(
+        Client::new(&server).sign_in(ADMIN).await.status(),
+        StatusCode::OK,
+        "another account of the same address"
+    );
 }
 
 #[tokio::test]
@@ -170,15 +178,18 @@ async fn signed_in_users_get_tokens_and_tickets() {
     assert_eq!((by_cookie["token_type"].as_str(), by_cookie["expires_in"].as_u64()), (Some("Bearer"), Some(3600)));
     for token in [by_cookie["access_token"].as_str().expect("a token").to_owned(), server.token(ADMIN).await] {
         let call = |method, path| Client::new(&server).request(method, path).bearer_auth(&token).send();
-        assert_eq!(json(call(Method::GET, "/api/auth/me").await.expect("answers")).await["user"]["email"], ADMIN.email);
-        let ticket = json(call(Method::POST, "/api/auth/ticket").await.expect("answers")).await;
+        assert_eq!(
+            json(call(Method::GET, "/api/auth/me").await.expect("the server answers")).await["user"]["email"],
+            ADMIN.email
+        );
+        let ticket = json(call(Method::POST, "/api/auth/ticket").await.expect("the server answers")).await;
         assert_eq!((ticket["ticket"].as_str().map(str::len), ticket["expires_in"].as_u64()), (Some(64), Some(30)));
     }
     let nobody = Client::new(&server);
     problem(nobody.call("/api/auth/token").await, 401, "unauthorized").await;
     problem(nobody.call("/api/auth/ticket").await, 401, "unauthorized").await;
     let forged = nobody.request(Method::GET, "/api/auth/me").bearer_auth("e30.e30.e30");
-    problem(forged.send().await.expect("it answers"), 401, "unauthorized").await;
+    problem(forged.send().await.expect("the server answers"), 401, "unauthorized").await;
 }
 
 #[tokio::test]
@@ -187,13 +198,17 @@ async fn a_page_of_another_origin_cannot_use_the_cookie() {
     let browser = server.signed_in(ADMIN).await;
     let from = |path: &str, origin: &str| browser.request(Method::POST, path).header(header::ORIGIN, origin).send();
     for path in ["/api/auth/ticket", "/api/auth/token", "/api/auth/sign-out", "/api/auth/sign-in", "/api/auth/setup"] {
-        problem(from(path, "https://evil.example").await.expect("answers"), 403, "forbidden").await;
+        problem(from(path, "https://evil.example").await.expect("the server answers"), 403, "forbidden").await;
     }
     for origin in [&server.url, "https://app.example.com"] {
-        assert_eq!(from("/api/auth/ticket", origin).await.expect("answers").status(), StatusCode::OK, "{origin}");
+        assert_eq!(
+            from("/api/auth/ticket", origin).await.expect("the server answers").status(),
+            StatusCode::OK,
+            "{origin}"
+        );
     }
     let cross_site = browser.request(Method::POST, "/api/auth/ticket").header("sec-fetch-site", "cross-site");
-    problem(cross_site.send().await.expect("answers"), 403, "forbidden").await;
+    problem(cross_site.send().await.expect("the server answers"), 403, "forbidden").await;
 }
 
 #[tokio::test]
@@ -204,7 +219,7 @@ async fn every_error_is_a_problem() {
     problem(client.get("/api/auth/sign-in").await, 405, "method_not_allowed").await;
     let sign_in = || client.request(Method::POST, "/api/auth/sign-in");
     let json_type = (header::CONTENT_TYPE, "application/json");
-    let send = |request: reqwest::RequestBuilder| async { request.send().await.expect("it answers") };
+    let send = |request: reqwest::RequestBuilder| async { request.send().await.expect("the server answers") };
     problem(send(sign_in().body("{}")).await, 415, "unsupported_media_type").await;
     problem(send(sign_in().header(json_type.0, json_type.1).body("{")).await, 400, "bad_request").await;
     problem(client.post("/api/auth/sign-in", &json!({"email": 1})).await, 422, "invalid_payload").await;
@@ -228,12 +243,12 @@ async fn only_an_administrator_sends_notices() {
     let mut command = netra();
     command.args(["notice", "Hello", "--server", &server.url, "--data"]).arg(server.data());
     command.current_dir(server.folder());
-    let done = blocking(move || command.output()).await.expect("it ran");
+    let done = blocking(move || command.output()).await.expect("the program runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[tokio::test]
-async fn pages_are_guarded_and_say_what_they_may_load() {
+async fn pages_require_a_session_and_have_a_content_security_policy() {
     let server = TestServer::start().await;
     let nobody = Client::new(&server);
     assert_eq!(nobody.get("/").await.headers()[header::LOCATION], "/sign-in");

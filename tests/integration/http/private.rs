@@ -27,7 +27,7 @@ fn all(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+    fs::metadata(path).expect("the file exists").permissions().mode() & 0o777
 }
 
 /// Asserts that no other user of this machine can open anything there.
@@ -39,7 +39,7 @@ fn assert_private(folder: &Path) {
 async fn upload(server: &TestServer) {
     let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
     let thread_id = ThreadId::new();
-    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("created");
+    socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let browser = server.signed_in(ADMIN).await;
     assert_eq!(browser.upload(&thread_id.to_string(), "a.csv", "a,b").await.status(), 201);
 }
@@ -59,10 +59,10 @@ async fn all_files_in_a_servers_folders_are_private_to_its_user() {
 
     // Files as older versions left them, and a copy beside them.
     let (_, stopped) = server.stop().await;
-    fs::copy(data.join("netra.db"), data.join("netra.db.backup")).expect("copied");
+    fs::copy(data.join("netra.db"), data.join("netra.db.backup")).expect("the file is copied");
     for path in all(&data) {
         let wide = if path.is_dir() { 0o755 } else { 0o644 };
-        fs::set_permissions(&path, fs::Permissions::from_mode(wide)).expect("set");
+        fs::set_permissions(&path, fs::Permissions::from_mode(wide)).expect("the permissions are set");
     }
     let server = stopped.restart().await;
     upload(&server).await;
@@ -70,7 +70,7 @@ async fn all_files_in_a_servers_folders_are_private_to_its_user() {
 }
 
 #[test]
-fn a_command_on_the_store_makes_its_files_for_its_user_alone() {
+fn a_command_creates_files_that_only_its_user_can_open() {
     let place = tempfile::tempdir().expect("a folder");
     let data = place.path().join("new/data");
     let mut command = super::netra();
@@ -78,7 +78,7 @@ fn a_command_on_the_store_makes_its_files_for_its_user_alone() {
     // With a umask under which every user may read and write new files.
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "umask 000; exec \"$0\" \"$@\""]).arg(command.get_program()).args(command.get_args());
-    let done = shell.current_dir(place.path()).process_group(0).output().expect("it ran");
+    let done = shell.current_dir(place.path()).process_group(0).output().expect("the program runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_private(&data);
 }

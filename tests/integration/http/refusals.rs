@@ -55,7 +55,8 @@ async fn every_error_of_every_route_is_a_problem_that_is_not_cached() {
     let mut errors = 0;
     for address in routes().iter().flat_map(|route| addresses(route)) {
         // Some calls sign the caller out.
-        let me = client.request(Method::GET, "/api/auth/me").bearer_auth(&token).send().await.expect("it answers");
+        let me =
+            client.request(Method::GET, "/api/auth/me").bearer_auth(&token).send().await.expect("the server answers");
         if me.status() == StatusCode::UNAUTHORIZED {
             token = server.token(ADMIN).await;
         }
@@ -98,7 +99,7 @@ async fn an_unsupported_method_is_a_problem_outside_the_api_too() {
 }
 
 #[tokio::test]
-async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_taken() {
+async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_allowed() {
     let server = TestServer::start().await;
     let admin = server.signed_in(ADMIN).await;
     let send = |method: Method, path: &str, body: &str| {
@@ -115,7 +116,7 @@ async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_taken() {
         (Method::POST, "/api/auth/token", &sign_in),
         (Method::POST, "/api/auth/sign-in", &sign_in),
     ] {
-        let answer = send(method, path, body).await.expect("it answers");
+        let answer = send(method, path, body).await.expect("the server answers");
         let refused = problem(answer, 400, "bad_request").await;
         assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("duplicate key")), "{path}: {refused}");
     }
@@ -140,7 +141,7 @@ async fn every_response_has_the_security_headers() {
 }
 
 #[tokio::test]
-async fn behind_https_browsers_keep_to_it_and_the_cookie_to_this_host() {
+async fn https_responses_have_strict_transport_security_and_a_host_cookie() {
     let server = super::Setup::default().with("SERVER__PUBLIC_URL", "https://netra.example.com").start().await;
     let client = Client::new(&server);
     for path in ["/sign-in", "/api/config", "/healthz", "/no/such/page"] {
@@ -157,11 +158,11 @@ async fn behind_https_browsers_keep_to_it_and_the_cookie_to_this_host() {
     let with = |cookies: String| {
         Client::new(&server).request(Method::GET, "/api/auth/me").header(header::COOKIE, cookies).send()
     };
-    assert_eq!(with(format!("theme=dark; {mine}")).await.expect("answers").status(), StatusCode::OK);
+    assert_eq!(with(format!("theme=dark; {mine}")).await.expect("the server answers").status(), StatusCode::OK);
     for other in ["netra_session", "__Host-netra_sessio%6e", "__host-netra_session"] {
-        problem(with(format!("{other}={value}")).await.expect("answers"), 401, "unauthorized").await;
+        problem(with(format!("{other}={value}")).await.expect("the server answers"), 401, "unauthorized").await;
     }
     for two in [format!("{mine}; __Host-netra_session=x"), format!("__Host-netra_session=x; {mine}")] {
-        problem(with(two).await.expect("answers"), 400, "bad_request").await;
+        problem(with(two).await.expect("the server answers"), 400, "bad_request").await;
     }
 }

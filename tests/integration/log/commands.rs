@@ -25,13 +25,13 @@ async fn the_same_command_eight_times_at_once_is_done_once_with_the_same_reply()
         let node = |index: usize| &nodes[index % nodes.len()];
         let create = CreateThread { thread_id: ThreadId::new(), title: Some("Twice".into()), agent: None };
         let made = join_all((0..8).map(|n| threads::create(node(n), &test_store.user, &create, "script"))).await;
-        let made: Vec<_> = made.into_iter().map(|made| made.expect("created")).collect();
+        let made: Vec<_> = made.into_iter().map(|made| made.expect("the thread is created")).collect();
         assert!(made.iter().all(|thread| *thread == made[0]));
         let send = SendMessage::new(create.thread_id, "Once.");
         let sent =
             join_all((0..8).map(|n| threads::send(node(n), &test_store.user, &send, None, |_| Ok("script".into()))))
                 .await;
-        let sent: Vec<_> = sent.into_iter().map(|sent| sent.expect("accepted")).collect();
+        let sent: Vec<_> = sent.into_iter().map(|sent| sent.expect("the message is accepted")).collect();
         assert!(sent.iter().all(|outcome| outcome.accepted == sent[0].accepted));
         assert_eq!(sent.iter().filter(|outcome| outcome.run.is_some()).count(), 1, "one of them begins the run");
         let log = log(node(0), Channel::Thread(create.thread_id)).await;
@@ -53,13 +53,13 @@ async fn a_future_dropped_while_a_transaction_begins_leaves_none_open() {
     let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
     let none_is_open = async {
         // The transactions that wait for a connection come before this one.
-        while sqlx::query_scalar::<_, i64>(open).fetch_one(store.reader()).await.expect("counts") > 0 {
+        while sqlx::query_scalar::<_, i64>(open).fetch_one(store.reader()).await.expect("the row is read") > 0 {
             tokio::task::yield_now().await;
         }
     };
     timeout(TEST_TIMEOUT, none_is_open).await.expect("all are rolled back");
     for _ in 0..50 {
-        drop(store.begin_read().await.expect("every connection can begin again"));
+        drop(store.begin_read().await.expect("the transaction begins on every connection"));
     }
 }
 
@@ -70,7 +70,9 @@ async fn a_thread_deleted_on_one_node_stays_deleted_while_another_writes_to_it()
     for _ in 0..5 {
         let thread = test_store.create_thread(&one).await;
         let run = test_store.create_run(&one, thread).await;
-        let writing = async { while one.append(thread, run, &[delta(run, "x")]).await.expect("answers").is_some() {} };
+        let writing = async {
+            while one.append(thread, run, &[delta(run, "x")]).await.expect("the entries are appended").is_some() {}
+        };
         let delete = DeleteThread { thread_id: thread };
         let sending =
             async {
@@ -81,9 +83,9 @@ async fn a_thread_deleted_on_one_node_stays_deleted_while_another_writes_to_it()
                 sent.err().map(|error| error.into_body().code)
             };
         let ((), deleted, sent) = tokio::join!(writing, threads::delete(&other, &test_store.user, &delete), sending);
-        deleted.expect("deleted");
+        deleted.expect("the thread is deleted");
         assert!(matches!(sent, None | Some(netra::protocol::ErrorCode::NotFound)), "{sent:?}");
         assert_eq!(log(&one, Channel::Thread(thread)).await, [], "the deleted thread stays empty");
-        assert_eq!(one.extent(Channel::Thread(thread)).await.expect("reads").head, 0);
+        assert_eq!(one.extent(Channel::Thread(thread)).await.expect("the extent is read").head, 0);
     }
 }

@@ -39,7 +39,7 @@ async fn insert(connection: &mut sqlx::AnyConnection, key: &str, value: &str) ->
 
 async fn count(store: &Store, like: &str) -> i64 {
     let query = sqlx::query_scalar("SELECT COUNT(*) FROM settings WHERE key LIKE $1").bind(like);
-    query.fetch_one(store.reader()).await.expect("reads")
+    query.fetch_one(store.reader()).await.expect("the row is read")
 }
 
 /// Asserts that every connection of both pools works and that nothing of the failed transaction is stored.
@@ -51,15 +51,16 @@ async fn assert_all_work(store: &Store, after: &str) {
         open.push(begun.unwrap_or_else(|error| panic!("a connection cannot begin after {after}: {error}")));
     }
     for (number, mut tx) in open.into_iter().enumerate() {
-        insert(&mut tx, &format!("kept/{after}/{number}"), "").await.expect("writes");
-        tx.commit().await.expect("commits");
+        insert(&mut tx, &format!("kept/{after}/{number}"), "").await.expect("the row is inserted");
+        tx.commit().await.expect("the transaction commits");
     }
     let mut looks = Vec::new();
     for _ in 0..CONNECTIONS {
         looks.push(store.begin_read().await.unwrap_or_else(|error| panic!("no look after {after}: {error}")));
     }
     for look in &mut looks {
-        let _: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM settings").fetch_one(&mut **look).await.expect("reads");
+        let _: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM settings").fetch_one(&mut **look).await.expect("the row is read");
     }
     drop(looks);
     assert_eq!(count(store, &format!("kept/{after}/%")).await, writers as i64);
@@ -68,8 +69,8 @@ async fn assert_all_work(store: &Store, after: &str) {
 
 /// Starts a transaction and writes a row, which must not be stored.
 async fn begun(store: &Store) -> sqlx::Transaction<'static, sqlx::Any> {
-    let mut tx = store.begin().await.expect("begins");
-    insert(&mut tx, "lost/before", "").await.expect("writes");
+    let mut tx = store.begin().await.expect("the transaction begins");
+    insert(&mut tx, "lost/before", "").await.expect("the row is inserted");
     tx
 }
 
@@ -95,7 +96,7 @@ async fn a_statement_that_fails_leaves_no_connection_in_a_transaction() {
     on_both_engines(async |test_store| {
         let store = test_store.node().await.0.store().clone();
         let mut tx = begun(&store).await;
-        sqlx::query("SELECT * FROM nothing").execute(&mut *tx).await.expect_err("there is no such table");
+        sqlx::query("SELECT * FROM nothing").execute(&mut *tx).await.expect_err("the statement fails");
         drop(tx);
         assert_all_work(&store, "a wrong statement").await;
         // On a full disk SQLite rolls back by itself without an error at the next statement; this does the same.
@@ -105,7 +106,7 @@ async fn a_statement_that_fails_leaves_no_connection_in_a_transaction() {
         };
         for ending in ["dropped", "rolled back", "committed"] {
             let mut tx = begun(&store).await;
-            let error = sqlx::query(twice).execute(&mut *tx).await.expect_err("it is there");
+            let error = sqlx::query(twice).execute(&mut *tx).await.expect_err("the statement fails");
             assert_eq!(error.as_database_error().and_then(|error| error.code()).as_deref(), Some(expected));
             let _ = match ending {
                 "dropped" => {
@@ -134,8 +135,8 @@ async fn a_commit_that_fails_leaves_no_connection_in_a_transaction() {
                 "CREATE TEMPORARY TABLE once (id INT UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO once VALUES (1), (1)"
             }
         };
-        sqlx::raw_sql(checked_at_commit).execute(&mut *tx).await.expect("is checked at the commit");
-        tx.commit().await.expect_err("it is wrong");
+        sqlx::raw_sql(checked_at_commit).execute(&mut *tx).await.expect("the statement succeeds");
+        tx.commit().await.expect_err("the commit fails");
         assert_all_work(&store, "a failed commit").await;
     })
     .await;
@@ -160,8 +161,8 @@ async fn a_future_that_is_dropped_anywhere_leaves_no_connection_in_a_transaction
         }
         // Dropped during the commit, its outcome is unknown; the connection works.
         for polls in 0..8 {
-            let mut tx = store.begin().await.expect("begins");
-            insert(&mut tx, &format!("doubtful/{polls}"), "").await.expect("writes");
+            let mut tx = store.begin().await.expect("the transaction begins");
+            insert(&mut tx, &format!("doubtful/{polls}"), "").await.expect("the row is inserted");
             cancel_after(polls, tx.commit()).await;
             assert_all_work(&store, &format!("{polls} polls of a commit")).await;
         }
@@ -178,14 +179,14 @@ async fn a_panic_leaves_no_connection_in_a_transaction() {
             let _tx = begun(&inside).await;
             panic!("in the middle of a transaction");
         });
-        assert!(panicking.await.expect_err("it panics").is_panic());
+        assert!(panicking.await.expect_err("the task panics").is_panic());
         assert_all_work(&store, "a panic").await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
+async fn a_lock_timeout_leaves_no_connection_in_a_transaction() {
     on_both_engines(async |test_store| {
         let (store, other) = (test_store.node().await.0.store().clone(), test_store.node().await.0.store().clone());
         let soon = match store.engine() {
@@ -202,7 +203,7 @@ async fn a_lock_that_comes_too_late_leaves_no_connection_in_a_transaction() {
             sqlx::raw_sql(soon).execute(&mut *tx).await?;
             insert(&mut tx, "lost/before", "").await
         };
-        let error = waiting.await.expect_err("another has it");
+        let error = waiting.await.expect_err("the lock is taken");
         assert_eq!(error.outage(), Some(Outage::OutOfReach), "{error}");
         drop(holding);
         assert_all_work(&store, "a lock").await;
@@ -215,10 +216,10 @@ async fn a_connection_that_dies_in_a_transaction_is_replaced() {
     let test_store = TestStore::on(Engine::Postgres).await;
     let (store, other) = (test_store.node().await.0.store().clone(), test_store.node().await.0.store().clone());
     let mut tx = begun(&store).await;
-    let id: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *tx).await.expect("has one");
+    let id: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *tx).await.expect("the row is read");
     let end = format!("SELECT pg_terminate_backend({id})");
-    sqlx::raw_sql(AssertSqlSafe(end)).execute(other.reader()).await.expect("ends it");
-    let error = insert(&mut tx, "lost/after", "").await.expect_err("it is gone");
+    sqlx::raw_sql(AssertSqlSafe(end)).execute(other.reader()).await.expect("the statement succeeds");
+    let error = insert(&mut tx, "lost/after", "").await.expect_err("the transaction is gone");
     assert_eq!(error.outage(), Some(Outage::OutOfReach), "{error}");
     drop(tx);
     assert_all_work(&store, "a lost connection").await;
@@ -248,7 +249,7 @@ impl SmallStore {
                 (url, Some(postgres))
             }
         };
-        let store = Store::open_url(&url).await.expect("opens");
+        let store = Store::open_url(&url).await.expect("the store opens");
         Self { store, disk, _folder: folder, _postgres: postgres }
     }
 
@@ -263,9 +264,9 @@ impl SmallStore {
                  CREATE TRIGGER full_disk BEFORE INSERT ON settings FOR EACH ROW EXECUTE FUNCTION refuse();"
             }
         };
-        let mut tx = self.store.begin().await.expect("begins");
-        sqlx::raw_sql(refuse).execute(&mut *tx).await.expect("done");
-        tx.commit().await.expect("commits");
+        let mut tx = self.store.begin().await.expect("the transaction begins");
+        sqlx::raw_sql(refuse).execute(&mut *tx).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
     }
 
     async fn make_room(&self) {
@@ -273,9 +274,12 @@ impl SmallStore {
             (Some(disk), _) => disk.make_room(),
             (None, Engine::Sqlite) => {}
             (None, Engine::Postgres) => {
-                let mut tx = self.store.begin().await.expect("begins");
-                sqlx::raw_sql("DROP TRIGGER full_disk ON settings").execute(&mut *tx).await.expect("done");
-                tx.commit().await.expect("commits");
+                let mut tx = self.store.begin().await.expect("the transaction begins");
+                sqlx::raw_sql("DROP TRIGGER full_disk ON settings")
+                    .execute(&mut *tx)
+                    .await
+                    .expect("the statement succeeds");
+                tx.commit().await.expect("the transaction commits");
             }
         }
     }
@@ -302,7 +306,7 @@ async fn a_full_disk_is_reported_and_writes_succeed_once_there_is_room() {
                 insert(&mut tx, "lost/large", &large).await?;
                 tx.commit().await.map_err(Error::from)
             };
-            let error = write.await.expect_err("there is no room");
+            let error = write.await.expect_err("the disk is full");
             assert_eq!(error.outage(), Some(Outage::StoreFull), "{error}");
             let body = error.into_body();
             assert_eq!(body.code, ErrorCode::Unavailable);
@@ -316,25 +320,28 @@ async fn a_full_disk_is_reported_and_writes_succeed_once_there_is_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn appends_of_runs_go_on_after_a_step_that_failed() {
+async fn appends_continue_after_a_failed_step() {
     on_both_engines(async |test_store| {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;
         let run = test_store.create_run(&channels, thread).await;
-        let head = channels.extent(Channel::Thread(thread)).await.expect("reads").head;
+        let head = channels.extent(Channel::Thread(thread)).await.expect("the extent is read").head;
         // Another writer has taken the seq: the append fails with its own error.
         let bad = "INSERT INTO entries (channel, seq, at, entry) VALUES ($1, $2, 0, '{}')";
-        let mut tx = channels.begin().await.expect("begins");
+        let mut tx = channels.begin().await.expect("the transaction begins");
         let query = sqlx::query(bad).bind(Channel::Thread(thread).to_string()).bind((head + 1).cast_signed());
-        query.execute(tx.sql()).await.expect("writes");
-        tx.commit().await.expect("commits");
+        query.execute(tx.sql()).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
         channels.append(thread, run, &[delta(run, "a")]).await.expect_err("the place is taken");
-        let mut tx = channels.begin().await.expect("begins");
+        let mut tx = channels.begin().await.expect("the transaction begins");
         let query = sqlx::query("DELETE FROM entries WHERE channel = $1 AND seq = $2");
         let query = query.bind(Channel::Thread(thread).to_string()).bind((head + 1).cast_signed());
-        query.execute(tx.sql()).await.expect("deletes");
-        tx.commit().await.expect("commits");
-        assert_eq!(channels.append(thread, run, &[delta(run, "a")]).await.expect("appends"), Some(head + 1));
+        query.execute(tx.sql()).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
+        assert_eq!(
+            channels.append(thread, run, &[delta(run, "a")]).await.expect("the entries are appended"),
+            Some(head + 1)
+        );
         assert_all_work(channels.store(), "a failed step").await;
     })
     .await;

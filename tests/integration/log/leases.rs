@@ -10,51 +10,58 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_nodes_runs_are_its_own_while_it_renews_and_anothers_once_it_is_dead() {
+async fn a_node_owns_its_runs_until_its_lease_expires() {
     let test_store = TestStore::on(Engine::Postgres).await;
     let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
-    let within = Duration::from_millis(1_500);
-    let (alive, heir) = (Leases::new(&one, "one", within), Leases::new(&other, "other", within));
-    alive.renew().await.expect("renews");
-    heir.renew().await.expect("renews");
+    let takeover = Duration::from_millis(1_500);
+    let (old, new) = (Leases::new(&one, "one", takeover), Leases::new(&other, "other", takeover));
+    old.renew().await.expect("the lease is renewed");
+    new.renew().await.expect("the lease is renewed");
     let thread = test_store.create_thread(&one).await;
     let run = test_store.create_run(&one, thread).await;
-    assert_eq!(heir.claim().await.expect("asks"), [], "its lease is valid");
-    assert!(one.append(thread, run, &[delta(run, "mine")]).await.expect("appends").is_some());
+    assert_eq!(new.claim().await.expect("the runs are claimed"), [], "its lease is valid");
+    assert!(one.append(thread, run, &[delta(run, "mine")]).await.expect("the entries are appended").is_some());
     let claimed = loop {
-        let claimed = heir.claim().await.expect("asks");
+        let claimed = new.claim().await.expect("the runs are claimed");
         if !claimed.is_empty() {
             break claimed;
         }
         // A lease expires by the store's clock; the node polls at its usual interval.
-        tokio::time::sleep(heir.renew_interval()).await;
-        heir.renew().await.expect("renews");
+        tokio::time::sleep(new.renew_interval()).await;
+        new.renew().await.expect("the lease is renewed");
     };
     assert_eq!(claimed.iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
-    assert_eq!(one.append(thread, run, &[delta(run, "late")]).await.expect("answers"), None, "the old owner is fenced");
-    alive.renew().await.expect("renews");
     assert_eq!(
-        one.append(thread, run, &[delta(run, "late")]).await.expect("answers"),
+        one.append(thread, run, &[delta(run, "late")]).await.expect("the entries are appended"),
+        None,
+        "the old owner is fenced"
+    );
+    old.renew().await.expect("the lease is renewed");
+    assert_eq!(
+        one.append(thread, run, &[delta(run, "late")]).await.expect("the entries are appended"),
         None,
         "a renewed lease does not return the run"
     );
-    assert!(other.append(thread, run, &[delta(run, "heir")]).await.expect("appends").is_some());
-    assert_eq!(alive.claim().await.expect("asks"), [], "the new owner's lease is valid");
+    assert!(other.append(thread, run, &[delta(run, "new")]).await.expect("the entries are appended").is_some());
+    assert_eq!(old.claim().await.expect("the runs are claimed"), [], "the new owner's lease is valid");
 }
 
 #[tokio::test]
-async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
+async fn a_released_lease_leaves_its_runs_to_others_at_once() {
     on_both_engines(async |test_store| {
         let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
-        let (leaves, heir) = (
+        let (old, new) = (
             Leases::new(&one, "one", Duration::from_secs(3600)),
             Leases::new(&other, "other", Duration::from_secs(60)),
         );
-        leaves.renew().await.expect("renews");
+        old.renew().await.expect("the lease is renewed");
         let run = test_store.create_run(&one, test_store.create_thread(&one).await).await;
-        assert_eq!(heir.claim().await.expect("asks"), []);
-        leaves.leave().await.expect("leaves");
-        assert_eq!(heir.claim().await.expect("asks").iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
+        assert_eq!(new.claim().await.expect("the runs are claimed"), []);
+        old.release().await.expect("the lease is released");
+        assert_eq!(
+            new.claim().await.expect("the runs are claimed").iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(),
+            [run]
+        );
     })
     .await;
 }
@@ -63,20 +70,21 @@ async fn a_lease_given_back_leaves_its_runs_to_others_at_once() {
 async fn two_nodes_that_find_the_same_dead_node_share_its_runs_without_overlap() {
     on_both_engines(async |test_store| {
         let ((one, _), (a, _), (b, _)) = (test_store.node().await, test_store.node().await, test_store.node().await);
-        let within = Duration::from_secs(60);
-        let (a, b) = (Leases::new(&a, "a", within), Leases::new(&b, "b", within));
-        a.renew().await.expect("renews");
-        b.renew().await.expect("renews");
+        let takeover = Duration::from_secs(60);
+        let (a, b) = (Leases::new(&a, "a", takeover), Leases::new(&b, "b", takeover));
+        a.renew().await.expect("the lease is renewed");
+        b.renew().await.expect("the lease is renewed");
         let thread = test_store.create_thread(&one).await;
         for _ in 0..20 {
-            let mut left = HashSet::new();
+            let mut orphans = HashSet::new();
             for _ in 0..10 {
-                left.insert(test_store.create_run(&one, thread).await);
+                orphans.insert(test_store.create_run(&one, thread).await);
             }
             let (of_a, of_b) = tokio::join!(a.claim(), b.claim());
-            let claimed: Vec<_> = [of_a, of_b].into_iter().flat_map(|runs| runs.expect("asks")).collect();
-            assert_eq!(claimed.len(), left.len());
-            assert_eq!(claimed.into_iter().map(|run| run.run_id).collect::<HashSet<_>>(), left);
+            let claimed: Vec<_> =
+                [of_a, of_b].into_iter().flat_map(|runs| runs.expect("the runs are claimed")).collect();
+            assert_eq!(claimed.len(), orphans.len());
+            assert_eq!(claimed.into_iter().map(|run| run.run_id).collect::<HashSet<_>>(), orphans);
         }
     })
     .await;
@@ -89,13 +97,16 @@ async fn a_stop_reaches_the_node_that_owns_the_run() {
         let leases = Leases::new(&one, "one", Duration::from_secs(60));
         let run = test_store.create_run(&one, test_store.create_thread(&one).await).await;
         let stops = async || {
-            let open = leases.open_runs().await.expect("asks");
+            let open = leases.open_runs().await.expect("the runs are read");
             open.into_iter().map(|run| (run.run_id, run.stopped)).collect::<Vec<_>>()
         };
         assert_eq!(stops().await, [(run, false)]);
-        assert!(threads::request_stop(&other, test_store.user.id, run).await.expect("noted"));
+        assert!(threads::request_stop(&other, test_store.user.id, run).await.expect("the stop is stored"));
         assert_eq!(stops().await, [(run, true)]);
-        assert_eq!(Leases::new(&other, "other", Duration::from_secs(60)).open_runs().await.expect("asks"), []);
+        assert_eq!(
+            Leases::new(&other, "other", Duration::from_secs(60)).open_runs().await.expect("the runs are read"),
+            []
+        );
     })
     .await;
 }

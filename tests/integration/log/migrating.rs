@@ -13,12 +13,13 @@ use crate::support::postgres::Postgres;
 /// Makes a database as the version with this last migration left it, and fills it.
 async fn old_store(url: &str, last: i64, rows: &'static str) {
     sqlx::any::install_default_drivers();
-    let all = Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).await.expect("reads the folder");
+    let all =
+        Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations")).await.expect("the migrations are read");
     let old: Vec<Migration> = all.iter().filter(|migration| migration.version <= last).cloned().collect();
-    let mut connection = AnyConnection::connect(url).await.expect("connects");
-    Migrator::with_migrations(old).run(&mut connection).await.expect("migrates");
-    sqlx::raw_sql(rows).execute(&mut connection).await.expect("inserts");
-    connection.close().await.expect("closes");
+    let mut connection = AnyConnection::connect(url).await.expect("the database is connected");
+    Migrator::with_migrations(old).run(&mut connection).await.expect("the migrations are applied");
+    sqlx::raw_sql(rows).execute(&mut connection).await.expect("the statement succeeds");
+    connection.close().await.expect("the connection closes");
 }
 
 /// A run that has begun, one that was taken back, one that waits, and one of another thread. Events quote the ids of others.
@@ -50,10 +51,10 @@ async fn a_store_of_the_version_before_opens_and_its_runs_have_their_states() {
         let file = || format!("sqlite:{}?mode=rwc", folder.path().join("netra.db").display());
         let url = postgres.as_ref().map_or_else(file, Postgres::url);
         old_store(&url, 500, RUNS).await;
-        let store = Store::open_url(&url).await.expect("opens and migrates");
+        let store = Store::open_url(&url).await.expect("the store opens");
         let sql = "SELECT id, begun_at, taken_back_at FROM runs ORDER BY id";
         let states: Vec<(String, Option<i64>, Option<i64>)> =
-            sqlx::query_as(sql).fetch_all(store.reader()).await.expect("reads");
+            sqlx::query_as(sql).fetch_all(store.reader()).await.expect("the rows are read");
         let expected =
             [("begun", Some(40), None), ("elsewhere", None, None), ("taken", None, Some(70)), ("waits", None, None)];
         assert_eq!(states, expected.map(|(id, begun, taken)| (id.to_owned(), begun, taken)), "{engine:?}");

@@ -31,7 +31,7 @@ async fn log(channels: &Channels, channel: Channel) -> Vec<(u64, String)> {
     let mut log: Vec<(u64, String)> = Vec::new();
     loop {
         let after = log.last().map_or(0, |(seq, _)| *seq);
-        let page = channels.page(channel, after).await.expect("reads");
+        let page = channels.page(channel, after).await.expect("the page is read");
         if page.is_empty() {
             return log;
         }

@@ -18,7 +18,8 @@ use crate::{
 async fn write(channels: &Channels, thread: netra::protocol::ThreadId, run: RunId, count: usize) {
     let mut last = 0;
     for number in 0..count {
-        let seq = channels.append(thread, run, &[delta(run, format!("{number};"))]).await.expect("appends");
+        let seq =
+            channels.append(thread, run, &[delta(run, format!("{number};"))]).await.expect("the entries are appended");
         let seq = seq.expect("the run is this node's");
         assert!(seq > last, "a run's appends stay in order");
         last = seq;
@@ -63,7 +64,10 @@ async fn many_runs_at_once_lose_nothing_and_repeat_nothing() {
             }
             let all: Vec<u64> = (1..=delivered.len() as u64).collect();
             assert_eq!(delivered, all, "delivered once; on SQLite in order, too");
-            assert_eq!(channels.extent(Channel::Thread(*thread)).await.expect("reads").head, all.len() as u64);
+            assert_eq!(
+                channels.extent(Channel::Thread(*thread)).await.expect("the extent is read").head,
+                all.len() as u64
+            );
         }
     })
     .await;
@@ -77,7 +81,7 @@ async fn two_nodes_share_a_threads_log_without_a_gap() {
     let (first, second) = (test_store.create_run(&one, thread).await, test_store.create_run(&other, thread).await);
     tokio::join!(write(&one, thread, first, 50), write(&other, thread, second, 50));
     assert_whole(&one, thread, &[first, second], 50).await;
-    assert_eq!(one.epoch(), other.epoch(), "one store, one epoch");
+    assert_eq!(one.epoch(), other.epoch(), "nodes on one store have the same epoch");
     assert_ne!(one.node(), other.node());
 }
 
@@ -87,17 +91,24 @@ async fn a_finished_or_deleted_run_accepts_no_append() {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;
         let run = test_store.create_run(&channels, thread).await;
-        let head = channels.append(thread, run, &[delta(run, "a")]).await.expect("appends").expect("goes on");
-        assert!(channels.has_after(thread, head - 1, run).await.expect("reads"));
-        assert!(!channels.has_after(thread, head, run).await.expect("reads"));
-        let mut tx = channels.begin().await.expect("begins");
+        let head = channels
+            .append(thread, run, &[delta(run, "a")])
+            .await
+            .expect("the entries are appended")
+            .expect("the run is open");
+        assert!(channels.has_after(thread, head - 1, run).await.expect("the log is read"));
+        assert!(!channels.has_after(thread, head, run).await.expect("the log is read"));
+        let mut tx = channels.begin().await.expect("the transaction begins");
         let update = sqlx::query("UPDATE runs SET ended_at = 1 WHERE id = $1").bind(run.to_string());
-        update.execute(tx.sql()).await.expect("updates");
-        tx.commit().await.expect("commits");
-        assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("answers"), None);
-        let stranger = RunId::new();
-        assert_eq!(channels.append(thread, stranger, &[delta(stranger, "c")]).await.expect("answers"), None);
-        assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("reads").head, head);
+        update.execute(tx.sql()).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
+        assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("the entries are appended"), None);
+        let unknown = RunId::new();
+        assert_eq!(
+            channels.append(thread, unknown, &[delta(unknown, "c")]).await.expect("the entries are appended"),
+            None
+        );
+        assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("the extent is read").head, head);
     })
     .await;
 }

@@ -10,7 +10,7 @@ use std::{
 use netra::thread::RunState;
 use serde_json::json;
 
-use crate::model::{Harness, Model, calls, failure, texts};
+use crate::model::{Harness, Model, calls_of, failure, texts};
 
 /// The mock. It stops with the test.
 struct Mock {
@@ -44,15 +44,15 @@ fn mock(folder: &Path) -> Mock {
         },
     ]});
     let file = folder.join("fixtures.json");
-    fs::write(&file, fixtures.to_string()).expect("written");
+    fs::write(&file, fixtures.to_string()).expect("the file is written");
     let mut node = Command::new("node");
     node.arg(program()).args(["--port", "0", "--strict", "--fixtures"]).arg(file);
-    let mut child = node.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("node is there");
+    let mut child = node.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("Node.js is installed");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let url = lines.find_map(|line| Some(line.ok()?.split_once("listening on ")?.1.trim().to_owned()));
     // Keep reading, so that the mock's output never blocks it.
     std::thread::spawn(move || lines.for_each(drop));
-    Mock { child, url: url.expect("it listens") }
+    Mock { child, url: url.expect("the mock's URL") }
 }
 
 /// Each provider with the path of its API.
@@ -74,7 +74,7 @@ async fn every_api_answers_and_calls_tools() {
         assert!(counts || provider != "openai", "{provider}: {:?}", run.usage);
         let run = harness.ask("look around").await;
         assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["It is at home."]), "{provider}: {run:#?}");
-        assert_eq!(calls(&run)[0], ("look", "{\"at\":\"home\"}", Some("look {\"at\":\"home\"}")), "{provider}");
+        assert_eq!(calls_of(&run)[0], ("look", "{\"at\":\"home\"}", Some("look {\"at\":\"home\"}")), "{provider}");
     }
 }
 

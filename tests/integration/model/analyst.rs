@@ -40,7 +40,7 @@ fn analyst_model(model: &Model) -> AnalystModel {
 
 async fn ask(model: &Model, text: &str) -> Outcome {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(LOG.as_bytes()).expect("writes");
+    file.write_all(LOG.as_bytes()).expect("the file is written");
     let attachment = Attachment { file_id: FileId::new(), name: "log.csv".into(), bytes: LOG.len() as u64 };
     let input = RunInput {
         run_id: RunId::new(),
@@ -57,7 +57,7 @@ async fn ask(model: &Model, text: &str) -> Outcome {
         cancel: CancellationToken::new(),
         stopped_by_person: CancellationToken::new(),
     };
-    let analyst = Analyst::new(None).expect("prices").with_model(analyst_model(model));
+    let analyst = Analyst::new(None).expect("the prices are read").with_model(analyst_model(model));
     let (out, mut events) = Emitter::channel(64);
     let run = tokio::spawn(async move { analyst.run(input, out).await });
     let (mut names, mut calls, mut texts) = (Vec::new(), Vec::new(), Vec::<String>::new());
@@ -73,7 +73,7 @@ async fn ask(model: &Model, text: &str) -> Outcome {
             _ => {}
         }
     }
-    let done = run.await.expect("no panic").expect("an end");
+    let done = run.await.expect("the task does not panic").expect("an end");
     Outcome { calls, last: texts.pop().expect("a text"), done }
 }
 
@@ -87,7 +87,7 @@ async fn the_model_reads_a_question_that_no_rule_matches_and_its_text_is_marked(
     let model = Model::with([text_reply("{\"goals\": [\"peaks\"]}"), text_reply("All in all a quiet log.")]).await;
     let outcome = ask(&model, "My boss frets, somehow.").await;
     assert_eq!(goals(&outcome), Some(json!([{"goal": "peaks"}])));
-    let (lead, rest) = outcome.last.split_once("*Worded by scripted").expect("signed");
+    let (lead, rest) = outcome.last.split_once("*Worded by scripted").expect("the line that names the model");
     assert_eq!(lead, "All in all a quiet log.\n\n");
     assert!(rest.contains("below is the analyst's own.*\n\n2 requests, "), "the analyst's words follow: {rest}");
     assert_eq!(outcome.done.usage[0].input_tokens, Some(200), "both uses are counted");
@@ -112,7 +112,7 @@ async fn a_text_of_the_model_with_a_figure_is_not_used() {
         let model = Model::with([text_reply(words)]).await;
         let outcome = ask(&model, "When are our peaks in the next 30 days?").await;
         assert!(outcome.last.starts_with("2 requests, ") && !outcome.last.contains("Worded by"), "{}", outcome.last);
-        assert_eq!(outcome.done.usage[0].input_tokens, Some(100), "what it took is counted all the same");
+        assert_eq!(outcome.done.usage[0].input_tokens, Some(100), "the usage counts although the text is not used");
     }
 }
 

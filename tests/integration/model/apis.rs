@@ -42,8 +42,8 @@ fn question() -> ModelRequest {
 
 /// The parts of an answer: reasoning, text, and calls with their whole arguments; and its end.
 async fn read_answer(provider: &HttpProvider, request: ModelRequest) -> (Vec<String>, Result<ModelEnd, ModelError>) {
-    let stream = provider.stream(request).await.expect("begins");
-    let events: Vec<_> = tokio::time::timeout(TEST_TIMEOUT, stream.collect()).await.expect("ends");
+    let stream = provider.stream(request).await.expect("the stream begins");
+    let events: Vec<_> = tokio::time::timeout(TEST_TIMEOUT, stream.collect()).await.expect("it ends in time");
     let (mut parts, mut calls) = (Vec::new(), Vec::<(String, String)>::new());
     let mut end = Err(ModelError::Cut);
     for event in events {
@@ -123,7 +123,7 @@ async fn anthropic_gets_its_signed_thoughts_back_with_our_ids() {
 }
 
 #[tokio::test]
-async fn anthropic_is_not_asked_to_think_when_its_signed_thoughts_are_gone() {
+async fn thinking_is_off_for_anthropic_when_its_signed_thoughts_are_lost() {
     let end = || anthropic(&[json!({"type": "message_stop"})]);
     let model = Model::with([end(), end()]).await;
     let provider = provider_for(Provider::Anthropic, &model);

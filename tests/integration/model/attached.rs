@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::{
     model::{
-        Harness, Model, calls as calls_of,
-        server::{calls, error_reply, text_reply},
+        Harness, Model, calls_of,
+        server::{call_reply, error_reply, text_reply},
         texts,
         waiting::UnavailableTools,
     },
@@ -30,7 +30,7 @@ fn offers_read_file(model: &Model) -> bool {
 }
 
 #[tokio::test]
-async fn images_and_pdfs_go_to_a_model_that_takes_them() {
+async fn images_and_pdfs_are_sent_to_a_model_that_accepts_them() {
     let model = Model::with([text_reply("A photo."), text_reply("As before.")]).await;
     let harness = Harness::with(&model, json!({"attachments": ["image", "pdf"]})).await;
     let run = harness.ask_with_files("What is this?", &[("photo.png", PNG), ("report.pdf", b"%PDF-1.7")]).await;
@@ -48,7 +48,7 @@ async fn images_and_pdfs_go_to_a_model_that_takes_them() {
 }
 
 #[tokio::test]
-async fn a_model_that_takes_neither_gets_a_note_about_each() {
+async fn a_model_that_accepts_neither_gets_a_note_about_each() {
     let model = Model::with([text_reply("I cannot see it.")]).await;
     let harness = Harness::new(&model).await;
     let files: [(&str, &[u8]); 4] = [
@@ -73,7 +73,7 @@ async fn a_model_that_takes_neither_gets_a_note_about_each() {
 }
 
 #[tokio::test]
-async fn text_is_given_whole_and_as_data() {
+async fn text_is_sent_whole_and_as_data() {
     let model = Model::with([text_reply("Thanks."), text_reply("Nothing.")]).await;
     let harness = Harness::new(&model).await;
     // More than a message takes, which is why it is attached.
@@ -105,9 +105,9 @@ fn book() -> String {
 }
 
 #[tokio::test]
-async fn the_person_is_told_of_a_text_that_does_not_fit_and_the_model_reads_it_with_a_tool() {
-    let look = || calls(&[("read_file", "c1", json!({"file": "book.txt", "find": "NEEDLE"}))]);
-    let end = |from: usize| calls(&[("read_file", "c2", json!({"file": "book.txt", "from_byte": from}))]);
+async fn a_text_that_does_not_fit_is_announced_and_the_model_reads_it_with_a_tool() {
+    let look = || call_reply(&[("read_file", "c1", json!({"file": "book.txt", "find": "NEEDLE"}))]);
+    let end = |from: usize| call_reply(&[("read_file", "c2", json!({"file": "book.txt", "from_byte": from}))]);
     let book = book();
     let model = Model::with([look(), end(book.len() - 8), text_reply("It is in the middle.")]).await;
     let harness = Harness::with(&model, json!({"context_tokens": 8192})).await;
@@ -143,7 +143,7 @@ async fn everything_read_in_a_run_fits_into_the_context() {
         ("read_file", id.as_str(), part)
     });
     let reads: Vec<_> = reads.collect();
-    let model = Model::with([calls(&reads[..6]), calls(&reads[6..]), text_reply("It is a table.")]).await;
+    let model = Model::with([call_reply(&reads[..6]), call_reply(&reads[6..]), text_reply("It is a table.")]).await;
     let harness = Harness::with(&model, json!({"context_tokens": 8192})).await;
     let run = harness.ask_with_files("Read all of it", &[("table.csv", table.as_bytes())]).await;
     assert_eq!(texts(&run)[1..], ["It is a table."]);
@@ -176,7 +176,7 @@ async fn each_of_several_files_with_the_same_name_is_read_by_its_id() {
         ("read_file", "c2", find("log.txt", "older")),
         ("read_file", "c3", find(ids[0], "older")),
     ];
-    model.add_replies([calls(&looks), text_reply("Both.")]);
+    model.add_replies([call_reply(&looks), text_reply("Both.")]);
     let run = harness.ask("What stands in them?").await;
     let results: Vec<_> = calls_of(&run).into_iter().map(|(_, _, result)| result.expect("a result")).collect();
     assert!(results[0].contains("Newer stands here.") && results[0].contains(ids[0]), "{}", results[0]);
@@ -202,7 +202,7 @@ async fn texts_in_utf_16_and_latin_1_are_read() {
         assert!(given.contains(part), "{part} is not in {given}");
     }
 
-    let look = calls(&[("read_file", "c1", json!({"file": "book.txt", "find": "NEEDLE"}))]);
+    let look = call_reply(&[("read_file", "c1", json!({"file": "book.txt", "find": "NEEDLE"}))]);
     model.add_replies([look, text_reply("Found.")]);
     let run = harness.ask_with_files("Where is the needle?", &[("book.txt", &utf16(&book()))]).await;
     let (_, _, result) = calls_of(&run).remove(0);
@@ -235,7 +235,7 @@ async fn read_file_reports_what_it_cannot_do() {
     let all: Vec<_> = answers.iter().enumerate().map(|(at, _)| format!("c{at}")).collect();
     let all: Vec<_> =
         all.iter().zip(&answers).map(|(id, (args, _))| ("read_file", id.as_str(), args.clone())).collect();
-    let model = Model::with([calls(&all), text_reply("Nothing.")]).await;
+    let model = Model::with([call_reply(&all), text_reply("Nothing.")]).await;
     let harness = Harness::with(&model, json!({"context_tokens": 8192})).await;
     let run = harness.ask_with_files("Look", &[("book.txt", book().as_bytes()), ("photo.png", PNG)]).await;
     let results = calls_of(&run);
@@ -246,7 +246,7 @@ async fn read_file_reports_what_it_cannot_do() {
 }
 
 #[tokio::test]
-async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
+async fn a_model_without_tools_gets_a_part_and_a_text_says_so() {
     let model = Model::with([text_reply("It begins.")]).await;
     let harness = Harness::with(&model, json!({"context_tokens": 8192, "file_tool": false})).await;
     let run = harness.ask_with_files("Read this", &[("book.txt", book().as_bytes())]).await;
@@ -256,7 +256,7 @@ async fn a_model_without_tools_is_given_a_part_and_the_person_is_told() {
 }
 
 #[tokio::test]
-async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
+async fn a_model_that_refuses_tools_gets_the_request_again_without_read_file() {
     let refused = error_reply(400, "invalid", "gemma:2b does not support tools");
     let model = Model::with([refused, text_reply("It begins.")]).await;
     let without_tools = |agent: ModelAgent| agent.with_tools(Arc::new(UnavailableTools));
@@ -269,7 +269,7 @@ async fn a_model_that_refuses_tools_is_asked_again_without_read_file() {
 }
 
 #[tokio::test]
-async fn as_many_texts_as_fit_are_given_whole_the_newest_first() {
+async fn as_many_texts_as_fit_are_sent_whole_the_newest_first() {
     let model = Model::with([text_reply("One."), text_reply("Two.")]).await;
     let harness = Harness::with(&model, json!({"max_history_bytes": 16_384})).await;
     let text = |letter: &str| letter.repeat(5_000);

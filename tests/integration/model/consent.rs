@@ -7,14 +7,14 @@ use netra::{
 use serde_json::{Value, json};
 
 use crate::model::{
-    Harness, Model, calls as called, open_interrupts,
-    server::{Reply, calls, text_reply},
+    Harness, Model, calls_of, open_interrupts,
+    server::{Reply, call_reply, text_reply},
     texts,
 };
 
 /// A run with a call that needs consent and one that does not.
 async fn interrupted_run(after: impl IntoIterator<Item = Reply>) -> (Model, Harness, RunView) {
-    let first = calls(&[("send", "s1", json!({"at": "home"})), ("look", "l1", json!({"at": "a"}))]);
+    let first = call_reply(&[("send", "s1", json!({"at": "home"})), ("look", "l1", json!({"at": "a"}))]);
     let model = Model::with([first].into_iter().chain(after)).await;
     let harness = Harness::with(&model, json!({"consent_timeout_s": 60})).await;
     let run = harness.ask("send it").await;
@@ -29,8 +29,8 @@ async fn only_a_call_that_needs_consent_waits_for_a_person() {
     let metadata = interrupt.metadata.as_ref().expect("metadata");
     assert_eq!((&metadata["toolName"], &metadata["args"]), (&json!("send"), &json!({"at": "home"})));
     assert!(interrupt.expires_at.is_some() && interrupt.response_schema.is_some());
-    assert_eq!(harness.called(), [("look".to_owned(), json!({"at": "a"}))]);
-    assert_eq!(called(&run).iter().map(|call| call.2.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(harness.executed_calls(), [("look".to_owned(), json!({"at": "a"}))]);
+    assert_eq!(calls_of(&run).iter().map(|call| call.2.is_some()).collect::<Vec<_>>(), [false, true]);
     assert_eq!(model.requests().len(), 1);
 }
 
@@ -39,7 +39,7 @@ async fn an_allowed_call_is_carried_out_in_the_resuming_run() {
     let (model, harness, run) = interrupted_run([text_reply("Sent.")]).await;
     let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Sent."]));
-    assert_eq!(harness.called()[1], ("send".to_owned(), json!({"at": "home"})));
+    assert_eq!(harness.executed_calls()[1], ("send".to_owned(), json!({"at": "home"})));
     let sent = &model.requests()[1].body["messages"];
     let results: Vec<&Value> =
         sent.as_array().expect("messages").iter().filter(|message| message["role"] == "tool").collect();
@@ -51,14 +51,14 @@ async fn an_allowed_call_is_carried_out_in_the_resuming_run() {
     });
     assert_eq!(result.as_deref(), Some("s1"), "the result is in the resuming run");
     let first = harness.view().await.run(run.run_id).expect("the run").clone();
-    assert!(called(&first).iter().all(|call| call.2.is_some()), "and is seen at its call: {first:#?}");
+    assert!(calls_of(&first).iter().all(|call| call.2.is_some()), "and is seen at its call: {first:#?}");
 }
 
 #[tokio::test]
-async fn edited_arguments_are_used_and_the_model_is_told() {
+async fn edited_arguments_are_used_and_sent_to_the_model() {
     let (model, harness, run) = interrupted_run([text_reply("Sent.")]).await;
     harness.answer_all(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
-    assert_eq!(harness.called()[1], ("send".to_owned(), json!({"at": "work"})));
+    assert_eq!(harness.executed_calls()[1], ("send".to_owned(), json!({"at": "work"})));
     let sent = model.requests()[1].body["messages"].to_string();
     assert!(sent.contains("changed the arguments") && sent.contains("work"), "{sent}");
 }
@@ -68,7 +68,7 @@ async fn a_refused_call_is_not_carried_out_and_the_model_continues() {
     let (model, harness, run) = interrupted_run([text_reply("As you wish.")]).await;
     let next = harness.answer_all(run.run_id, &[json!({"approved": false, "reason": "too early"})]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["As you wish."]));
-    assert_eq!(harness.called().len(), 1, "only the look");
+    assert_eq!(harness.executed_calls().len(), 1, "only the look");
     let sent = model.requests()[1].body["messages"].to_string();
     assert!(sent.contains("refused this call: too early"), "{sent}");
 }
@@ -78,7 +78,7 @@ async fn a_message_instead_of_an_answer_continues_without_the_call() {
     let (model, harness, _) = interrupted_run([text_reply("Fine.")]).await;
     let next = harness.ask("never mind").await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Fine."]));
-    assert_eq!(harness.called().len(), 1);
+    assert_eq!(harness.executed_calls().len(), 1);
     let sent = model.requests()[1].body["messages"].clone();
     let result =
         sent.as_array().expect("messages").iter().find(|message| message["tool_call_id"] == "s1").expect("a result");
@@ -86,15 +86,16 @@ async fn a_message_instead_of_an_answer_continues_without_the_call() {
 }
 
 #[tokio::test]
-async fn a_resuming_run_may_ask_again() {
-    let again = calls(&[("send", "s1", json!({"at": "work"}))]);
+async fn a_resuming_run_may_be_interrupted_again() {
+    let again = call_reply(&[("send", "s1", json!({"at": "work"}))]);
     let (model, harness, run) = interrupted_run([again, text_reply("Both sent.")]).await;
     let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
     let interrupt = &open_interrupts(&next)[0];
     assert_ne!(interrupt.tool_call_id.as_deref(), Some("s1"), "an id that was used is not used again");
     let last = harness.answer_all(next.run_id, &[json!({"approved": true})]).await;
     assert_eq!((&last.state, texts(&last)), (&RunState::Finished, vec!["Both sent."]));
-    let sent: Vec<_> = harness.called().into_iter().filter(|(name, _)| name == "send").map(|(_, args)| args).collect();
+    let sent: Vec<_> =
+        harness.executed_calls().into_iter().filter(|(name, _)| name == "send").map(|(_, args)| args).collect();
     assert_eq!(sent, [json!({"at": "home"}), json!({"at": "work"})]);
     let sent = model.requests()[2].body["messages"].clone();
     let results = sent.as_array().expect("messages").iter().filter(|message| message["role"] == "tool").count();
@@ -102,32 +103,35 @@ async fn a_resuming_run_may_ask_again() {
 }
 
 #[tokio::test]
-async fn two_calls_that_need_consent_are_asked_about_together() {
-    let first = calls(&[("send", "s1", json!({"at": "a"})), ("send", "s2", json!({"at": "b"}))]);
+async fn two_calls_that_need_consent_are_interrupts_of_one_run() {
+    let first = call_reply(&[("send", "s1", json!({"at": "a"})), ("send", "s2", json!({"at": "b"}))]);
     let model = Model::with([first, text_reply("One sent.")]).await;
     let harness = Harness::new(&model).await;
     let run = harness.ask("send both").await;
     assert_eq!(open_interrupts(&run).len(), 2);
     let next = harness.answer_all(run.run_id, &[json!({"approved": false}), json!({"approved": true})]).await;
-    assert_eq!((&next.state, harness.called()), (&RunState::Finished, vec![("send".to_owned(), json!({"at": "b"}))]));
+    assert_eq!(
+        (&next.state, harness.executed_calls()),
+        (&RunState::Finished, vec![("send".to_owned(), json!({"at": "b"}))])
+    );
 }
 
 #[tokio::test]
-async fn as_many_calls_as_fit_are_asked_about_and_the_model_is_told_of_the_rest() {
+async fn as_many_calls_as_fit_become_interrupts_and_the_others_fail() {
     let ids: Vec<String> = (0..12).map(|at| format!("s{at}")).collect();
     let args = json!({"at": "x".repeat(20_000)});
     let many: Vec<_> = ids.iter().map(|id| ("send", id.as_str(), args.clone())).collect();
-    let model = Model::with([calls(&many), text_reply("Some sent.")]).await;
+    let model = Model::with([call_reply(&many), text_reply("Some sent.")]).await;
     let harness = Harness::new(&model).await;
     let run = harness.ask("send all").await;
     let interrupts = open_interrupts(&run).len();
     assert!((8..10).contains(&interrupts), "{interrupts}");
-    let results: Vec<_> = called(&run).iter().filter_map(|call| call.2).collect();
+    let results: Vec<_> = calls_of(&run).iter().filter_map(|call| call.2).collect();
     assert_eq!(results.len(), 12 - interrupts);
     assert!(results.iter().all(|result| result.contains("Not carried out") && result.contains("Call it again")));
     let next = harness.answer_all(run.run_id, &vec![json!({"approved": true}); interrupts]).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Some sent."]));
-    assert_eq!(harness.called().len(), interrupts);
+    assert_eq!(harness.executed_calls().len(), interrupts);
     let sent = model.requests()[1].body["messages"].to_string();
     assert_eq!(sent.matches("Not carried out").count(), 12 - interrupts);
 }

@@ -17,7 +17,7 @@ use crate::model::{
 async fn calls(reply: Reply) -> (Vec<(String, String, String)>, Result<ModelEvent, ModelError>) {
     let model = Model::with([reply]).await;
     let mut events = read_answer(&provider(&model, "scripted"), question()).await;
-    let last = events.pop().expect("something");
+    let last = events.pop().expect("an event");
     let mut calls: Vec<(String, String, String)> = Vec::new();
     for event in events {
         match event {
@@ -156,11 +156,11 @@ async fn a_web_page_in_place_of_an_answer_is_one_plain_sentence() {
             403,
             "The model's provider refused the request (HTTP 403): it sent a web page (“502 Bad Gateway”) in place of an answer. \
              An administrator has to check `base_url` in the agent's configuration. \
-             (Where that is not about what was asked, an administrator has to check what `api_key` may do.)",
+             (If the question is not the reason, an administrator has to check what `api_key` may do.)",
         ),
         (
             200,
-            "The model's provider sent what cannot be read as an answer. Ask again; if it stays so, an administrator has to check \
+            "The model's provider sent an answer that cannot be read. Ask again; if that does not help, an administrator has to check \
              `provider` and `base_url` in the agent's configuration.",
         ),
     ] {

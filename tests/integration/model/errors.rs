@@ -58,7 +58,7 @@ async fn each_refusal_has_its_code_and_its_sentence() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_keeps_what_came_and_is_closed() {
+async fn an_answer_that_breaks_off_keeps_the_part_that_arrived_and_is_closed() {
     for (last, code) in [
         (Piece::Cut, "model_cut"),
         (Piece::Hang, "model_timeout"),
@@ -79,7 +79,7 @@ async fn a_provider_that_does_not_listen_is_reported_as_unreachable() {
 }
 
 #[tokio::test]
-async fn a_busy_provider_is_asked_again_and_the_wait_is_a_step() {
+async fn a_request_to_a_busy_provider_is_repeated_and_the_wait_is_a_step() {
     let busy = || Reply::Status(429, vec![("retry-after-ms", "50".into())], "{}".into());
     let model = Model::with([
         busy(),
@@ -101,7 +101,7 @@ async fn a_wait_that_is_too_long_is_reported_and_not_waited() {
     let run = Harness::with(&model, json!({"max_retry_wait_ms": 5000})).await.ask("hello").await;
     assert_eq!(
         failure(&run),
-        ("model_rate_limited", "The model's provider takes no more requests just now. Try again in 10 minutes.")
+        ("model_rate_limited", "The model's provider accepts no more requests now. Try again in 10 minutes.")
     );
 }
 

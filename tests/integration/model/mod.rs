@@ -52,7 +52,7 @@ use crate::support::{TEST_TIMEOUT, harness::texts};
 /// Three tools that record their calls: `look` is automatic, `send` needs consent, `hang` does not end by itself.
 #[derive(Default)]
 struct Toolbox {
-    called: Mutex<Vec<(String, Value)>>,
+    executed: Mutex<Vec<(String, Value)>>,
 }
 
 #[async_trait]
@@ -69,7 +69,7 @@ impl ToolBox for Toolbox {
     }
 
     async fn call(&self, name: &str, args: Value, input: &RunInput) -> CallOutcome {
-        self.called.lock().expect("not poisoned").push((name.into(), args.clone()));
+        self.executed.lock().expect("not poisoned").push((name.into(), args.clone()));
         if name == "hang" {
             input.cancel.cancelled().await;
         }
@@ -147,9 +147,9 @@ impl Harness {
         Self::start("model", tools, runner).await
     }
 
-    /// The tool calls so far: name and arguments.
-    fn called(&self) -> Vec<(String, Value)> {
-        self.agent.called.lock().expect("not poisoned").clone()
+    /// The tool calls that were executed so far: name and arguments.
+    fn executed_calls(&self) -> Vec<(String, Value)> {
+        self.agent.executed.lock().expect("not poisoned").clone()
     }
 }
 
@@ -159,7 +159,7 @@ fn merge(config: &mut Value, more: Value) {
 }
 
 /// The calls of a run: name, arguments, result.
-fn calls(run: &RunView) -> Vec<(&str, &str, Option<&str>)> {
+fn calls_of(run: &RunView) -> Vec<(&str, &str, Option<&str>)> {
     let calls = run.nodes.iter().filter_map(|node| match &node.body {
         NodeBody::Tool { name, args, result, .. } => Some((name.as_str(), args.as_str(), result.as_deref())),
         _ => None,
@@ -170,7 +170,7 @@ fn calls(run: &RunView) -> Vec<(&str, &str, Option<&str>)> {
 fn open_interrupts(run: &RunView) -> &[Interrupt] {
     match &run.state {
         RunState::Interrupted { interrupts } => interrupts,
-        other => panic!("waits for a person, not {other:?}"),
+        other => panic!("the run waits for no answer: {other:?}"),
     }
 }
 

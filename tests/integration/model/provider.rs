@@ -22,7 +22,7 @@ use netra::{
 use serde_json::json;
 
 use crate::model::server::{
-    Model, Piece, Reply, arguments, call, calls, end, error_reply, reasoning, stream, text, text_reply,
+    Model, Piece, Reply, arguments, call, call_reply, end, error_reply, reasoning, stream, text, text_reply,
 };
 
 fn target(name: &str, url: &str) -> Target {
@@ -46,14 +46,14 @@ pub(crate) fn question() -> ModelRequest {
 }
 
 pub(crate) async fn read_answer(provider: &HttpProvider, request: ModelRequest) -> Vec<Result<ModelEvent, ModelError>> {
-    let stream = provider.stream(request).await.expect("begins");
-    tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("ends")
+    let stream = provider.stream(request).await.expect("the stream begins");
+    tokio::time::timeout(Duration::from_secs(20), stream.collect()).await.expect("it ends in time")
 }
 
 /// The last event of a reply.
 async fn last(reply: Reply) -> Result<ModelEvent, ModelError> {
     let model = Model::with([reply]).await;
-    read_answer(&provider(&model, "scripted"), question()).await.pop().expect("something")
+    read_answer(&provider(&model, "scripted"), question()).await.pop().expect("an event")
 }
 
 pub(crate) async fn error(reply: Reply) -> ModelError {
@@ -61,7 +61,7 @@ pub(crate) async fn error(reply: Reply) -> ModelError {
 }
 
 #[tokio::test]
-async fn text_reasoning_and_usage_come_as_they_are_sent() {
+async fn text_reasoning_and_usage_are_read_as_they_are_sent() {
     let model = Model::with([stream([reasoning("hm"), text("Hel"), text("lo")], "stop")]).await;
     let mut events: Vec<_> =
         read_answer(&provider(&model, "scripted"), question()).await.into_iter().map(Result::unwrap).collect();
@@ -89,7 +89,7 @@ pub(crate) fn recorded(body: &str, length: usize) -> Reply {
 pub(crate) async fn reasoning_and_text(reply: Reply) -> (String, String, Result<ModelEvent, ModelError>) {
     let model = Model::with([reply]).await;
     let mut events = read_answer(&provider(&model, "scripted"), question()).await;
-    let last = events.pop().expect("something");
+    let last = events.pop().expect("an event");
     let (mut thoughts, mut answer) = (String::new(), String::new());
     for event in events {
         match event {
@@ -265,7 +265,7 @@ async fn a_provider_that_does_not_listen_is_unreachable() {
     let mut model = Model::with([]).await;
     model.url = "http://127.0.0.1:1/v1".into();
     let error =
-        read_answer(&provider(&model, "scripted"), question()).await.pop().expect("something").expect_err("an error");
+        read_answer(&provider(&model, "scripted"), question()).await.pop().expect("an event").expect_err("an error");
     assert_eq!(error, ModelError::Connect);
 }
 
@@ -277,14 +277,14 @@ async fn an_end_has_its_reason() {
         let Ok(ModelEvent::End(end)) = last(stream([text("x")], reason)).await else { panic!("no end") };
         assert_eq!(end.reason, expected);
     }
-    let Ok(ModelEvent::End(end)) = last(calls(&[("f", "a", json!({}))])).await else { panic!("no end") };
+    let Ok(ModelEvent::End(end)) = last(call_reply(&[("f", "a", json!({}))])).await else { panic!("no end") };
     assert_eq!(end.reason, EndReason::ToolCalls);
 }
 
 #[tokio::test]
 async fn comments_carriage_returns_and_split_lines_change_nothing() {
     let whole = ": keep-alive\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"é\"}}]}\r\n\r\ndata: [DONE]\r\n\r\n";
-    let at = whole.find('é').expect("it is there");
+    let at = whole.find('é').expect("the character");
     let (one, two) = whole.split_at(at);
     let model = Model::with([Reply::Stream(vec![Piece::Raw(one.into()), Piece::Raw(two.into())])]).await;
     let events = read_answer(&provider(&model, "scripted"), question()).await;
@@ -304,9 +304,9 @@ fn entry(source: AgentSource, address: &str, more: serde_json::Value) -> Result<
 #[tokio::test]
 async fn only_the_configuration_file_may_allow_private_networks() {
     for address in ["http://127.0.0.1:11434/v1/", "http://[::1]/v1", "http://169.254.169.254/", "http://2130706433/"] {
-        let refused = entry(AgentSource::Page, address, json!({})).expect_err("refused");
+        let refused = entry(AgentSource::Page, address, json!({})).expect_err("a refusal");
         assert!(refused.starts_with("base_url: `") && refused.contains("`allow_private_network = true`"), "{refused}");
-        let own = entry(AgentSource::Page, address, json!({"allow_private_network": true})).expect_err("refused");
+        let own = entry(AgentSource::Page, address, json!({"allow_private_network": true})).expect_err("a refusal");
         assert!(own.contains("only the configuration file"), "{own}");
         assert_eq!(entry(AgentSource::File, address, json!({})), Ok(()), "who writes the file administers the machine");
         assert!(entry(AgentSource::File, address, json!({"allow_private_network": false})).is_err());
@@ -320,7 +320,7 @@ async fn a_name_of_this_host_is_refused_when_it_is_connected_to() {
     let target =
         Target { allow_private_network: false, ..target("scripted", &model.url.replace("127.0.0.1", "localhost")) };
     let provider = HttpProvider::new(target).expect("a provider");
-    let error = read_answer(&provider, question()).await.pop().expect("something").expect_err("an error");
+    let error = read_answer(&provider, question()).await.pop().expect("an event").expect_err("an error");
     assert!(error.code() == "address_refused" && error.to_string().contains("`localhost` lies in"), "{error}");
     assert!(model.requests().is_empty());
 }
@@ -331,7 +331,7 @@ async fn an_event_without_an_end_is_cut_at_its_bound() {
     pieces.extend(std::iter::repeat_n(Piece::Raw("x".repeat(256 * 1024)), 64));
     let model = Model::with([Reply::Stream(pieces.into_iter().chain([Piece::Hang]).collect())]).await;
     let mut events = read_answer(&provider(&model, "scripted"), question()).await;
-    let error = events.pop().expect("something").expect_err("an error");
+    let error = events.pop().expect("an event").expect_err("an error");
     assert_eq!(error, ModelError::TooLong { what: "8 MiB in one piece".into() });
     assert_eq!(events, [Ok(ModelEvent::Text("Hel".into()))]);
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::model::{
     Harness, Model, failure,
-    server::{Piece, Reply, call, calls, end, reasoning, stream, text, text_reply},
+    server::{Piece, Reply, call, call_reply, end, reasoning, stream, text, text_reply},
     texts,
 };
 
@@ -76,7 +76,7 @@ async fn messages_that_do_not_fit_are_left_out_and_counted() {
 }
 
 #[tokio::test]
-async fn the_person_is_told_why_an_answer_ended_early() {
+async fn a_text_says_why_an_answer_ended_early() {
     for (reason, words) in [("length", "limit of its length"), ("content_filter", "content filter")] {
         let model = Model::with([stream([text("Once upon")], reason)]).await;
         let run = Harness::new(&model).await.ask("a story").await;
@@ -120,7 +120,7 @@ async fn a_stop_ends_the_stream_within_a_second() {
 
 #[tokio::test]
 async fn usage_before_a_cut_is_kept() {
-    let whole = calls(&[("look", "a", json!({}))]);
+    let whole = call_reply(&[("look", "a", json!({}))]);
     let model = Model::with([whole, Reply::Stream(vec![text("So"), Piece::Cut])]).await;
     let run = Harness::new(&model).await.ask("look").await;
     assert_eq!(failure(&run).0, "model_cut");
@@ -189,6 +189,6 @@ fn an_entry_of_the_configuration_is_an_agent_or_reports_what_is_wrong() {
     for (reason, words) in disabled[1..].iter().zip(["`nowhere`", "the variable OTHER is not set", "max_steps"]) {
         assert!(reason.contains(words), "{reason}");
     }
-    let health = agents.all()[0].health().expect("it depends on its model");
+    let health = agents.all()[0].health().expect("the agent has an endpoint");
     assert!(health.ok, "{health:?}");
 }

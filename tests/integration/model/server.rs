@@ -68,7 +68,7 @@ impl Model {
     pub(crate) async fn with(replies: impl IntoIterator<Item = Reply>) -> Self {
         let script = Arc::new(Script { replies: Mutex::new(replies.into_iter().collect()), ..Script::default() });
         let app = Router::new().fallback(answer).with_state(Arc::clone(&script));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
         let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { url, script }
@@ -197,7 +197,7 @@ pub(crate) fn text_reply(words: &str) -> Reply {
 }
 
 /// A complete answer with tool calls: name, id, arguments.
-pub(crate) fn calls(calls: &[(&str, &str, Value)]) -> Reply {
+pub(crate) fn call_reply(calls: &[(&str, &str, Value)]) -> Reply {
     let pieces = calls.iter().enumerate().flat_map(|(index, (name, id, args))| {
         let args = args.to_string();
         let (one, two) = args.split_at(args.len() / 2);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::model::{
     Harness,
     apis::anthropic,
-    calls, open_interrupts,
+    calls_of, open_interrupts,
     server::{Model, Reply},
     texts,
 };
@@ -126,7 +126,8 @@ async fn signed_thoughts_come_before_their_calls_when_a_run_is_resumed() {
     let results: Vec<&Value> = sent[4].iter().map(|block| &block["tool_use_id"]).collect();
     assert_eq!(results, ["s1", "l2"]);
 
-    let (_, seen) = harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("reads");
+    let (_, seen) =
+        harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("the snapshot is read");
     assert!(!json!(seen).to_string().contains("signature of"), "people do not get it");
     let view = harness.view().await;
     assert_eq!(view.run(run.run_id).expect("the run").encrypted.len(), 2, "the log keeps it");
@@ -173,7 +174,7 @@ async fn thoughts_too_large_for_an_event_are_lost_and_counted() {
     let Some(Event::RunFinished(end)) = harness.events(run.run_id).await.pop() else { panic!("no end") };
     assert_eq!(end.base.metadata.expect("metadata")["omittedThoughts"], 1);
     let next = harness.answer_all(run.run_id, &[json!({"approved": true})]).await;
-    assert_eq!((&next.state, calls(&next).len()), (&RunState::Finished, 0));
+    assert_eq!((&next.state, calls_of(&next).len()), (&RunState::Finished, 0));
     let body = &model.requests()[1].body;
     assert!(!reasons(body) && !body["messages"].to_string().contains("thinking"), "it answers without them");
 }

@@ -27,13 +27,13 @@ use netra::{
 use serde_json::{Value, json};
 
 use crate::model::{
-    Harness, Model, TEST_TIMEOUT, TokenLimit, calls as called,
-    server::{Reply, arguments, call, calls, end, stream, text, text_reply},
+    Harness, Model, TEST_TIMEOUT, TokenLimit, calls_of,
+    server::{Reply, arguments, call, call_reply, end, stream, text, text_reply},
     texts,
 };
 
 fn look(at: &str) -> Reply {
-    calls(&[("look", "c1", json!({"at": at}))])
+    call_reply(&[("look", "c1", json!({"at": at}))])
 }
 
 #[tokio::test]
@@ -49,10 +49,10 @@ async fn a_model_calls_tools_until_it_is_done() {
     let harness = Harness::new(&model).await;
     let run = harness.ask("look around").await;
     assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["Looking.", "Done."]));
-    let all = called(&run);
+    let all = calls_of(&run);
     assert_eq!(all[0], ("look", "{\"at\":\"a\"}", Some("look {\"at\":\"a\"}")));
     assert_eq!(all[1].2, Some("There is nothing."));
-    assert_eq!(all.len(), 3, "an id that came again is another call: {all:?}");
+    assert_eq!(all.len(), 3, "a repeated id is a call of its own: {all:?}");
     assert_eq!(run.usage[0].input_tokens, Some(300), "three steps");
     let failed = harness.events(run.run_id).await.into_iter().filter(|event| {
         matches!(event, Event::ToolCallResult(result) if result.base.metadata.as_ref().is_some_and(|meta| meta["failed"] == true))
@@ -67,31 +67,31 @@ async fn a_model_calls_tools_until_it_is_done() {
     assert_eq!((&sent[3]["role"], &sent[3]["tool_call_id"]), (&json!("tool"), &json!("c1")));
     assert_eq!(sent[4]["content"], "There is nothing.");
     let again = &requests[2].body["messages"][5];
-    assert_ne!(again["tool_calls"][0]["id"], "c1", "every id once: {again}");
+    assert_ne!(again["tool_calls"][0]["id"], "c1", "each id is used once: {again}");
 }
 
 #[tokio::test]
-async fn the_model_is_told_what_cannot_be_called() {
+async fn the_model_gets_an_error_for_a_call_that_cannot_be_made() {
     let wrong = [call(0, "c1", "fly"), call(1, "c2", "look"), arguments(1, "{\"at\":"), call(2, "c3", "look")];
     let model = Model::with([stream(wrong, "tool_calls"), text_reply("Sorry.")]).await;
     let harness = Harness::new(&model).await;
     let run = harness.ask("fly").await;
-    let all = called(&run);
+    let all = calls_of(&run);
     assert!(all[0].2.is_some_and(|result| result.contains("no tool `fly`") && result.contains("look")), "{all:?}");
     assert!(all[1].2.is_some_and(|result| result.contains("JSON")), "{all:?}");
-    assert_eq!(all[2].2, Some("look {}"), "no arguments are none");
-    assert_eq!((harness.called().len(), texts(&run)), (1, vec!["Sorry."]));
+    assert_eq!(all[2].2, Some("look {}"), "missing arguments are an empty object");
+    assert_eq!((harness.executed_calls().len(), texts(&run)), (1, vec!["Sorry."]));
 }
 
 #[tokio::test]
-async fn the_person_is_told_when_the_steps_are_used_up() {
+async fn a_run_says_when_its_steps_are_used_up() {
     let model = Model::with([look("a"), look("b"), text_reply("not requested")]).await;
     let harness = Harness::with(&model, json!({"max_steps": 2})).await;
     let run = harness.ask("look").await;
     assert_eq!(run.state, RunState::Finished);
     assert!(texts(&run)[0].contains("2 steps"), "{run:#?}");
-    assert!(called(&run)[1].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
-    assert_eq!((harness.called().len(), model.requests().len()), (1, 2));
+    assert!(calls_of(&run)[1].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
+    assert_eq!((harness.executed_calls().len(), model.requests().len()), (1, 2));
 }
 
 #[tokio::test]
@@ -103,10 +103,10 @@ async fn a_run_whose_budget_is_used_up_makes_no_more_calls_and_finishes() {
     let run = harness.ask("look").await;
     assert_eq!((&run.state, texts(&run).len()), (&RunState::Finished, 1));
     assert!(texts(&run)[0].contains("today's tokens are used"), "{run:#?}");
-    assert!(called(&run)[0].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
-    assert_eq!((run.usage[0].total_tokens, model.requests().len(), harness.called().len()), (Some(110), 1, 0));
+    assert!(calls_of(&run)[0].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
+    assert_eq!((run.usage[0].total_tokens, model.requests().len(), harness.executed_calls().len()), (Some(110), 1, 0));
     let sent = limit.1.lock().expect("not poisoned").clone();
-    assert!(sent[0] > 0, "the question counts while it is under way: {sent:?}");
+    assert!(sent[0] > 0, "a request counts before its answer is complete: {sent:?}");
     assert_eq!(sent.last(), Some(&110));
 }
 
@@ -122,8 +122,8 @@ async fn the_daily_budget_counts_during_a_run() {
 
 #[tokio::test]
 async fn concurrent_runs_of_a_person_share_the_budget() {
-    let dear = || Reply::Stream([vec![call(0, "c1", "look")], end("tool_calls", 5_000, 500)].concat());
-    let model = Model::with([dear(), Reply::Silence, dear(), text_reply("not requested")]).await;
+    let expensive = || Reply::Stream([vec![call(0, "c1", "look")], end("tool_calls", 5_000, 500)].concat());
+    let model = Model::with([expensive(), Reply::Silence, expensive(), text_reply("not requested")]).await;
     let mut harness = Harness::with_budget(&model, Budget { tokens: Some(8_000), usd: None }).await;
     let other = harness.begin("look").await;
     let under_way = async {
@@ -131,7 +131,7 @@ async fn concurrent_runs_of_a_person_share_the_budget() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(TEST_TIMEOUT, under_way).await.expect("its second step");
+    tokio::time::timeout(TEST_TIMEOUT, under_way).await.expect("the second request is sent in time");
     let elsewhere = harness.create_thread().await;
     let thread = std::mem::replace(&mut harness.thread, elsewhere);
     let run = harness.ask("look").await;
@@ -143,7 +143,7 @@ async fn concurrent_runs_of_a_person_share_the_budget() {
 
 #[tokio::test]
 async fn a_result_of_the_callers_tool_reaches_the_model() {
-    let model = Model::with([calls(&[("paint", "p1", json!({}))]), text_reply("Painted.")]).await;
+    let model = Model::with([call_reply(&[("paint", "p1", json!({}))]), text_reply("Painted.")]).await;
     let harness = Harness::new(&model).await;
     let caller = json!({"tools": [{"name": "paint", "description": "Paints.", "parameters": {"type": "object"}}]});
     let run = harness.begin_with_caller("paint it", caller).await;
@@ -165,32 +165,32 @@ async fn a_result_of_the_callers_tool_reaches_the_model() {
 
 #[tokio::test]
 async fn a_hanging_tool_ends_when_its_run_is_stopped() {
-    let model = Model::with([calls(&[("hang", "c1", json!({}))])]).await;
+    let model = Model::with([call_reply(&[("hang", "c1", json!({}))])]).await;
     let harness = Harness::new(&model).await;
     let run = harness.begin("hang").await;
     let called = async {
-        while harness.called().is_empty() {
+        while harness.executed_calls().is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(TEST_TIMEOUT, called).await.expect("it is called");
+    tokio::time::timeout(TEST_TIMEOUT, called).await.expect("the tool is called");
     harness.runner.stop(run);
     let run = harness.until_over(run).await;
     assert_eq!(run.state, RunState::Cancelled);
-    assert_eq!(run.usage[0].total_tokens, Some(110), "what it used is sent all the same");
+    assert_eq!(run.usage[0].total_tokens, Some(110), "a stopped run reports its usage");
     assert!(run.cost_usd.is_some(), "{run:#?}");
 }
 
-/// A tool that hangs, and notes when it is given up whether a person stopped its run.
+/// A tool that hangs, and records when its call is dropped whether a person stopped the run.
 #[derive(Default)]
 struct Hanging {
     is_called: AtomicBool,
     stopped_by_person: Mutex<Option<bool>>,
 }
 
-struct GivenUp<'a>(&'a Hanging, &'a RunInput);
+struct Dropped<'a>(&'a Hanging, &'a RunInput);
 
-impl Drop for GivenUp<'_> {
+impl Drop for Dropped<'_> {
     fn drop(&mut self) {
         *self.0.stopped_by_person.lock().expect("not poisoned") = Some(self.1.stopped_by_person.is_cancelled());
     }
@@ -205,7 +205,7 @@ impl ToolBox for Hanging {
     }
 
     async fn call(&self, _: &str, _: Value, input: &RunInput) -> CallOutcome {
-        let _given_up = GivenUp(self, input);
+        let _dropped = Dropped(self, input);
         self.is_called.store(true, Ordering::Release);
         std::future::pending().await
     }
@@ -218,9 +218,9 @@ impl ToolBox for Hanging {
 }
 
 #[tokio::test]
-async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
+async fn a_tool_can_read_whether_a_person_stopped_its_run() {
     for is_stopped in [true, false] {
-        let model = Model::with([calls(&[("hang", "c1", json!({}))])]).await;
+        let model = Model::with([call_reply(&[("hang", "c1", json!({}))])]).await;
         let tools = Arc::new(Hanging::default());
         let harness =
             Harness::build(&model, json!({}), AgentBuilder::default(), |agent| agent.with_tools(tools.clone())).await;
@@ -230,22 +230,25 @@ async fn a_tool_can_tell_whether_a_person_stopped_its_run() {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(TEST_TIMEOUT, called).await.expect("it is called");
+        tokio::time::timeout(TEST_TIMEOUT, called).await.expect("the tool is called");
         match is_stopped {
             true => harness.runner.stop(run),
             false => harness.runner.shutdown(Duration::ZERO).await,
         }
         let run = harness.until_over(run).await;
         assert_eq!(run.state == RunState::Cancelled, is_stopped, "{:?}", run.state);
-        let noted = async {
+        let recorded = async {
             loop {
-                if let Some(noted) = *tools.stopped_by_person.lock().expect("not poisoned") {
-                    return noted;
+                if let Some(recorded) = *tools.stopped_by_person.lock().expect("not poisoned") {
+                    return recorded;
                 }
                 tokio::task::yield_now().await;
             }
         };
-        assert_eq!(tokio::time::timeout(TEST_TIMEOUT, noted).await.expect("it is given up"), is_stopped);
+        assert_eq!(
+            tokio::time::timeout(TEST_TIMEOUT, recorded).await.expect("the call is dropped in time"),
+            is_stopped
+        );
     }
 }
 
@@ -259,14 +262,14 @@ async fn a_tool_of_the_caller_is_left_to_the_caller() {
         "context": [{"description": "page", "value": "settings"}],
         "state": {"colour": "red"},
     });
-    let model = Model::with([calls(&[("paint", "p1", json!({"colour": "blue"}))])]).await;
+    let model = Model::with([call_reply(&[("paint", "p1", json!({"colour": "blue"}))])]).await;
     let harness = Harness::new(&model).await;
     let run = harness.begin_with_caller("paint it", caller).await;
     let run = harness.until_over(run).await;
     assert_eq!(run.state, RunState::Finished);
     let Some(Event::RunFinished(end)) = harness.events(run.run_id).await.pop() else { panic!("no end") };
     assert_eq!(json!(end.outcome), json!({"type": "success", "pendingToolCallIds": ["p1"]}));
-    assert_eq!(called(&run)[0], ("paint", "{\"colour\":\"blue\"}", None));
+    assert_eq!(calls_of(&run)[0], ("paint", "{\"colour\":\"blue\"}", None));
     let body = model.requests().remove(0).body;
     let names: Vec<_> =
         body["tools"].as_array().expect("tools").iter().map(|tool| tool["function"]["name"].clone()).collect();
@@ -276,12 +279,12 @@ async fn a_tool_of_the_caller_is_left_to_the_caller() {
 }
 
 #[tokio::test]
-async fn the_model_is_told_of_arguments_that_are_too_long_or_too_deep() {
+async fn the_model_gets_an_error_for_arguments_that_are_too_long_or_too_deep() {
     let deep = (0..80).fold(json!("x"), |inner, _| json!([inner]));
     let caller = json!({"tools": [{"name": "paint", "description": "Paints.", "parameters": {"type": "object"}}]});
     let long = json!({"at": "x".repeat(300 * 1024)});
     let model = Model::with([
-        calls(&[
+        call_reply(&[
             ("look", "l1", long.clone()),
             ("send", "s1", json!({"at": "x".repeat(40 * 1024)})),
             ("send", "s2", json!({"more": deep})),
@@ -294,11 +297,11 @@ async fn the_model_is_told_of_arguments_that_are_too_long_or_too_deep() {
     let run = harness.begin_with_caller("do it", caller).await;
     let run = harness.until_over(run).await;
     assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["Too much."]));
-    let results: Vec<_> = called(&run).iter().map(|call| call.2.expect("a result")).collect();
+    let results: Vec<_> = calls_of(&run).iter().map(|call| call.2.expect("a result")).collect();
     for (result, why) in
         results.iter().zip(["the limit is 131072", "the limit is 32768", "nested too deeply", "the limit is 131072"])
     {
         assert!(result.contains(why), "{result}");
     }
-    assert!(harness.called().is_empty());
+    assert!(harness.executed_calls().is_empty());
 }

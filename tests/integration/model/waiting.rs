@@ -7,7 +7,7 @@ use netra::{
 };
 
 use super::*;
-use crate::model::server::{Reply, calls as call_reply, text_reply};
+use crate::model::server::{Reply, call_reply, text_reply};
 
 /// A run with a call that waits for consent for this many seconds, and the model's replies after it.
 async fn interrupted_run(seconds: u32, replies: impl IntoIterator<Item = Reply>) -> (Model, Harness, RunView) {
@@ -30,7 +30,7 @@ fn answer_to(harness: &Harness, run: &RunView, payload: Value) -> Answer {
 }
 
 async fn wait_for_expiry(run: &RunView) {
-    let until = open_interrupts(run).iter().filter_map(threads::expires_at).max().expect("it expires");
+    let until = open_interrupts(run).iter().filter_map(threads::expires_at).max().expect("an expiry");
     while jiff::Timestamp::now().as_millisecond() <= until {
         // Nothing is notified when it expires.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -58,7 +58,7 @@ async fn an_answer_that_does_not_match_its_schema_is_refused_and_may_be_correcte
     }
     let next = harness.answer_all(run.run_id, &[json!({"approved": true, "editedArgs": {"at": "work"}})]).await;
     assert_eq!(next.state, RunState::Finished);
-    assert_eq!(harness.called(), [("send".to_owned(), json!({"at": "work"}))], "the person could correct it");
+    assert_eq!(harness.executed_calls(), [("send".to_owned(), json!({"at": "work"}))], "the person could correct it");
 }
 
 #[tokio::test]
@@ -69,31 +69,31 @@ async fn an_answer_given_in_time_counts_however_late_its_run_begins() {
     wait_for_expiry(&run).await;
     let next = harness.start_run(outcome.run.expect("a run"));
     assert_eq!(harness.until_over(next).await.state, RunState::Finished);
-    assert_eq!(harness.called(), [("send".to_owned(), json!({"at": "home"}))]);
+    assert_eq!(harness.executed_calls(), [("send".to_owned(), json!({"at": "home"}))]);
 }
 
 #[tokio::test]
 async fn one_node_answers_an_expired_interrupt_and_the_agent_continues() {
     let (model, harness, run) = interrupted_run(1, [text_reply("Then not.")]).await;
-    assert_eq!(threads::unanswered(&harness.channels).await.expect("asks").len(), 0, "not yet");
+    assert_eq!(threads::unanswered(&harness.channels).await.expect("the unanswered runs are read").len(), 0, "not yet");
     wait_for_expiry(&run).await;
-    let unanswered = threads::unanswered(&harness.channels).await.expect("asks");
+    let unanswered = threads::unanswered(&harness.channels).await.expect("the unanswered runs are read");
     assert_eq!(unanswered.iter().map(|run| run.run_id).collect::<Vec<_>>(), [run.run_id]);
     let expire = || threads::expire(&harness.channels, &harness.user, unanswered[0]);
     let (one, other) = tokio::join!(expire(), expire());
-    let runs: Vec<_> = [one, other].into_iter().filter_map(|one| one.expect("asks")).collect();
+    let runs: Vec<_> = [one, other].into_iter().filter_map(|one| one.expect("the store can be written")).collect();
     assert_eq!(runs.len(), 1, "it is resumed once");
     let yes = answer_to(&harness, &run, json!({"approved": true}));
     let late = threads::answer(&harness.channels, &harness.user, &yes, None, |_| Ok(()));
     assert!(matches!(late.await, Err(Error::Refused(body)) if body.code == ErrorCode::Conflict));
-    assert!(!runs[0].again);
+    assert!(!runs[0].repeated);
     let next = harness.start_run(runs[0].run.clone());
     let next = harness.until_over(next).await;
     assert_eq!((&next.state, texts(&next)), (&RunState::Finished, vec!["Then not."]));
-    assert!(harness.called().is_empty());
+    assert!(harness.executed_calls().is_empty());
     let sent = model.requests()[1].body["messages"].to_string();
     assert!(sent.contains("Nobody answered in time"), "{sent}");
-    assert!(threads::unanswered(&harness.channels).await.expect("asks").is_empty());
+    assert!(threads::unanswered(&harness.channels).await.expect("the unanswered runs are read").is_empty());
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn a_restarted_server_answers_interrupts_that_expired_meanwhile_but_not_fo
     let (model, harness, run) = interrupted_run(1, [again, text_reply("not requested")]).await;
     wait_for_expiry(&run).await;
     let runner = harness.runner.clone();
-    runner.recover().await.expect("recovers");
+    runner.recover().await.expect("the runs are recovered");
     let background = tokio::spawn(async move { runner.run_background_tasks().await });
     fn next(view: &ThreadView, run: RunId) -> Option<&RunView> {
         match view.run(run)?.answered.as_ref()? {
@@ -114,9 +114,9 @@ async fn a_restarted_server_answers_interrupts_that_expired_meanwhile_but_not_fo
     harness.until(|view| last(view).is_some_and(|last| last.state.is_over())).await;
     background.abort();
     assert_eq!(failure(&last(&harness.view().await).expect("the last")).0, "unanswered");
-    assert_eq!((model.requests().len(), harness.called().len()), (2, 0), "the model is not called again");
+    assert_eq!((model.requests().len(), harness.executed_calls().len()), (2, 0), "the model is not called again");
     let mut phases = Vec::new();
-    for delivery in harness.channels.page(Channel::User(harness.user.id), 0).await.expect("reads") {
+    for delivery in harness.channels.page(Channel::User(harness.user.id), 0).await.expect("the page is read") {
         let frame: Value = serde_json::from_str(delivery.frame.as_str()).expect("JSON");
         if let Entry::User(UserEntry::Run { run_id, phase, .. }) =
             Entry::decode(Channel::User(harness.user.id).name(), frame["payload"]["entry"].clone())
@@ -158,8 +158,9 @@ async fn an_allowed_call_of_an_unavailable_tool_fails_with_the_reason() {
     let agents = AgentRegistry::new([agent], &[], AgentBuilder::default()).agents().clone();
     let runner = Runner::new(harness.channels.clone(), agents, RunnerOptions::new(harness.files()));
     let command = answer_to(&harness, &run, json!({"approved": true}));
-    let outcome =
-        threads::answer(&harness.channels, &harness.user, &command, None, |_| Ok(())).await.expect("accepted");
+    let outcome = threads::answer(&harness.channels, &harness.user, &command, None, |_| Ok(()))
+        .await
+        .expect("the answer is accepted");
     let next = outcome.run.expect("a run");
     runner.start(next.clone());
     let next = harness.until_over(next.run_id).await;

@@ -26,7 +26,7 @@ use crate::{
 /// How long its packages may take to install.
 const INSTALL_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// A running application. Dropped, it is killed.
+/// A running application. Killed when dropped.
 struct Application {
     url: String,
     _process: process::Child,
@@ -35,7 +35,10 @@ struct Application {
 impl Application {
     async fn start() -> Self {
         let python = spawn_blocking(environment);
-        let python = timeout(INSTALL_TIMEOUT, python).await.expect("the packages come in time").expect("no panic");
+        let python = timeout(INSTALL_TIMEOUT, python)
+            .await
+            .expect("the packages come in time")
+            .expect("the task does not panic");
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         let mut process = process::Command::new(python)
@@ -43,11 +46,11 @@ impl Application {
             .arg(port.to_string())
             .kill_on_drop(true)
             .spawn()
-            .expect("python starts");
+            .expect("Python starts");
         let listens = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 assert!(
-                    process.try_wait().expect("can be asked").is_none(),
+                    process.try_wait().expect("the process state is read").is_none(),
                     "the application ended; its output is above"
                 );
                 sleep(Duration::from_millis(50)).await;
@@ -68,7 +71,7 @@ fn source(name: &str) -> PathBuf {
 
 /// The Python of an environment with the packages of `requirements.txt`.
 fn environment() -> PathBuf {
-    let requirements = std::fs::read_to_string(source("requirements.txt")).expect("reads");
+    let requirements = std::fs::read_to_string(source("requirements.txt")).expect("the file is read");
     python::environment("ag-ui-application", &requirements).join("python")
 }
 
@@ -108,7 +111,9 @@ async fn its_question_is_answered_through_netra() {
     for (answer, expected) in answers {
         let harness = application.harness("parcel").await;
         let waiting = harness.ask("Send the parcel").await;
-        let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
+        let RunState::Interrupted { interrupts } = &waiting.state else {
+            panic!("the run waits for no answer: {:?}", waiting.state)
+        };
         assert_eq!(interrupts[0].reason, "tool_call");
         let run = harness.answer_one(waiting.run_id, &interrupts[0].id, AnswerStatus::Resolved, answer).await;
         assert_eq!(run.state, RunState::Finished);

@@ -69,14 +69,14 @@ async fn files_that_are_too_large_or_missing_are_named_and_newer_ones_come_first
                file may have.]";
     assert_eq!((&new[0], &new[1], &new[2]["type"]), (&text("new"), &text(why), &json!("document")));
 
-    std::fs::remove_dir_all(harness.files()).expect("removed");
+    std::fs::remove_dir_all(harness.files()).expect("it is removed");
     harness.ask("gone?").await;
     let gone = "[Attached file: new.txt, text/plain, 90 bytes. It is not sent, because it is not there any more.]";
     assert_eq!(user_messages(&server)[1][2], text(gone));
 }
 
 #[tokio::test]
-async fn a_file_that_no_message_names_goes_with_what_is_asked() {
+async fn a_file_that_no_message_names_is_sent_with_the_question() {
     let server = endpoint().await;
     let harness = RemoteHarness::new(&server).await;
     harness.attach("notes.txt", b"hi").await;

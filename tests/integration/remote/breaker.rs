@@ -25,7 +25,7 @@ async fn the_breaker_opens_reports_its_next_trial_and_closes() {
     })
     .await;
     let harness = RemoteHarness::with(&server, json!({"retries": 0})).await;
-    let health = || harness.agent.health().expect("it depends on an endpoint");
+    let health = || harness.agent.health().expect("the agent has an endpoint");
     assert!(health().ok, "{:?}", health());
     for _ in 0..3 {
         harness.failure("remote_failed").await;
@@ -60,7 +60,7 @@ async fn errors_of_requests_and_of_the_agent_do_not_open_the_breaker() {
         harness.failure("remote_unauthorized").await;
         harness.failure("agent_error").await;
     }
-    let health = harness.agent.health().expect("it depends on an endpoint");
+    let health = harness.agent.health().expect("the agent has an endpoint");
     assert!(health.ok && health.about.contains("no luck"), "{health:?}");
 }
 
@@ -72,14 +72,14 @@ async fn agents_at_one_endpoint_share_its_breaker_and_an_entry_that_changes_keep
         entry(&json!({"id": id, "url": url, "allow_private_network": true, "retries": 0}))
     };
     let agents = agents(&[at("one", ""), at("two", "?tenant=2")]);
-    let agent = agents.get("one").and_then(|known| known.agent()).expect("can be used");
+    let agent = agents.get("one").and_then(|known| known.agent()).expect("an enabled agent");
     for _ in 0..5 {
         let (out, _events) = Emitter::channel(8);
         let author = Author { id: UserId::new(), name: "Ada".into() };
-        agent.run(RunInput::alone(author, "hello"), out).await.expect_err("fails");
+        agent.run(RunInput::alone(author, "hello"), out).await.expect_err("the run fails");
     }
     for id in ["one", "two"] {
-        let health = agents.get(id).and_then(|known| known.health()).expect("it depends on an endpoint");
+        let health = agents.get(id).and_then(|known| known.health()).expect("the agent has an endpoint");
         assert!(!health.ok && health.about.contains("5 times in a row"), "{id}: {health:?}");
     }
 }

@@ -34,7 +34,7 @@ async fn an_agent_that_answers_twice_gets_the_whole_conversation_and_passes_the_
     .await;
     let (check, levels) = found(&server).await;
     assert_eq!(levels, [FindingLevel::Good, FindingLevel::Good], "{check:?}");
-    assert!(says(&check, "with 10 characters of text") && says(&check, "when the conversation goes on"), "{check:?}");
+    assert!(says(&check, "with 10 characters of text") && says(&check, "when the conversation continues"), "{check:?}");
     let requests = server.requests();
     let contents: Vec<_> = requests[1].input["messages"]
         .as_array()
@@ -63,7 +63,7 @@ async fn unanswered_calls_and_silence_are_problems_in_a_check() {
     let (check, levels) = found(&server).await;
     assert_eq!(levels, [FindingLevel::Good, FindingLevel::Problem, FindingLevel::Problem], "{check:?}");
     assert!(says(&check, "calls that have no result (`confirm`)"), "{check:?}");
-    assert!(says(&check, "It sends no answer when the conversation goes on"), "{check:?}");
+    assert!(says(&check, "It sends no answer when the conversation continues"), "{check:?}");
 }
 
 #[tokio::test]

@@ -29,11 +29,11 @@ pub fn agents(configured: &[AgentEntry]) -> Arc<Agents> {
 }
 
 #[test]
-fn an_entry_is_an_agent_and_its_endpoint_is_not_asked_until_somebody_asks() {
+fn an_entry_is_an_agent_and_its_endpoint_is_called_only_for_runs() {
     let agents = agents(&[entry(&json!({"headers": {"Authorization": "Bearer ${TOKEN}"}}))]);
-    let planner = agents.get("planner").expect("is there");
+    let planner = agents.get("planner").expect("the agent exists");
     assert_eq!((planner.info.name.as_str(), planner.info.disabled.as_deref()), ("Planner", None));
-    let health = planner.health().expect("it depends on its endpoint");
+    let health = planner.health().expect("the agent has an endpoint");
     assert_eq!((health.ok, health.about.as_str()), (true, "it has not been used yet"));
 }
 
@@ -52,19 +52,19 @@ fn a_wrong_entry_is_an_agent_that_cannot_be_used_with_the_key_as_reason() {
     ];
     for (changes, expected) in cases {
         let agents = agents(&[entry(&changes)]);
-        let planner = agents.all().first().cloned().expect("is there");
-        let reason = planner.info.disabled.as_ref().expect("cannot be used");
+        let planner = agents.all().first().cloned().expect("the agent exists");
+        let reason = planner.info.disabled.as_ref().expect("the reason why it is disabled");
         assert!(reason.contains(expected) && !reason.contains(SECRET), "`{reason}` should say `{expected}`");
         assert!(planner.health().is_none());
     }
 }
 
 #[test]
-fn an_administrators_page_names_no_variable_but_those_made_for_it() {
+fn an_entry_of_the_page_refers_only_to_variables_with_its_prefix() {
     let agents = registry(&[]);
     let headers = |value: &str| entry(&json!({"headers": {"X-Key": value}}));
     assert!(agents.check(&headers("${NETRA_AGENT_TOKEN}")).is_ok());
-    let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("is another's");
+    let refused = agents.check(&headers("${STORE_TOKEN}")).expect_err("a refusal");
     assert!(refused.message.contains("headers: STORE_TOKEN is not allowed here"), "{}", refused.message);
     assert!(!refused.message.contains(SECRET));
 }

@@ -15,7 +15,7 @@ use crate::remote::{
 async fn kept_bytes(harness: &RemoteHarness) -> usize {
     let query = sqlx::query_scalar::<_, i64>("SELECT bytes FROM channels WHERE id = $1");
     let query = query.bind(Channel::Thread(harness.thread).to_string());
-    let bytes = query.fetch_one(harness.channels.store().reader()).await.expect("reads");
+    let bytes = query.fetch_one(harness.channels.store().reader()).await.expect("the row is read");
     usize::try_from(bytes).expect("not negative")
 }
 
@@ -91,8 +91,8 @@ async fn a_thread_grows_by_what_is_new_however_much_its_agent_restates() {
         );
     }
     // The snapshot for a page has the same bound.
-    let (_, view) = harness.channels.shown(harness.thread).await.expect("reads");
-    let page = serde_json::to_string(&view).expect("writes").len();
+    let (_, view) = harness.channels.shown(harness.thread).await.expect("the thread is read");
+    let page = serde_json::to_string(&view).expect("the value is serialized").len();
     assert!(page < 3 * held, "{page} bytes for a log of {held}");
 }
 

@@ -45,7 +45,7 @@ pub fn remote(config: &AgUiConfig) -> Remote {
         BreakerConfig { failures: 3, first_pause: Duration::from_millis(200), max_pause: Duration::from_secs(1) };
     let options = RemoteOptions { breaker, backoff: Duration::from_millis(10) };
     let variables = |name: &str| (name == "TOKEN").then(|| SECRET.to_owned());
-    Remote::new(AgentInfo::new("remote", "Remote", ""), config, variables, options).expect("is right")
+    Remote::new(AgentInfo::new("remote", "Remote", ""), config, variables, options).expect("the configuration is valid")
 }
 
 impl RemoteHarness {
@@ -98,7 +98,7 @@ impl RemoteHarness {
 
     /// The RAW events that are kept of a run.
     pub async fn raw(&self, run: RunId) -> Vec<Value> {
-        let page = raw_events::page(&self.channels, self.user.id, run, 0).await.expect("they are read");
+        let page = raw_events::page(&self.channels, self.user.id, run, 0).await.expect("the page is read");
         page.events.into_iter().map(|kept| kept.event).collect()
     }
 

@@ -20,7 +20,7 @@ async fn refusing(line: &'static str, headers: &'static [&'static str], body: &'
 }
 
 #[tokio::test]
-async fn each_refusal_has_its_code_and_is_not_asked_again() {
+async fn each_refusal_has_its_code_and_is_not_retried() {
     let cases: [(&str, &[&str], &str, &str, &str); 9] = [
         ("401 Unauthorized", &[], "", "remote_unauthorized", "401"),
         ("403 Forbidden", &[], "", "remote_unauthorized", "an administrator has to check its headers"),
@@ -88,7 +88,7 @@ async fn lasting_failures_are_retried_as_often_as_configured() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_again_once_an_event_came() {
+async fn no_request_is_repeated_once_an_event_arrived() {
     let server = Endpoint::start(|_, mut answer| async move {
         answer.chunked().await?;
         answer.event(&answer.started()).await?;
@@ -111,13 +111,13 @@ async fn an_endpoint_that_does_not_listen_fails_at_once() {
 async fn a_connection_that_is_never_established_times_out() {
     // A listener that accepts nothing and whose backlog is full.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("binds");
-    let listener = socket.listen(1).expect("listens");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("the port is free");
+    let listener = socket.listen(1).expect("the socket listens");
     let address = listener.local_addr().expect("an address");
     let mut waiting = Vec::new();
-    while let Ok(stood) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
-        waiting.push(stood);
-        assert!(waiting.len() < 100, "the listener has room for all");
+    while let Ok(connection) = timeout(Duration::from_millis(200), TcpStream::connect(address)).await {
+        waiting.push(connection);
+        assert!(waiting.len() < 100, "the backlog is never full");
     }
     let config = config(&format!("http://{address}/"), &json!({"connect_timeout_ms": 200, "retries": 0}));
     let message = RemoteHarness::with_config(&config).await.failure("connect_timeout").await;
@@ -125,7 +125,7 @@ async fn a_connection_that_is_never_established_times_out() {
 }
 
 #[tokio::test]
-async fn addresses_of_private_networks_are_refused_without_leave() {
+async fn addresses_of_private_networks_are_refused_unless_allowed() {
     let server = refusing("200 OK", &[], "").await;
     let named = server.url.replace("127.0.0.1", "localhost");
     let private = json!({"allow_private_network": false});
@@ -145,7 +145,7 @@ fn remote_error(config: &netra::server::config::agents::AgUiConfig) -> String {
     let info = netra::protocol::http::AgentInfo::new("remote", "Remote", "");
     let variables = |name: &str| (name == "TOKEN").then(|| "a\nb".to_owned());
     netra::server::agents::remote::Remote::new(info, config, variables, Default::default())
-        .expect_err("is wrong")
+        .expect_err("the configuration is invalid")
         .to_string()
 }
 
@@ -178,7 +178,7 @@ async fn headers_are_sent_and_never_shown() {
 async fn secrets_that_an_endpoint_repeats_are_not_shown() {
     let server = Endpoint::start(|number, mut answer| async move {
         match number {
-            // A line that is no event and repeats the request's header; also cut in the middle of the secret.
+            // A line that is not an event and repeats the request's header; also cut in the middle of the secret.
             0 => {
                 answer.begin().await?;
                 answer.raw(format!("data: upstream failed, the headers were Authorization: Bearer {SECRET}\n\n")).await
@@ -236,7 +236,7 @@ async fn secrets_that_an_endpoint_repeats_are_not_shown() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_compressed_all_the_same_is_refused() {
+async fn a_compressed_stream_is_refused() {
     let server = refusing("200 OK", &["Content-Type: text/event-stream", "Content-Encoding: gzip"], "\u{1f}").await;
     let message = RemoteHarness::new(&server).await.failure("remote_not_sse").await;
     assert!(message.contains("compressed (`gzip`)"), "{message}");

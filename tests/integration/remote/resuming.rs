@@ -105,7 +105,9 @@ async fn an_interrupt_waits_for_a_user_and_the_answer_continues_in_a_new_run() {
     .await;
     let harness = RemoteHarness::new(&server).await;
     let waiting = harness.ask("Send it").await;
-    let RunState::Interrupted { interrupts } = &waiting.state else { panic!("waits, not {:?}", waiting.state) };
+    let RunState::Interrupted { interrupts } = &waiting.state else {
+        panic!("the run waits for no answer: {:?}", waiting.state)
+    };
     assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i1", Some("Send it?")));
     let run = harness.answer_one(waiting.run_id, "i1", AnswerStatus::Resolved, json!({"approved": true})).await;
     assert_eq!((run.state.clone(), text_of(&run).as_str()), (RunState::Finished, "Done."));
@@ -168,7 +170,8 @@ async fn an_agent_gets_its_encrypted_thoughts_back_with_the_answer_and_in_the_ne
     for request in &server.requests()[1..] {
         assert_eq!(request.input["messages"].as_array().expect("messages")[1..4], thoughts);
     }
-    let (_, seen) = harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("reads");
+    let (_, seen) =
+        harness.channels.snapshot(Channel::Thread(harness.thread), None).await.expect("the snapshot is read");
     assert!(!json!(seen).to_string().contains("signature of"), "clients do not get it");
 }
 

@@ -30,7 +30,7 @@ pub struct ReceivedRequest {
     pub input: Value,
 }
 
-/// An endpoint. Dropped, it stops listening.
+/// An endpoint. Stops listening when dropped.
 pub struct Endpoint {
     pub url: String,
     requests: Arc<Mutex<Vec<ReceivedRequest>>>,
@@ -71,7 +71,10 @@ impl Endpoint {
     /// Waits until this many clients have closed their connection before the script did.
     pub async fn until_disconnected(&self, count: usize) {
         let mut closed = self.closed.clone();
-        timeout(TEST_TIMEOUT, closed.wait_for(|closed| *closed >= count)).await.expect("in time").expect("it lives");
+        timeout(TEST_TIMEOUT, closed.wait_for(|closed| *closed >= count))
+            .await
+            .expect("in time")
+            .expect("the connection is open");
     }
 }
 
@@ -216,5 +219,5 @@ pub async fn until(is: impl Fn() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(TEST_TIMEOUT, wait).await.expect("happens at all");
+    timeout(TEST_TIMEOUT, wait).await.expect("it happens in time");
 }

@@ -122,7 +122,7 @@ async fn unknown_events_are_kept_on_demand_and_do_not_end_a_run() {
     assert_eq!(harness.raw(run.run_id).await, expected);
 
     let command = DeleteThread { thread_id: harness.thread };
-    threads::delete(&harness.channels, &harness.user, &command).await.expect("it is deleted");
+    threads::delete(&harness.channels, &harness.user, &command).await.expect("the thread is deleted");
     let left =
         sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM raw_events").fetch_one(harness.channels.store().reader());
     assert_eq!(left.await.expect("a number"), 0, "they are deleted with their thread");
@@ -219,7 +219,7 @@ async fn a_run_that_ends_with_something_open_or_sends_events_after_its_end_fails
 }
 
 #[tokio::test]
-async fn a_run_whose_first_event_is_another_is_refused() {
+async fn a_run_that_does_not_begin_with_run_started_is_refused() {
     let server = Endpoint::start(|_, mut answer| async move {
         answer.stream().await?;
         answer.events(&message("m", &["a"])).await
@@ -230,7 +230,7 @@ async fn a_run_whose_first_event_is_another_is_refused() {
 }
 
 #[tokio::test]
-async fn ids_of_the_remotes_own_and_a_second_run_in_its_stream_are_the_run_that_was_asked_for() {
+async fn other_ids_and_a_second_run_in_a_stream_belong_to_the_requested_run() {
     let server = Endpoint::start(|_, mut answer| async move {
         answer.stream().await?;
         for run in ["one", "two"] {

@@ -10,15 +10,15 @@ async fn a_restart_ends_what_the_dead_process_left() {
     // Another runner on the same store, as after a crash: the run is not its own.
     let after =
         runner(&harness.channels, &harness.agent.gate, &harness.agent.files, RunnerOptions::new(harness.files()));
-    assert_eq!(after.recover().await.expect("recovers"), 1);
+    assert_eq!(after.recover().await.expect("the runs are recovered"), 1);
     assert_eq!(code(&harness.final_state(began).await), "server_restarted");
     harness.events(began).await;
     assert_eq!(harness.phases(began).await, [RunPhase::Running, RunPhase::Failed]);
-    let head = harness.channels.extent(Channel::Thread(harness.thread)).await.expect("reads").head;
-    assert_eq!(after.recover().await.expect("recovers"), 0, "it is recovered once");
+    let head = harness.channels.extent(Channel::Thread(harness.thread)).await.expect("the extent is read").head;
+    assert_eq!(after.recover().await.expect("the runs are recovered"), 0, "it is recovered once");
     harness.agent.gate.add_permits(1);
     harness.until_idle().await;
-    let now = harness.channels.extent(Channel::Thread(harness.thread)).await.expect("reads").head;
+    let now = harness.channels.extent(Channel::Thread(harness.thread)).await.expect("the extent is read").head;
     assert_eq!(now, head, "a run that another node ended appends nothing more");
     harness.assert_delivered_in_order();
 }
@@ -28,7 +28,7 @@ async fn recovery_does_not_end_active_runs() {
     let harness = RunnerHarness::new().await;
     let run = harness.begin("gate").await;
     harness.until_open(run).await;
-    assert_eq!(harness.runner.recover().await.expect("recovers"), 0);
+    assert_eq!(harness.runner.recover().await.expect("the runs are recovered"), 0);
     harness.agent.gate.add_permits(1);
     assert_eq!(harness.final_state(run).await, RunState::Finished);
 }
@@ -59,7 +59,7 @@ async fn a_run_that_cannot_be_stored_is_dropped_and_recovered_once_the_store_wor
     harness.until_idle().await;
     harness.sql("ALTER TABLE elsewhere RENAME TO entries").await;
     assert!(!harness.view().await.run(run).expect("the run").state.is_over());
-    assert_eq!(harness.runner.recover().await.expect("recovers"), 1);
+    assert_eq!(harness.runner.recover().await.expect("the runs are recovered"), 1);
     harness.final_state(run).await;
     harness.events(run).await;
     assert_eq!(harness.phases(run).await, [RunPhase::Running, RunPhase::Failed]);
@@ -77,6 +77,6 @@ async fn a_shutdown_ends_unfinished_runs_and_keeps_queued_ones() {
     assert_eq!(view.run(waiting).expect("the run").state, RunState::Waiting, "it starts after the restart");
     assert_eq!(code(&harness.final_state(long).await), "server_restarting");
     harness.events(long).await;
-    let refused = harness.runner.admit(harness.user.id).expect_err("going down");
+    let refused = harness.runner.admit(harness.user.id).expect_err("the server is shutting down");
     assert_eq!(serde_json::to_value(refused.code).expect("a code"), "unavailable");
 }

@@ -190,7 +190,7 @@ fn interrupt(expires_at: Option<String>) -> Interrupt {
 
 /// What a test controls of the scripted agent and its runner.
 struct ScriptControl {
-    /// Each permit lets an agent that waits at the gate go on.
+    /// Each permit lets an agent that waits at the gate continue.
     gate: Arc<Semaphore>,
     /// The files of the last run, as `name=path`.
     files: Arc<Mutex<Vec<String>>>,
@@ -221,7 +221,8 @@ impl RunnerHarness {
 
     /// Another node on the same store, with the same agents.
     async fn node(&self) -> (Channels, Runner) {
-        let channels = Channels::new(self.channels.store().clone(), self.deliveries.clone()).await.expect("begins");
+        let channels =
+            Channels::new(self.channels.store().clone(), self.deliveries.clone()).await.expect("the log opens");
         let runner = self.runner_on(&channels);
         (channels, runner)
     }
@@ -238,9 +239,9 @@ impl RunnerHarness {
     }
 
     async fn sql(&self, sql: &'static str) {
-        let mut tx = self.channels.begin().await.expect("begins");
-        sqlx::query(sql).execute(tx.sql()).await.expect("executes");
-        tx.commit().await.expect("commits");
+        let mut tx = self.channels.begin().await.expect("the transaction begins");
+        sqlx::query(sql).execute(tx.sql()).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
     }
 
     /// The phases of a run in its owner's feed.
@@ -275,14 +276,14 @@ fn runner(
     files: &Arc<Mutex<Vec<String>>>,
     options: RunnerOptions,
 ) -> Runner {
-    let replay = Replay::open(info("replay"), &recording(), 2_000).expect("opens");
+    let replay = Replay::open(info("replay"), &recording(), 2_000).expect("the recording opens");
     let script = Script { gate: gate.clone(), files: files.clone() };
     let built_in = [Arc::new(script) as Arc<dyn Agent>, Arc::new(replay)];
     let agents = AgentRegistry::new(built_in, &[], AgentBuilder::default());
     Runner::new(channels.clone(), agents.agents().clone(), options)
 }
 
-/// The runner's periodic upkeep. Dropped, it ends.
+/// The runner's periodic upkeep. Ends when dropped.
 #[derive(Default)]
 struct Upkeep(Option<AbortHandle>);
 

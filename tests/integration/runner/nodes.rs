@@ -8,9 +8,9 @@ use super::*;
 async fn a_run_stopped_before_its_start_does_not_start_after_a_restart() {
     let harness = RunnerHarness::new().await;
     let run = harness.accept("script", &SendMessage::new(harness.thread, "panic"), None).await.run_id;
-    assert!(threads::request_stop(&harness.channels, harness.user.id, run).await.expect("noted"));
+    assert!(threads::request_stop(&harness.channels, harness.user.id, run).await.expect("the stop is stored"));
     let (_, after) = harness.node().await;
-    assert_eq!(after.recover().await.expect("recovers"), 0);
+    assert_eq!(after.recover().await.expect("the runs are recovered"), 0);
     assert_eq!(harness.final_state(run).await, RunState::Cancelled);
     assert_eq!(harness.events(run).await.len(), 2, "its agent is not called");
 }
@@ -20,9 +20,9 @@ async fn a_stopped_run_ends_cancelled_even_if_its_node_died_before_it_read_the_s
     let harness = RunnerHarness::new().await;
     let run = harness.begin("gate").await;
     harness.until_open(run).await;
-    assert!(threads::request_stop(&harness.channels, harness.user.id, run).await.expect("noted"));
+    assert!(threads::request_stop(&harness.channels, harness.user.id, run).await.expect("the stop is stored"));
     let (_, after) = harness.node().await;
-    assert_eq!(after.recover().await.expect("recovers"), 1);
+    assert_eq!(after.recover().await.expect("the runs are recovered"), 1);
     assert_eq!(harness.final_state(run).await, RunState::Cancelled);
 }
 
@@ -45,7 +45,7 @@ async fn an_interrupt_that_cannot_be_abandoned_does_not_block_others() {
     let (channels, after) = harness.node().await;
     let _upkeep = Upkeep::spawn(&after);
     harness.until_in(thread, |view| view.run(id).is_some_and(|run| run.answered.is_some())).await;
-    let (_, view) = channels.thread(harness.thread).await.expect("reads");
+    let (_, view) = channels.thread(harness.thread).await.expect("the thread is read");
     assert_eq!(view.run(broken).expect("the run").open_interrupts().len(), 2, "it still waits");
 }
 
@@ -57,9 +57,9 @@ async fn a_message_accepted_during_shutdown_starts_its_run_after_the_restart() {
     harness.runner.shutdown(TEST_TIMEOUT).await;
     harness.runner.start(run);
     assert_eq!((harness.runner.active(), harness.runner.waiting(harness.thread).len()), (0, 1));
-    harness.runner.leave().await;
+    harness.runner.release_lease().await;
     let (_, after) = harness.node().await;
-    assert_eq!(after.recover().await.expect("recovers"), 0);
+    assert_eq!(after.recover().await.expect("the runs are recovered"), 0);
     let _upkeep = Upkeep::spawn(&after);
     assert_eq!(harness.final_state(id).await, RunState::Finished);
     harness.events(id).await;
@@ -75,7 +75,7 @@ async fn runs_taken_back_or_deleted_on_another_node_leave_the_queue_without_a_me
     let queue = || harness.runner.waiting(harness.thread).iter().map(|at| at.waiting.run_id).collect::<Vec<_>>();
     assert_eq!(queue(), [taken_back, next]);
     let command = TakeBack { thread_id: harness.thread, message_id: message.message_id };
-    threads::take_back(&harness.channels, &harness.user, &command).await.expect("taken back");
+    threads::take_back(&harness.channels, &harness.user, &command).await.expect("the message is taken back");
     let until_queue_is = async |expected: &[RunId]| {
         let wait = async {
             while queue() != expected {
@@ -87,12 +87,12 @@ async fn runs_taken_back_or_deleted_on_another_node_leave_the_queue_without_a_me
     until_queue_is(&[next]).await;
     threads::delete(&harness.channels, &harness.user, &DeleteThread { thread_id: harness.thread })
         .await
-        .expect("deleted");
+        .expect("the thread is deleted");
     until_queue_is(&[]).await;
     harness.agent.gate.add_permits(1);
     harness.until_idle().await;
     assert_eq!(
-        harness.channels.extent(Channel::Thread(harness.thread)).await.expect("reads").head,
+        harness.channels.extent(Channel::Thread(harness.thread)).await.expect("the extent is read").head,
         0,
         "no entry was appended after the deletion"
     );
@@ -109,7 +109,8 @@ async fn late_results_wait_for_runs_that_started_meanwhile_also_on_another_node(
     let (channels, other) = harness.node().await;
     let mut results = harness.answer_command(pending);
     results.answers[0].interrupt_id = "call".into();
-    let outcome = threads::answer(&channels, &harness.user, &results, None, |_| Ok(())).await.expect("accepted");
+    let outcome =
+        threads::answer(&channels, &harness.user, &results, None, |_| Ok(())).await.expect("the answer is accepted");
     let resumed = outcome.run.expect("a run");
     assert!(resumed.blocked, "a later run of the thread is running");
     let id = resumed.run_id;

@@ -34,18 +34,18 @@ async fn a_replay_plays_the_recording_with_new_ids() {
 
 /// Plays the recording; returns its events and the agent's result.
 async fn play(rate: u32, cancel: CancellationToken) -> (Vec<Event>, Result<Done, AgentError>) {
-    let replay = Replay::open(info("r"), &recording(), rate).expect("opens");
+    let replay = Replay::open(info("r"), &recording(), rate).expect("the recording opens");
     let (out, mut events) = Emitter::channel(1);
     let author = serde_json::from_value(json!({"id": UserId::new(), "name": "Owner"})).expect("an author");
     let input = RunInput { cancel, ..RunInput::alone(author, "play") };
-    let hear = async {
-        let mut heard = Vec::new();
+    let receive = async {
+        let mut received = Vec::new();
         while let Some(event) = events.recv().await {
-            heard.push(event);
+            received.push(event);
         }
-        heard
+        received
     };
-    tokio::join!(hear, replay.run(input, out))
+    tokio::join!(receive, replay.run(input, out))
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn a_slow_replay_that_is_stopped_does_not_wait_for_its_next_event() {
 }
 
 #[test]
-fn a_recording_that_is_none_is_refused_with_its_file_and_line() {
+fn an_invalid_recording_is_refused_with_its_file_and_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.jsonl");
     let step = r#"{"type":"STEP_STARTED","stepName":"s"}"#;
@@ -86,7 +86,7 @@ fn a_recording_that_is_none_is_refused_with_its_file_and_line() {
         (r#"{"type":"RUN_STARTED","threadId":"t","runId":"r"}"#.repeat(2), "run.jsonl:1: trailing"),
     ];
     for (text, expected) in cases {
-        std::fs::write(&path, text).expect("writes");
+        std::fs::write(&path, text).expect("the file is written");
         let error = Replay::open(info("r"), &path, 10).expect_err(expected).to_string();
         assert!(error.contains(expected), "`{error}` should say `{expected}`");
     }

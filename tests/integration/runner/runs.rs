@@ -118,11 +118,11 @@ async fn a_run_whose_thread_is_deleted_ends_without_an_entry() {
     let run = harness.begin("gate").await;
     harness.until_open(run).await;
     let running = threads::delete(&harness.channels, &harness.user, &DeleteThread { thread_id: harness.thread }).await;
-    assert_eq!(running.expect("deleted"), [run]);
+    assert_eq!(running.expect("the thread is deleted"), [run]);
     harness.runner.stop(run);
     harness.until_idle().await;
     assert_eq!(
-        harness.channels.extent(Channel::Thread(harness.thread)).await.expect("reads").head,
+        harness.channels.extent(Channel::Thread(harness.thread)).await.expect("the extent is read").head,
         0,
         "nothing came after"
     );
@@ -136,11 +136,13 @@ async fn a_runs_usage_counts_though_its_thread_was_deleted() {
         let thread_id = harness.create_thread().await;
         let command = SendMessage::new(thread_id, text);
         let outcome = threads::send(&harness.channels, &harness.user, &command, None, |_| Ok("script".into())).await;
-        let run = outcome.expect("accepted").run.expect("a run");
+        let run = outcome.expect("the command is accepted").run.expect("a run");
         let run_id = run.run_id;
         harness.runner.start(run);
         harness.until_in(thread_id, |view| view.run(run_id).is_some_and(|run| run.nodes.len() == 7)).await;
-        threads::delete(&harness.channels, &harness.user, &DeleteThread { thread_id }).await.expect("deleted");
+        threads::delete(&harness.channels, &harness.user, &DeleteThread { thread_id })
+            .await
+            .expect("the thread is deleted");
         if is_told {
             harness.runner.stop(run_id);
         } else {
@@ -149,9 +151,13 @@ async fn a_runs_usage_counts_though_its_thread_was_deleted() {
         }
         harness.until_idle().await;
         tokens += 1_000;
-        assert_eq!(usage::today(&harness.channels, harness.user.id).await.expect("reads").tokens, tokens, "{text}");
         assert_eq!(
-            harness.channels.extent(Channel::Thread(thread_id)).await.expect("reads").head,
+            usage::today(&harness.channels, harness.user.id).await.expect("the usage is read").tokens,
+            tokens,
+            "{text}"
+        );
+        assert_eq!(
+            harness.channels.extent(Channel::Thread(thread_id)).await.expect("the extent is read").head,
             0,
             "nothing of the deleted thread is delivered"
         );
@@ -162,7 +168,7 @@ async fn a_runs_usage_counts_though_its_thread_was_deleted() {
     harness.sql("DELETE FROM users").await;
     harness.runner.stop(run);
     harness.until_idle().await;
-    assert_eq!(usage::today(&harness.channels, harness.user.id).await.expect("reads").tokens, 0);
+    assert_eq!(usage::today(&harness.channels, harness.user.id).await.expect("the usage is read").tokens, 0);
 }
 
 #[tokio::test]
@@ -171,10 +177,10 @@ async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
         RunnerHarness::with(|options| (options.max_runs_per_user, options.max_waiting_per_user) = (1, 1)).await;
     let other = harness.create_thread().await;
     let going = harness.begin("wait").await;
-    harness.runner.admit(harness.user.id).expect("one may wait");
+    harness.runner.admit(harness.user.id).expect("one waiting run is allowed");
     let command = SendMessage::new(other, "answer");
     let outcome = threads::send(&harness.channels, &harness.user, &command, None, |_| Ok("script".into())).await;
-    let waiting = outcome.expect("accepted").run.expect("a run");
+    let waiting = outcome.expect("the command is accepted").run.expect("a run");
     let run_id = waiting.run_id;
     harness.runner.start(waiting);
     let line: Vec<_> = harness.runner.waiting(other).iter().map(|at| at.waiting).collect();
@@ -182,19 +188,19 @@ async fn a_person_has_a_bounded_number_of_runs_and_more_wait_up_to_a_bound() {
     let refused = harness.runner.admit(harness.user.id).expect_err("too many");
     assert_eq!(refused.code, ErrorCode::RateLimited);
     assert!(refused.retry_after_ms.is_some());
-    harness.runner.admit(UserId::new()).expect("others may");
+    harness.runner.admit(UserId::new()).expect("other users are admitted");
     harness.runner.stop(going);
     harness.until_idle().await;
-    let (_, view) = harness.channels.thread(other).await.expect("reads");
+    let (_, view) = harness.channels.thread(other).await.expect("the thread is read");
     assert_eq!(view.run(run_id).expect("the run").state, RunState::Finished);
-    harness.runner.admit(harness.user.id).expect("room again");
+    harness.runner.admit(harness.user.id).expect("the queue has room again");
 }
 
 #[tokio::test]
-async fn a_run_reads_its_messages_files_and_else_the_threads_latest() {
+async fn a_run_reads_its_messages_files_or_else_the_threads_latest() {
     let harness = RunnerHarness::new().await;
     let ids = [FileId::new(), FileId::new()];
-    let mut tx = harness.channels.begin().await.expect("begins");
+    let mut tx = harness.channels.begin().await.expect("the transaction begins");
     for (at, id) in ids.iter().enumerate() {
         sqlx::query("INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, 5, $4)")
             .bind(id.to_string())
@@ -203,9 +209,9 @@ async fn a_run_reads_its_messages_files_and_else_the_threads_latest() {
             .bind(now_ms())
             .execute(tx.sql())
             .await
-            .expect("inserts");
+            .expect("the statement succeeds");
     }
-    tx.commit().await.expect("commits");
+    tx.commit().await.expect("the transaction commits");
     let named = SendMessage { attachments: vec![ids[0]], ..SendMessage::new(harness.thread, "answer") };
     let named = harness.accept("script", &named, None).await;
     let latest = harness.accept("script", &SendMessage::new(harness.thread, "answer"), None).await;

@@ -64,15 +64,15 @@ async fn messages_wait_their_turn_in_order_and_can_be_taken_back() {
     assert_eq!(harness.phases(runs[1]).await, [RunPhase::Running, RunPhase::TakenBack]);
     assert!(matches!(events[0], Event::RunStarted(_)));
     let order: Vec<RunId> = [first, runs[0], runs[2]].to_vec();
-    let begun = |run| view.run(run).and_then(|run| run.ended_at).expect("ended");
+    let begun = |run| view.run(run).and_then(|run| run.ended_at).expect("an end time");
     assert!(order.is_sorted_by_key(|run| begun(*run)));
-    let error = harness.take_back(messages[2].message_id).await.expect_err("begun");
+    let error = harness.take_back(messages[2].message_id).await.expect_err("the run has started");
     assert_eq!(error.code, ErrorCode::Conflict);
     assert!(harness.runner.waiting(harness.thread).is_empty());
 }
 
 #[tokio::test]
-async fn a_waiting_run_that_is_stopped_ends_at_once_and_its_agent_is_not_asked() {
+async fn a_waiting_run_that_is_stopped_ends_at_once_and_its_agent_is_not_called() {
     let harness = RunnerHarness::new().await;
     let going = harness.begin("gate").await;
     harness.until_open(going).await;
@@ -101,10 +101,11 @@ async fn an_answered_run_continues_once_and_before_messages_sent_meanwhile() {
     assert_eq!(view.run(later).expect("the run").state, RunState::Waiting, "earlier messages wait for the answer");
 
     let answer = harness.answer_command(asking);
-    let outcome = harness.try_answer(&answer).await.expect("accepted");
-    let again = harness.try_answer(&answer).await.expect("accepted again");
+    let outcome = harness.try_answer(&answer).await.expect("the answer is accepted");
+    let again = harness.try_answer(&answer).await.expect("the answer is accepted");
     assert_eq!((again.accepted.clone(), again.run), (outcome.accepted.clone(), None));
-    let other = harness.try_answer(&harness.answer_command(asking)).await.expect_err("once");
+    let other =
+        harness.try_answer(&harness.answer_command(asking)).await.expect_err("the interrupt is answered already");
     assert_eq!(other.code, ErrorCode::Conflict);
     let resumed = outcome.accepted.run_id;
     harness.runner.start(outcome.run.expect("a run"));
@@ -144,10 +145,10 @@ async fn an_answer_must_cover_every_interrupt_and_be_in_time() {
     let asking = harness.begin("ask").await;
     harness.final_state(asking).await;
     let none = Answer { answers: Vec::new(), ..harness.answer_command(asking) };
-    assert_eq!(harness.try_answer(&none).await.expect_err("none").code, ErrorCode::InvalidPayload);
+    assert_eq!(harness.try_answer(&none).await.expect_err("an answer is missing").code, ErrorCode::InvalidPayload);
     let mut other = harness.answer_command(asking);
     other.answers[0].interrupt_id = "j".into();
-    assert!(harness.try_answer(&other).await.expect_err("another").message.contains("`j`"));
+    assert!(harness.try_answer(&other).await.expect_err("the run has no such interrupt").message.contains("`j`"));
     // Nothing abandons it in between.
     harness.agent.upkeep.abort();
     let late = harness.begin("too late").await;
@@ -156,12 +157,12 @@ async fn an_answer_must_cover_every_interrupt_and_be_in_time() {
         harness
             .try_answer(&harness.answer_command(late))
             .await
-            .expect_err("late")
+            .expect_err("the interrupt has expired")
             .message
             .contains("the time to answer is over")
     );
     let refused = Answer { answers: answers(AnswerStatus::Cancelled), ..harness.answer_command(late) };
-    harness.try_answer(&refused).await.expect("may be refused");
+    harness.try_answer(&refused).await.expect("the answer is accepted");
     let elsewhere = Answer { run_id: RunId::new(), ..harness.answer_command(asking) };
     assert_eq!(harness.try_answer(&elsewhere).await.expect_err("no such run").code, ErrorCode::NotFound);
 }
@@ -171,12 +172,12 @@ async fn queued_and_interrupted_runs_survive_a_restart() {
     let harness = RunnerHarness::new().await;
     let asking = harness.begin("ask").await;
     harness.final_state(asking).await;
-    let outcome = harness.try_answer(&harness.answer_command(asking)).await.expect("accepted");
+    let outcome = harness.try_answer(&harness.answer_command(asking)).await.expect("the answer is accepted");
     let later = harness.accept("script", &SendMessage::new(harness.thread, "answer"), None).await.run_id;
     // Another runner on the same store, as after a crash; neither run had started.
     let options = RunnerOptions::new(harness.files());
     let after = runner(&harness.channels, &harness.agent.gate, &harness.agent.files, options);
-    assert_eq!(after.recover().await.expect("recovers"), 0, "none is ended");
+    assert_eq!(after.recover().await.expect("the runs are recovered"), 0, "none is ended");
     let _upkeep = Upkeep::spawn(&after);
     assert_eq!(harness.final_state(outcome.accepted.run_id).await, RunState::Finished);
     assert_eq!(harness.final_state(later).await, RunState::Finished);
@@ -235,7 +236,7 @@ async fn the_versions_of_a_message_are_branches_that_stay() {
     assert_eq!(users, 3, "the agent gets only its own branch: {history}");
     let unknown = SendMessage { after: Some(MessageId::new()), ..SendMessage::new(harness.thread, "tell") };
     let sent = threads::send(&harness.channels, &harness.user, &unknown, None, |_| Ok("script".into())).await;
-    assert_eq!(sent.expect_err("refused").into_body().code, ErrorCode::NotFound);
+    assert_eq!(sent.expect_err("a refusal").into_body().code, ErrorCode::NotFound);
 }
 
 #[tokio::test]
@@ -247,13 +248,13 @@ async fn a_used_up_daily_budget_refuses_a_message_and_gives_the_time_to_wait() {
         let run = harness.begin("spend").await;
         harness.final_state(run).await;
     }
-    let error = harness.runner.admit_budget(harness.user.id).await.expect_err("spent").into_body();
+    let error = harness.runner.admit_budget(harness.user.id).await.expect_err("the budget is used up").into_body();
     assert_eq!(error.code, ErrorCode::RateLimited);
     assert!(error.message.contains("1500 tokens") && error.message.contains("00:00 UTC"), "{}", error.message);
     assert!(error.retry_after_ms.is_some_and(|ms| ms <= 24 * 3600 * 1000));
-    let spent = netra::server::usage::today(&harness.channels, harness.user.id).await.expect("reads");
+    let spent = netra::server::usage::today(&harness.channels, harness.user.id).await.expect("the usage is read");
     assert_eq!((spent.tokens, spent.usd), (2_000, 0.5));
-    let report = netra::server::usage::report(&harness.channels, 1, 0).await.expect("reads");
+    let report = netra::server::usage::report(&harness.channels, 1, 0).await.expect("the usage is read");
     let amounts = |sum: &UsageSum| (sum.runs, sum.input_tokens, sum.output_tokens, sum.cost_usd);
     assert_eq!(report.rows.iter().map(|row| amounts(&row.sum)).collect::<Vec<_>>(), [(2, 1_800, 200, 0.5)]);
     assert_eq!((report.sums.iter().map(amounts).collect::<Vec<_>>(), report.next), (vec![(2, 1_800, 200, 0.5)], None));
@@ -264,12 +265,12 @@ async fn usage_is_listed_in_pages_and_summed_by_user_and_day() {
     let harness = RunnerHarness::new().await;
     let sql = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) \
                INSERT INTO usage SELECT date('now'), $1, 'agent', 'model ' || i, 1, 10, 5, 1000000 FROM n";
-    let mut tx = harness.channels.store().begin().await.expect("begins");
-    sqlx::query(sql).bind(harness.user.id.to_string()).execute(&mut *tx).await.expect("added");
-    tx.commit().await.expect("stored");
+    let mut tx = harness.channels.store().begin().await.expect("the transaction begins");
+    sqlx::query(sql).bind(harness.user.id.to_string()).execute(&mut *tx).await.expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
     let (mut models, mut skip) = (std::collections::BTreeSet::new(), Some(0));
     while let Some(from) = skip {
-        let report = netra::server::usage::report(&harness.channels, 7, from).await.expect("reads");
+        let report = netra::server::usage::report(&harness.channels, 7, from).await.expect("the usage is read");
         assert!(report.rows.len() <= 1_000);
         let summed = [(2_500, 25_000, 12_500, 2_500.0)];
         let sums: Vec<_> =
@@ -301,8 +302,8 @@ async fn an_answer_cannot_be_taken_back() {
     let asking = harness.begin("ask").await;
     harness.final_state(asking).await;
     let answer = harness.answer_command(asking);
-    let outcome = harness.try_answer(&answer).await.expect("accepted");
-    let refused = harness.take_back(answer.answer_id).await.expect_err("is none");
+    let outcome = harness.try_answer(&answer).await.expect("the answer is accepted");
+    let refused = harness.take_back(answer.answer_id).await.expect_err("an answer is not a message");
     assert_eq!(refused.code, ErrorCode::NotFound);
     harness.runner.start(outcome.run.expect("a run"));
     assert_eq!(harness.final_state(outcome.accepted.run_id).await, RunState::Finished);

@@ -45,17 +45,17 @@ impl Client {
     /// # Errors
     /// The response where the server refuses.
     pub(crate) async fn open(address: SocketAddr, headers: &[(&str, &str)]) -> Result<Self, Response<Option<Vec<u8>>>> {
-        Self::open_on(TcpStream::connect(address).await.expect("connects"), address, headers).await
+        Self::open_on(TcpStream::connect(address).await.expect("the connection opens"), address, headers).await
     }
 
     /// Opens a socket with a small receive buffer, so that the server soon has to wait for it.
     pub(crate) async fn open_narrow(member: &Member) -> Self {
         let tcp = TcpSocket::new_v4().expect("a socket");
-        tcp.set_recv_buffer_size(8 * 1024).expect("set");
-        let stream = tcp.connect(member.address).await.expect("connects");
+        tcp.set_recv_buffer_size(8 * 1024).expect("the buffer size is set");
+        let stream = tcp.connect(member.address).await.expect("the connection opens");
         let authorization = format!("Bearer {}", member.token);
         let headers = [("sec-websocket-protocol", "netra.v1"), ("authorization", authorization.as_str())];
-        Self::open_on(stream, member.address, &headers).await.expect("opens")
+        Self::open_on(stream, member.address, &headers).await.expect("the socket opens")
     }
 
     async fn open_on(
@@ -77,7 +77,7 @@ impl Client {
     }
 
     pub(crate) async fn send_text(&mut self, text: impl Into<String>) {
-        self.socket.send(Message::text(text.into())).await.expect("sends");
+        self.socket.send(Message::text(text.into())).await.expect("the frame is sent");
     }
 
     /// Sends a command; returns its id.
@@ -156,12 +156,12 @@ impl Client {
 
     /// Sends a command that must be refused; returns the code.
     pub(crate) async fn refused(&mut self, command: impl Into<Command>) -> ErrorCode {
-        self.ask(command).await.expect_err("is refused").code
+        self.ask(command).await.expect_err("a refusal").code
     }
 
     pub(crate) async fn subscribe(&mut self, channel: ChannelName, after: Option<Cursor>) -> Subscribed {
-        let reply = self.ask(Subscribe { channel, after, newest: None }).await.expect("follows");
-        serde_json::from_value(reply).expect("fits")
+        let reply = self.ask(Subscribe { channel, after, newest: None }).await.expect("the channel is followed");
+        serde_json::from_value(reply).expect("the JSON has this type")
     }
 
     /// Subscribes to a thread without a cursor, so that a snapshot comes first.
@@ -173,15 +173,16 @@ impl Client {
 
     pub(crate) async fn create_thread(&mut self) -> ThreadId {
         let thread_id = ThreadId::new();
-        let reply = self.ask(CreateThread { thread_id, title: None, agent: None }).await.expect("makes it");
-        let ThreadReply { thread } = serde_json::from_value(reply).expect("fits");
+        let reply =
+            self.ask(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
+        let ThreadReply { thread } = serde_json::from_value(reply).expect("the JSON has this type");
         assert_eq!(thread.id, thread_id);
         thread_id
     }
 
     /// Whether a WebSocket ping comes back.
     pub(crate) async fn ping_is_answered(&mut self) -> bool {
-        self.socket.send(Message::Ping("here?".into())).await.expect("sends");
+        self.socket.send(Message::Ping("here?".into())).await.expect("the frame is sent");
         loop {
             match self.message().await {
                 Some(Ok(Message::Pong(echo))) => return echo == "here?",

@@ -44,13 +44,13 @@ async fn a_client_is_closed_4000_only_if_it_never_answers_a_ping() {
         alive
     });
     server.until_connections(1).await;
-    let mut alive = living.await.expect("is kept");
+    let mut alive = living.await.expect("the socket stays open");
     assert!(alive.ask(Ping {}).await.is_ok());
     assert_eq!(silent.closed().await.0, 4000);
 }
 
 #[tokio::test]
-async fn commands_are_signs_of_life_as_good_as_pongs() {
+async fn commands_keep_a_connection_open_like_pongs() {
     let server = SocketServer::with(|config| {
         config.socket.heartbeat_ms = 200;
         config.socket.heartbeat_timeout_ms = 200;
@@ -81,11 +81,11 @@ async fn a_frame_too_large_is_closed_1009() {
     let mut pieces = ada.connect().await;
     for opcode in [Data::Text, Data::Continue, Data::Continue] {
         let piece = Frame::message("x".repeat(1_000), OpCode::Data(opcode), false);
-        pieces.socket.send(Message::Frame(piece)).await.expect("sends");
+        pieces.socket.send(Message::Frame(piece)).await.expect("the frame is sent");
     }
     assert!(pieces.ping_is_answered().await, "an unfinished message is not too large yet");
     let last = Frame::message("x", OpCode::Data(Data::Continue), true);
-    pieces.socket.send(Message::Frame(last)).await.expect("sends");
+    pieces.socket.send(Message::Frame(last)).await.expect("the frame is sent");
     assert_eq!(pieces.closed().await.0, 1009, "the fragments are added up");
     assert!(ada.connect().await.ask(Ping {}).await.is_ok(), "the next connection is fine");
 }
@@ -96,10 +96,10 @@ async fn an_invalid_websocket_frame_closes_4400() {
     let ada = server.member("ada").await;
     let mut not_text = ada.connect().await;
     let frame = Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true);
-    not_text.socket.send(Message::Frame(frame)).await.expect("sends");
+    not_text.socket.send(Message::Frame(frame)).await.expect("the frame is sent");
     assert_eq!(not_text.closed().await.0, 4400);
     let mut not_a_frame = ada.connect().await;
-    not_a_frame.socket.get_mut().write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("sends");
+    not_a_frame.socket.get_mut().write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("the bytes are sent");
     assert_eq!(not_a_frame.closed().await.0, 4400);
 }
 
@@ -113,7 +113,7 @@ async fn the_third_bad_frame_within_a_minute_is_closed_4400() {
     };
     client.send_text("nope").await;
     assert_eq!(bad_frame(client.frame().await), ErrorCode::BadFrame);
-    client.socket.send(Message::binary(vec![1, 2, 3])).await.expect("sends");
+    client.socket.send(Message::binary(vec![1, 2, 3])).await.expect("the frame is sent");
     assert_eq!(bad_frame(client.frame().await), ErrorCode::BadFrame);
     assert!(client.ask(Ping {}).await.is_ok(), "two are allowed");
     client.send_text(r#"{"type":"ping","id":1}"#).await;
@@ -128,9 +128,9 @@ async fn a_flood_is_refused_then_closed_4002_with_the_time_to_wait() {
     for _ in 1..10 {
         assert!(client.ask(Ping {}).await.is_ok());
     }
-    let limited = client.ask(Ping {}).await.expect_err("limited");
+    let limited = client.ask(Ping {}).await.expect_err("the rate limit refuses it");
     assert_eq!(limited.code, ErrorCode::RateLimited);
-    assert!((1..=6_000).contains(&limited.retry_after_ms.expect("says when")), "{limited:?}");
+    assert!((1..=6_000).contains(&limited.retry_after_ms.expect("a retry time")), "{limited:?}");
     for _ in 0..10 {
         client.send(Ping {}).await;
     }
@@ -169,7 +169,7 @@ async fn one_connection_too_many_closes_the_oldest_4409() {
     assert!(other.ask(Ping {}).await.is_ok());
     assert_eq!(server.manager().connections_of(ada.id()), 3);
     drop(clients);
-    until("the books are empty", || server.manager().connections_of(ada.id()) == 0).await;
+    until("the connections are removed", || server.manager().connections_of(ada.id()) == 0).await;
 }
 
 #[tokio::test]
@@ -178,7 +178,8 @@ async fn the_end_of_a_session_closes_its_sockets_4401_and_no_others() {
     let ada = server.member("ada").await;
     let session = server.session(&ada, now_ms() + 60_000).await;
     let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
-    let mut tab = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let mut tab =
+        Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("the socket opens");
     let mut script = ada.connect().await;
     let closed = server.manager().close_session(&session, CloseCode::SessionEnded, "signed out");
     assert_eq!(closed, 1);
@@ -195,7 +196,8 @@ async fn credentials_that_run_out_close_4401_at_their_time() {
     let expires_at = now_ms() + 700;
     let session = server.session(&ada, expires_at).await;
     let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
-    let mut client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let mut client =
+        Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("the socket opens");
     assert_eq!(client.welcome["expires_at"], expires_at);
     assert_eq!(client.closed().await.0, 4401);
     let late = now_ms() - expires_at;
@@ -203,7 +205,7 @@ async fn credentials_that_run_out_close_4401_at_their_time() {
 }
 
 #[tokio::test]
-async fn draining_tells_each_socket_when_to_reconnect_then_closes_1012() {
+async fn draining_sends_each_socket_a_time_to_reconnect_then_closes_1012() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut clients = vec![ada.connect().await, ada.connect().await, ada.connect().await];
@@ -215,7 +217,7 @@ async fn draining_tells_each_socket_when_to_reconnect_then_closes_1012() {
         delays.push(draining.reconnect_in_ms);
         assert_eq!(client.closed().await.0, 1012);
     }
-    draining.await.expect("ends");
+    draining.await.expect("the task ends");
     delays.sort_unstable();
     delays.dedup();
     assert!(delays.len() == 3 && delays.iter().all(|delay| *delay <= 60_000), "{delays:?}");
@@ -240,7 +242,7 @@ async fn a_client_that_closes_or_is_cut_off_is_not_present_any_more() {
     polite.follow(thread).await;
     let cut = ada.connect().await;
     server.until_connections(2).await;
-    polite.socket.close(None).await.expect("closes");
+    polite.socket.close(None).await.expect("the socket closes");
     drop(cut);
     server.until_connections(0).await;
     assert_eq!((server.manager().counts().users, server.manager().counts().channels), (0, 0));

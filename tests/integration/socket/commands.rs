@@ -18,9 +18,11 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
     let server = SocketServer::start().await;
     let mut client = server.member("ada").await.connect().await;
     let thread_id = client.create_thread().await;
-    let renamed =
-        client.ask(RenameThread { thread_id, title: "  Where the\n tokens go ".into() }).await.expect("renames");
-    let ThreadReply { thread } = serde_json::from_value(renamed).expect("fits");
+    let renamed = client
+        .ask(RenameThread { thread_id, title: "  Where the\n tokens go ".into() })
+        .await
+        .expect("the thread is renamed");
+    let ThreadReply { thread } = serde_json::from_value(renamed).expect("the JSON has this type");
     assert_eq!((thread.title.as_str(), thread.agent.as_str()), ("Where the tokens go", "echo"));
     assert_eq!(client.ask(MarkRead { thread_id }).await, Ok(json!({})));
 
@@ -28,8 +30,8 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join("log"), "tokens").expect("a file");
     client.follow(thread_id).await;
-    let run = client.ask(message(thread_id, "Where do my tokens go?")).await.expect("accepted");
-    let MessageAccepted { run_id, .. } = serde_json::from_value(run).expect("fits");
+    let run = client.ask(message(thread_id, "Where do my tokens go?")).await.expect("the command is accepted");
+    let MessageAccepted { run_id, .. } = serde_json::from_value(run).expect("the JSON has this type");
     assert_eq!(server.runner.waiting(thread_id).iter().map(|run| run.waiting.run_id).collect::<Vec<_>>(), [run_id]);
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})));
     assert!(server.runner.waiting(thread_id).is_empty(), "its run is stopped");
@@ -48,33 +50,33 @@ async fn a_repeated_message_starts_one_run() {
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
     let thread_id = tab.create_thread().await;
     let command = message(thread_id, "Where do my tokens go?");
-    let first = tab.ask(command.clone()).await.expect("accepted");
+    let first = tab.ask(command.clone()).await.expect("the command is accepted");
     assert_eq!(tab.ask(command.clone()).await, Ok(first.clone()));
     assert_eq!(phone.ask(command.clone()).await, Ok(first.clone()), "from another connection too");
     let started = server.runner.waiting(thread_id);
     assert_eq!(started.len(), 1);
     assert_eq!(json!(started[0].waiting.run_id), first["run_id"]);
-    let (_, view) = server.gateway.channels.thread(thread_id).await.expect("reads");
+    let (_, view) = server.gateway.channels.thread(thread_id).await.expect("the thread is read");
     assert_eq!(view.run(started[0].waiting.run_id).expect("a run").agent, "echo");
     assert_eq!(tab.ask(command.clone()).await, Ok(first.clone()), "also when no other run may begin");
-    let error = tab.ask(message(thread_id, "And now?")).await.expect_err("refused");
+    let error = tab.ask(message(thread_id, "And now?")).await.expect_err("a refusal");
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::RateLimited, Some(2_000)));
     let other = SendMessage { text: "Something else".into(), ..command };
     assert_eq!(phone.refused(other).await, ErrorCode::Conflict);
 
     let again = CreateThread { thread_id, title: None, agent: None };
-    let reply = phone.ask(again.clone()).await.expect("answers the same");
+    let reply = phone.ask(again.clone()).await.expect("the reply is the same");
     assert_eq!(reply["thread"]["id"], json!(thread_id));
     assert_eq!(phone.refused(CreateThread { title: Some("Other".into()), ..again }).await, ErrorCode::Conflict);
 }
 
 #[tokio::test]
-async fn a_run_is_stopped_by_its_owner_only_and_twice_is_fine() {
+async fn a_run_is_stopped_by_its_owner_only_and_stopping_twice_succeeds() {
     let server = SocketServer::start().await;
     let (mut ada, mut bob) = (server.member("ada").await.connect().await, server.member("bob").await.connect().await);
     let thread_id = ada.create_thread().await;
-    let reply = ada.ask(message(thread_id, "Go")).await.expect("accepted");
-    let MessageAccepted { run_id, .. } = serde_json::from_value(reply).expect("fits");
+    let reply = ada.ask(message(thread_id, "Go")).await.expect("the command is accepted");
+    let MessageAccepted { run_id, .. } = serde_json::from_value(reply).expect("the JSON has this type");
     assert_eq!(bob.refused(StopRun { run_id }).await, ErrorCode::NotFound);
     assert_eq!(ada.refused(StopRun { run_id: RunId::new() }).await, ErrorCode::NotFound);
     assert_eq!(server.runner.waiting(thread_id).len(), 1, "it waits for its turn");
@@ -104,7 +106,7 @@ async fn every_refusal_has_its_code() {
         assert_eq!(error.code, code, "{text}");
     }
     let unknown = CreateThread { thread_id: ThreadId::new(), title: None, agent: Some("nobody".into()) };
-    let error = client.ask(unknown).await.expect_err("refused");
+    let error = client.ask(unknown).await.expect_err("a refusal");
     assert_eq!((error.code, error.message.contains("echo")), (ErrorCode::NotFound, true), "the known ones are named");
     assert_eq!(client.refused(message(ThreadId::new(), "hello")).await, ErrorCode::NotFound);
     assert_eq!(client.refused(message(thread_id, "  ")).await, ErrorCode::InvalidPayload);
@@ -123,8 +125,8 @@ async fn a_store_out_of_reach_is_unavailable_and_then_the_same_command_works() {
     let mut client = server.member("ada").await.connect().await;
     let create = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
     // Holding the only write connection blocks all writes.
-    let held = server.store.begin().await.expect("begins");
-    let error = client.ask(create.clone()).await.expect_err("waits in vain");
+    let held = server.store.begin().await.expect("the transaction begins");
+    let error = client.ask(create.clone()).await.expect_err("the store accepts no writes");
     assert_eq!((error.code, error.retry_after_ms), (ErrorCode::Unavailable, Some(1_000)));
     drop(held);
     assert!(client.ask(create).await.is_ok());
@@ -134,9 +136,10 @@ async fn a_store_out_of_reach_is_unavailable_and_then_the_same_command_works() {
 async fn a_ping_is_answered_while_a_command_waits() {
     let server = SocketServer::start().await;
     let mut client = server.member("ada").await.connect().await;
-    let held = server.store.begin().await.expect("begins");
+    let held = server.store.begin().await.expect("the transaction begins");
     let waits = client.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: None }).await;
-    let pong: Pong = serde_json::from_value(client.ask(Ping {}).await.expect("answers")).expect("fits");
+    let pong: Pong =
+        serde_json::from_value(client.ask(Ping {}).await.expect("the server replies")).expect("the JSON has this type");
     assert!((now_ms() - pong.server_time).abs() < 5_000);
     drop(held);
     assert!(client.reply(waits).await.is_ok());
@@ -157,7 +160,7 @@ async fn commands_sent_at_once_are_done_in_order() {
         assert!(client.reply(id).await.is_ok());
     }
     let started = server.runner.waiting(thread_id);
-    let (_, view) = server.gateway.channels.thread(thread_id).await.expect("reads");
+    let (_, view) = server.gateway.channels.thread(thread_id).await.expect("the thread is read");
     let text = |run: &WaitingRun| {
         let message = view.run(run.waiting.run_id).and_then(|run| run.message_id).and_then(|id| view.message(id));
         message.expect("its message").message.content.clone()

@@ -27,7 +27,7 @@ async fn follows_on(client: &mut Client, seq: u64, last: u64) -> Vec<EventPush> 
 }
 
 #[tokio::test]
-async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
+async fn a_subscription_is_live_a_replay_or_a_snapshot_depending_on_the_cursor() {
     let server = SocketServer::with(|config| config.socket.replay_limit = 1_000).await;
     let mut client = server.member("ada").await.connect().await;
     let thread = client.create_thread().await;
@@ -57,7 +57,7 @@ async fn a_subscription_is_live_a_replay_or_a_snapshot_as_the_cursor_has_it() {
 }
 
 #[tokio::test]
-async fn two_clients_are_in_step() {
+async fn two_clients_receive_the_same_entries() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);
@@ -65,7 +65,7 @@ async fn two_clients_are_in_step() {
     let from = tab.follow(thread).await.seq;
     phone.follow(thread).await;
     tab.subscribe(ChannelName::User, None).await;
-    tab.ask(message(thread, "Where do my tokens go?")).await.expect("accepted");
+    tab.ask(message(thread, "Where do my tokens go?")).await.expect("the command is accepted");
     let last = server.append(thread, 200).await;
     let of_thread = |event: &EventPush| event.channel == ChannelName::Thread(thread);
     let mut seen = Vec::new();
@@ -113,8 +113,8 @@ async fn entries_appended_while_a_subscription_catches_up_come_once_and_in_order
             other => panic!("neither entry nor reply: {other:?}"),
         }
     }
-    assert_eq!(appending.await.expect("appends"), first + 450);
-    assert!(answered_after.expect("is answered") < first, "commands are answered while it catches up");
+    assert_eq!(appending.await.expect("the entries are appended"), first + 450);
+    assert!(answered_after.expect("the command was answered") < first, "commands are answered while it catches up");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_connection_that_is_cut_again_and_again_sees_every_entry_once() {
         let resumed = client.subscribe(ChannelName::Thread(thread), cursor(&epoch, seq)).await;
         assert_ne!(resumed.mode, Mode::Snapshot);
     }
-    let last = appending.await.expect("appends");
+    let last = appending.await.expect("the entries are appended");
     follows_on(&mut client, seq, last).await;
 }
 
@@ -209,7 +209,7 @@ async fn a_thread_that_is_deleted_while_it_is_followed_ends_quietly() {
     let thread_id = tab.create_thread().await;
     phone.follow(thread_id).await;
     phone.subscribe(ChannelName::User, None).await;
-    tab.ask(netra::protocol::DeleteThread { thread_id }).await.expect("deletes");
+    tab.ask(netra::protocol::DeleteThread { thread_id }).await.expect("the thread is deleted");
     let event = phone.event().await;
     assert_eq!((event.channel, event.entry["kind"].as_str()), (ChannelName::User, Some("thread_removed")));
     let gone = phone.refused(Subscribe { channel: ChannelName::Thread(thread_id), after: None, newest: None }).await;

@@ -12,7 +12,7 @@ use crate::socket::{client::Client, server::SocketServer};
 const PROTOCOL_HEADER: (&str, &str) = ("sec-websocket-protocol", "netra.v1");
 
 async fn refused(server: &SocketServer, headers: &[(&str, &str)]) -> (u16, String) {
-    let Err(response) = Client::open(server.address, headers).await else { panic!("was let in: {headers:?}") };
+    let Err(response) = Client::open(server.address, headers).await else { panic!("a socket opened: {headers:?}") };
     let kind = response.headers().get("content-type").map(|kind| kind.to_str().expect("text").to_owned());
     assert_eq!(kind.as_deref(), Some("application/problem+json"));
     let problem: Problem = serde_json::from_slice(response.body().as_ref().expect("a body")).expect("a problem");
@@ -41,9 +41,13 @@ async fn a_bearer_token_or_a_ticket_opens_a_socket_and_the_first_push_names_the_
 
     let session = server.session(&ada, now_ms() + 60_000).await;
     let offered = format!("netra.v1, ticket.{}", server.ticket(&ada, &session).await);
-    let client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("opens");
+    let client = Client::open(server.address, &[("sec-websocket-protocol", &offered)]).await.expect("the socket opens");
     assert_eq!(client.response.headers()["sec-websocket-protocol"], "netra.v1", "the ticket is not repeated");
-    assert_eq!(refused(&server, &[("sec-websocket-protocol", &offered)]).await, (401, "unauthorized".into()), "once");
+    assert_eq!(
+        refused(&server, &[("sec-websocket-protocol", &offered)]).await,
+        (401, "unauthorized".into()),
+        "a ticket is used once"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +103,7 @@ async fn a_full_server_answers_429_and_a_draining_one_503() {
 #[tokio::test]
 async fn a_request_that_is_no_websocket_handshake_is_refused() {
     let server = SocketServer::start().await;
-    let response = reqwest::get(format!("http://{}/ws", server.address)).await.expect("answers");
+    let response = reqwest::get(format!("http://{}/ws", server.address)).await.expect("the server answers");
     assert_eq!(response.status(), 400);
     let problem: Problem = serde_json::from_str(&response.text().await.expect("a body")).expect("a problem");
     assert_eq!(problem.code, "not_websocket");
@@ -110,10 +114,10 @@ async fn a_removed_account_is_signed_out_at_its_next_command() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut client = ada.connect().await;
-    let mut tx = server.store.begin().await.expect("begins");
-    sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("deletes");
-    tx.commit().await.expect("commits");
+    let mut tx = server.store.begin().await.expect("the transaction begins");
+    sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
     let id = client.send(netra::protocol::MarkRead { thread_id: netra::protocol::ThreadId::new() }).await;
-    assert_eq!(client.reply(id).await.expect_err("refused").code, ErrorCode::Forbidden);
+    assert_eq!(client.reply(id).await.expect_err("a refusal").code, ErrorCode::Forbidden);
     assert_eq!(client.closed().await.0, 4401);
 }

@@ -124,7 +124,10 @@ async fn no_interleaving_of_commands_shows_a_user_anothers_thread() {
         let mut owners: HashMap<ThreadId, UserId> = HashMap::new();
         for (n, thread_id) in threads.iter().enumerate().take(4) {
             let (user, client) = &mut clients[n];
-            client.ask(CreateThread { thread_id: *thread_id, title: None, agent: None }).await.expect("created");
+            client
+                .ask(CreateThread { thread_id: *thread_id, title: None, agent: None })
+                .await
+                .expect("the thread is created");
             owners.insert(*thread_id, *user);
         }
         // All clients send concurrently, each in its own order.

@@ -94,11 +94,11 @@ impl SocketServer {
         let mut config = Config::default();
         config.server.data = folder.path().to_owned();
         edit(&mut config);
-        let store = Store::open(folder.path()).await.expect("opens");
-        let auth = Auth::new(store.clone(), &config).await.expect("begins");
+        let store = Store::open(folder.path()).await.expect("the store opens");
+        let auth = Auth::new(store.clone(), &config).await.expect("the accounts open");
         let manager = ConnectionManager::new(&config.socket);
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
-        let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("begins");
+        let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("the log opens");
         let (runner, files) = (runner(&channels, &config), config.files_dir());
         let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus.clone());
         let stopping = CancellationToken::new();
@@ -114,8 +114,8 @@ impl SocketServer {
         });
         let router: Router = ws::routes(gateway.clone());
         let router = router.layer(Sessions::new(store.clone()).layer(&config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("bound");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
+        let address = listener.local_addr().expect("the listener has an address");
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { address, gateway, runner, files, store, bus, stopping, folder }
@@ -132,8 +132,8 @@ impl SocketServer {
             role: Role::Member,
             password: "correct horse".into(),
         };
-        let user = self.gateway.auth.add(account).await.expect("created");
-        let (token, _) = self.gateway.auth.mint_token(user.id).await.expect("minted");
+        let user = self.gateway.auth.add(account).await.expect("the user is added");
+        let (token, _) = self.gateway.auth.mint_token(user.id).await.expect("the token is issued");
         Member { user, token, address: self.address }
     }
 
@@ -141,10 +141,10 @@ impl SocketServer {
     pub(crate) async fn session(&self, member: &Member, expires_at: i64) -> String {
         let key = format!("session of {}", member.user.id);
         let sql = "INSERT INTO sessions (id, user_id, data, expires_at) VALUES ($1, $2, '{}', $3)";
-        let mut tx = self.store.begin().await.expect("begins");
+        let mut tx = self.store.begin().await.expect("the transaction begins");
         let query = sqlx::query(sql).bind(&key).bind(member.user.id.to_string()).bind(expires_at);
-        query.execute(&mut *tx).await.expect("inserts");
-        tx.commit().await.expect("commits");
+        query.execute(&mut *tx).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
         key
     }
 
@@ -152,16 +152,16 @@ impl SocketServer {
     pub(crate) async fn ticket(&self, member: &Member, session: &str) -> String {
         let via = Via::Cookie { session: session.into() };
         let identity = Identity { user: member.user.clone(), via, expires_at: i64::MAX };
-        self.gateway.auth.mint_ticket(&identity).await.expect("minted").0
+        self.gateway.auth.mint_ticket(&identity).await.expect("the ticket is issued").0
     }
 
     /// Appends this many entries to a thread's log, as a run does.
     pub(crate) async fn append(&self, thread: ThreadId, count: usize) -> u64 {
         let event = netra::protocol::agui::Custom::new("netra.note", json!({ "text": "noted" }));
         let entry = netra::protocol::ThreadEntry::Agent { run_id: RunId::new(), event: Box::new(event.into()) };
-        let mut tx = self.gateway.channels.begin().await.expect("begins");
-        let seq = tx.append_to_thread(thread, &vec![entry; count]).await.expect("appends");
-        tx.commit().await.expect("commits");
+        let mut tx = self.gateway.channels.begin().await.expect("the transaction begins");
+        let seq = tx.append_to_thread(thread, &vec![entry; count]).await.expect("the entries are appended");
+        tx.commit().await.expect("the transaction commits");
         seq
     }
 
@@ -191,7 +191,7 @@ impl Member {
     pub(crate) async fn connect(&self) -> Client {
         let authorization = format!("Bearer {}", self.token);
         let headers = [("sec-websocket-protocol", "netra.v1"), ("authorization", authorization.as_str())];
-        Client::open(self.address, &headers).await.expect("opens")
+        Client::open(self.address, &headers).await.expect("the socket opens")
     }
 
     pub(crate) fn id(&self) -> UserId {

@@ -1,4 +1,4 @@
-//! Files in threads, stored as an upload does.
+//! Stores files of threads as an upload does.
 
 use std::path::Path;
 
@@ -14,17 +14,17 @@ pub(crate) const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR";
 pub(crate) async fn attach(channels: &Channels, folder: &Path, thread: ThreadId, name: &str, bytes: &[u8]) -> FileId {
     let (id, folder) = (FileId::new(), folder.join(thread.to_string()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    std::fs::write(folder.join(id.to_string()), bytes).expect("writes");
-    let mut tx = channels.begin().await.expect("begins");
+    std::fs::write(folder.join(id.to_string()), bytes).expect("the file is written");
+    let mut tx = channels.begin().await.expect("the transaction begins");
     sqlx::query("INSERT INTO files (id, thread_id, name, bytes, created_at) VALUES ($1, $2, $3, $4, 0)")
         .bind(id.to_string())
         .bind(thread.to_string())
         .bind(name)
-        .bind(i64::try_from(bytes.len()).expect("small"))
+        .bind(i64::try_from(bytes.len()).expect("the number fits"))
         .execute(tx.sql())
         .await
-        .expect("inserts");
-    tx.commit().await.expect("commits");
+        .expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
     id
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A mounted file system. Dropped, it is unmounted.
+/// A mounted file system. Unmounted when dropped.
 pub struct SmallDisk {
     folder: TempDir,
     bytes: u64,
@@ -33,7 +33,8 @@ impl SmallDisk {
     pub fn fill(&self) {
         loop {
             let mut used = Command::new("df");
-            let used = used.args(["-B1", "--output=used"]).arg(self.path()).output().expect("df(1) is there").stdout;
+            let used =
+                used.args(["-B1", "--output=used"]).arg(self.path()).output().expect("df(1) is installed").stdout;
             let used = String::from_utf8_lossy(&used).lines().last().unwrap_or_default().trim().parse::<u64>();
             // Fails where more was written meanwhile. At least 4,096 bytes: a size of 0 means no limit.
             if self.resize(used.expect("a number of bytes").max(4096)) {

@@ -75,7 +75,7 @@ impl<A> Harness<A> {
     pub async fn accept(&self, agent_id: &str, command: &SendMessage, caller: Option<Value>) -> NewRun {
         let caller = caller.map(|caller| caller.to_string());
         let sent = threads::send(&self.channels, &self.user, command, caller, |_| Ok(agent_id.into())).await;
-        sent.expect("accepted").run.expect("a run")
+        sent.expect("the message is accepted").run.expect("a run")
     }
 
     /// Starts an accepted run.
@@ -121,21 +121,23 @@ impl<A> Harness<A> {
         self.until_over(self.begin_with_files(text, files).await).await
     }
 
-    /// Answers a run's interrupts, then waits for the end of the run that goes on.
+    /// Answers a run's interrupts, then waits for the end of the run that resumes it.
     pub async fn answer(&self, run_id: RunId, answers: Vec<InterruptAnswer>) -> RunView {
         let command = Answer { answer_id: MessageId::new(), thread_id: self.thread, run_id, answers };
-        let outcome = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(())).await.expect("accepted");
+        let outcome = threads::answer(&self.channels, &self.user, &command, None, |_| Ok(()))
+            .await
+            .expect("the answer is accepted");
         self.until_over(self.start_run(outcome.run.expect("a run"))).await
     }
 
-    /// Answers a run's only interrupt, then waits for the end of the run that goes on.
+    /// Answers a run's only interrupt, then waits for the end of the run that resumes it.
     pub async fn answer_one(&self, run_id: RunId, interrupt: &str, status: AnswerStatus, payload: Value) -> RunView {
         let interrupt_id = interrupt.into();
         self.answer(run_id, vec![InterruptAnswer { interrupt_id, status, payload: Some(payload), metadata: None }])
             .await
     }
 
-    /// Answers each of a run's interrupts with a payload, then waits for the end of the run that goes on.
+    /// Answers each of a run's interrupts with a payload, then waits for the end of the run that resumes it.
     pub async fn answer_all(&self, run_id: RunId, payloads: &[Value]) -> RunView {
         let open = self.view().await.run(run_id).expect("the run").open_interrupts().to_vec();
         let answers = open.iter().zip(payloads).map(|(interrupt, payload)| InterruptAnswer {
@@ -149,7 +151,7 @@ impl<A> Harness<A> {
 
     /// The thread as a client sees it.
     pub async fn view(&self) -> ThreadView {
-        self.channels.thread(self.thread).await.expect("reads").1
+        self.channels.thread(self.thread).await.expect("the thread is read").1
     }
 
     /// Waits until the thread is in a state.
@@ -159,7 +161,7 @@ impl<A> Harness<A> {
 
     /// Waits until another thread is in a state.
     pub async fn until_in(&self, thread: ThreadId, condition: impl Fn(&ThreadView) -> bool) {
-        let holds = async || condition(&self.channels.thread(thread).await.expect("reads").1);
+        let holds = async || condition(&self.channels.thread(thread).await.expect("the thread is read").1);
         timeout(TEST_TIMEOUT, self.deliveries.until(holds)).await.expect("the thread reaches the state in time");
     }
 
@@ -189,7 +191,7 @@ impl<A> Harness<A> {
     pub async fn frames(&self, channel: Channel) -> Vec<String> {
         let (mut frames, mut after) = (Vec::new(), 0);
         loop {
-            let page = self.channels.page(channel, after).await.expect("reads");
+            let page = self.channels.page(channel, after).await.expect("the page is read");
             let Some(last) = page.last() else { return frames };
             after = last.seq;
             frames.extend(page.iter().map(|delivery| delivery.frame.as_str().to_owned()));

@@ -31,24 +31,24 @@ impl Client {
     }
 
     pub async fn get(&self, path: &str) -> Response {
-        self.request(Method::GET, path).send().await.expect("it answers")
+        self.request(Method::GET, path).send().await.expect("the server answers")
     }
 
     pub async fn post(&self, path: &str, body: &Value) -> Response {
-        self.request(Method::POST, path).json(body).send().await.expect("it answers")
+        self.request(Method::POST, path).json(body).send().await.expect("the server answers")
     }
 
     pub async fn put(&self, path: &str, body: &Value) -> Response {
-        self.request(Method::PUT, path).json(body).send().await.expect("it answers")
+        self.request(Method::PUT, path).json(body).send().await.expect("the server answers")
     }
 
     pub async fn delete(&self, path: &str) -> Response {
-        self.request(Method::DELETE, path).send().await.expect("it answers")
+        self.request(Method::DELETE, path).send().await.expect("the server answers")
     }
 
     /// Sends a POST without a body.
     pub async fn call(&self, path: &str) -> Response {
-        self.request(Method::POST, path).send().await.expect("it answers")
+        self.request(Method::POST, path).send().await.expect("the server answers")
     }
 
     pub async fn sign_in(&self, account: Account) -> Response {
@@ -60,7 +60,7 @@ impl Client {
         let part = reqwest::multipart::Part::bytes(content.into()).file_name(name.to_owned());
         let form = reqwest::multipart::Form::new().part("file", part);
         let path = format!("/api/threads/{thread}/files");
-        self.request(Method::POST, &path).multipart(form).send().await.expect("it answers")
+        self.request(Method::POST, &path).multipart(form).send().await.expect("the server answers")
     }
 }
 

@@ -54,7 +54,10 @@ pub fn netra() -> Command {
 
 /// Runs blocking work on another thread, for at most [`TEST_TIMEOUT`].
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    timeout(TEST_TIMEOUT, spawn_blocking(work)).await.expect("the work is done in time").expect("no panic")
+    timeout(TEST_TIMEOUT, spawn_blocking(work))
+        .await
+        .expect("the work is done in time")
+        .expect("the task does not panic")
 }
 
 /// A child process that is killed when this is dropped.
@@ -70,7 +73,7 @@ impl Drop for KillOnDrop {
 /// Sends a process a signal: `TERM`, `INT`, `STOP`, `CONT`.
 fn signal(process: &KillOnDrop, name: &str) {
     let id = process.0.id().to_string();
-    let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill(1) is there");
+    let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill(1) is installed");
     assert!(sent.success());
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use super::{KillOnDrop, TEST_TIMEOUT, blocking, free_port};
 
-/// A running server. Dropped, it is killed.
+/// A running server. Killed when dropped.
 pub struct Nats {
     port: u16,
     server: Option<KillOnDrop>,

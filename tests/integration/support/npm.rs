@@ -17,11 +17,11 @@ pub(crate) fn installed(folder: &str, name: &str) -> PathBuf {
     let wanted = fs::read(here.join("package-lock.json")).expect("the lock file");
     if fs::read(there.join("installed.json")).ok().as_ref() != Some(&wanted) {
         for file in ["package.json", "package-lock.json"] {
-            fs::copy(here.join(file), there.join(file)).expect("copied");
+            fs::copy(here.join(file), there.join(file)).expect("the file is copied");
         }
         let mut npm = Command::new("npm");
         npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&there);
-        let done = npm.stdout(Stdio::null()).status().expect("npm is there (Node.js 20 or newer)");
+        let done = npm.stdout(Stdio::null()).status().expect("npm is installed (Node.js 20 or newer)");
         assert!(done.success(), "`npm ci` failed in {}", there.display());
         fs::write(there.join("installed.json"), wanted).expect("a mark");
     }

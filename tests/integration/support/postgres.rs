@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{KillOnDrop, TEST_TIMEOUT, blocking, free_port, signal};
 
-/// A running cluster. Dropped, it is stopped and its folder is removed.
+/// A running cluster. When dropped, it stops and its folder is removed.
 pub struct Postgres {
     bin: PathBuf,
     folder: TempDir,
@@ -76,7 +76,7 @@ impl Postgres {
     pub async fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {
             signal(&server, "QUIT");
-            blocking(move || server.0.wait()).await.expect("it ran");
+            blocking(move || server.0.wait()).await.expect("the program runs");
         }
     }
 
@@ -155,7 +155,7 @@ fn template(bin: &Path) -> PathBuf {
     fs::create_dir_all(&root).expect("a folder");
     let template = root.join(format!("postgres-{version}"));
     let lock = File::create(root.join("postgres.lock")).expect("a lock");
-    lock.lock().expect("locked");
+    lock.lock().expect("the file is locked");
     if !template.exists() {
         let folder = tempfile::Builder::new().prefix("netra-initdb-").tempdir().expect("a folder");
         hand_over(folder.path());
@@ -166,16 +166,17 @@ fn template(bin: &Path) -> PathBuf {
         let whole = root.join("postgres-new");
         let _ = fs::remove_dir_all(&whole);
         run(Command::new("cp").arg("-a").arg(&made).arg(&whole));
-        fs::rename(whole, &template).expect("renamed");
+        fs::rename(whole, &template).expect("the file is renamed");
     }
     template
 }
 
-/// Whether this is root, as which PostgreSQL refuses to run.
+/// Whether the tests run as root. PostgreSQL refuses to.
 fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.starts_with(b"0\n"))
 }
 
+/// A command that runs as the user `postgres` if the tests run as root.
 fn as_postgres(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -185,6 +186,7 @@ fn as_postgres(program: &Path) -> Command {
     command
 }
 
+/// Makes `postgres` the owner of a folder if the tests run as root.
 fn hand_over(folder: &Path) {
     if is_root() {
         run(Command::new("chown").args(["-R", "postgres:"]).arg(folder));
@@ -192,6 +194,6 @@ fn hand_over(folder: &Path) {
 }
 
 fn run(command: &mut Command) {
-    let output = command.output().expect("it starts");
+    let output = command.output().expect("the program starts");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }

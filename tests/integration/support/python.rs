@@ -19,10 +19,10 @@ pub fn environment(name: &str, requirements: &str) -> PathBuf {
     }
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
     let list = folder.join("requirements.txt");
-    std::fs::write(&list, requirements).expect("writes");
+    std::fs::write(&list, requirements).expect("the file is written");
     let install = ["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"];
     run(Command::new(programs.join("python")).args(install).arg(list));
-    std::fs::write(made, requirements).expect("writes");
+    std::fs::write(made, requirements).expect("the file is written");
     programs
 }
 

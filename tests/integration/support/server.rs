@@ -93,7 +93,7 @@ impl Drop for ServerFolder {
         }
         let mut verify = netra();
         verify.args(["store", "verify", "--data"]).arg(&data).current_dir(self.folder.path());
-        let output = verify.output().expect("it ran");
+        let output = verify.output().expect("the program runs");
         assert!(output.status.success(), "the log of this test: {}", String::from_utf8_lossy(&output.stdout));
     }
 }
@@ -232,9 +232,9 @@ impl TestServer {
             .spawn()
             .expect("the command starts");
         let mut stdin = child.stdin.take().expect("standard input");
-        stdin.write_all(account.password.as_bytes()).expect("it reads the password");
+        stdin.write_all(account.password.as_bytes()).expect("the process reads the password");
         drop(stdin);
-        assert!(blocking(move || child.wait()).await.expect("it ran").success());
+        assert!(blocking(move || child.wait()).await.expect("the program runs").success());
     }
 
     /// A client that is signed in to an account.
@@ -272,7 +272,7 @@ impl TestServer {
     /// Waits for the end; returns the exit code.
     pub async fn wait(self) -> (Option<i32>, Stopped) {
         let (mut child, stopped) = self.into_parts();
-        (blocking(move || child.0.wait()).await.expect("it ran").code(), stopped)
+        (blocking(move || child.0.wait()).await.expect("the program runs").code(), stopped)
     }
 
     /// Waits for the end of a server that is not restarted; returns the exit code.

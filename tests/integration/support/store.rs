@@ -93,13 +93,13 @@ impl TestStore {
     }
 
     async fn insert_user(&self) {
-        let store = Store::open_url(&self.url).await.expect("opens");
+        let store = Store::open_url(&self.url).await.expect("the store opens");
         let sql =
             "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
-        let mut tx = store.begin().await.expect("begins");
+        let mut tx = store.begin().await.expect("the transaction begins");
         let query = sqlx::query(sql).bind(self.user.id.to_string()).bind(&self.user.email).bind(&self.user.name);
-        query.execute(&mut *tx).await.expect("inserts");
-        tx.commit().await.expect("commits");
+        query.execute(&mut *tx).await.expect("the statement succeeds");
+        tx.commit().await.expect("the transaction commits");
     }
 
     /// A folder for the test's files, on SQLite the database's too.
@@ -110,8 +110,8 @@ impl TestStore {
     /// Opens the store once more, as another process does.
     pub async fn node(&self) -> (Channels, Arc<DeliveryRecorder>) {
         let recorder = Arc::new(DeliveryRecorder::default());
-        let store = Store::open_url(&self.url).await.expect("opens");
-        (Channels::new(store, recorder.clone()).await.expect("begins"), recorder)
+        let store = Store::open_url(&self.url).await.expect("the store opens");
+        (Channels::new(store, recorder.clone()).await.expect("the log opens"), recorder)
     }
 
     pub async fn create_thread(&self, channels: &Channels) -> ThreadId {
@@ -121,8 +121,9 @@ impl TestStore {
     /// Sends a message, whose run then belongs to this node.
     pub async fn create_run(&self, channels: &Channels, thread_id: ThreadId) -> RunId {
         let command = SendMessage::new(thread_id, "Go on.");
-        let outcome =
-            threads::send(channels, &self.user, &command, None, |_| Ok(AGENT.into())).await.expect("accepted");
+        let outcome = threads::send(channels, &self.user, &command, None, |_| Ok(AGENT.into()))
+            .await
+            .expect("the message is accepted");
         outcome.accepted.run_id
     }
 }
@@ -130,5 +131,5 @@ impl TestStore {
 /// Creates a thread whose agent has this id.
 pub async fn create_thread(channels: &Channels, user: &User, agent: &str) -> ThreadId {
     let command = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
-    threads::create(channels, user, &command, agent).await.expect("created").id
+    threads::create(channels, user, &command, agent).await.expect("the thread is created").id
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::support::{ADA, ADMIN, Setup, problem};
 
 #[tokio::test]
-async fn a_wrong_source_is_seen_by_administrators_and_the_server_serves() {
+async fn a_wrong_source_is_shown_to_administrators_and_the_server_starts() {
     let file = "[[tools]]\nid = \"far\"\nkind = \"mcp\"\nurl = \"https://tools.example.org/mcp\"\n\
                 headers = { Authorization = \"Bearer of-nobody\" }\n\
                 [[tools]]\nid = \"unset\"\nkind = \"mcp\"\ncommand = \"x\"\nenv = { KEY = \"${NETRA_NOT_SET}\" }\n\

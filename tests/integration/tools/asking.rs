@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    model::server::{Model, calls, text_reply},
+    model::server::{Model, call_reply, text_reply},
     support::Setup,
 };
 
@@ -106,7 +106,7 @@ async fn a_waiting_call_ends_when_its_thread_continues_or_the_tools_are_closed()
     assert!(answer(&harness, thread, &question, Response::Declined).await.failed);
     question_of(&harness, "odd__ask", json!({}), thread).await;
     let second = process(&file, "began");
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     until("the second is gone", || !is_alive(second)).await;
 }
 
@@ -152,9 +152,9 @@ async fn a_question_of_a_stopped_call_reaches_no_other_call() {
     let (stopped, cancel) = begin("odd__ask-late");
     until("the call arrived", || notes(&file).contains(&"called ask-late".into())).await;
     cancel.cancel();
-    assert!(stopped.await.expect("no panic").output().failed);
+    assert!(stopped.await.expect("the task does not panic").output().failed);
     let first = process(&file, "began");
-    let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("no panic");
+    let other = timeout(TEST_TIMEOUT, other).await.expect("in time").expect("the task does not panic");
     assert_eq!(other, CallOutcome::Done(ToolOutput::done("at last")), "the tool asked no question");
     until("the question was cancelled", || notes(&file).contains(&"answer cancel".into())).await;
     // A later call uses another session and asks its own question.
@@ -204,7 +204,7 @@ pub(super) async fn tool_agent_with(
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let tools = node("odd", &program, &[mode, &file.display().to_string()], "consent = { default = \"automatic\" }");
     let name = format!("odd__{tool}");
-    let first = calls(&[(name.as_str(), "c1", json!({}))]);
+    let first = call_reply(&[(name.as_str(), "c1", json!({}))]);
     let model = Model::with([first].into_iter().chain(then.iter().map(|words| text_reply(words)))).await;
     (ToolAgent::with_model(setup, model, &["odd"], &tools).await, folder, file)
 }
@@ -212,7 +212,7 @@ pub(super) async fn tool_agent_with(
 /// The result of a call in the last request to the model.
 pub(super) fn last_result(tool_agent: &ToolAgent) -> String {
     let requests = tool_agent.model.requests();
-    let messages = requests.last().expect("requests").body["messages"].clone();
+    let messages = requests.last().expect("a request").body["messages"].clone();
     let messages = messages.as_array().expect("messages").clone();
     let result = messages.iter().find(|message| message["role"] == "tool").expect("a result");
     result["content"].to_string()
@@ -271,19 +271,19 @@ async fn a_question_whose_session_ended_with_the_server_fails_its_call_with_the_
 }
 
 #[tokio::test]
-async fn a_server_that_comes_late_is_offered_in_the_same_run() {
+async fn a_server_that_starts_late_is_used_in_the_same_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let file = folder.path().join("notes").display().to_string();
     let automatic = "consent = { default = \"automatic\" }";
     let tools = node("good", &program, &["plain"], automatic) + &node("odd", &program, &["late", &file], automatic);
     // Each attempt takes longer than the wait before the next.
-    let slow = |id| calls(&[("good__slow", id, json!({}))]);
+    let slow = |id| call_reply(&[("good__slow", id, json!({}))]);
     let model = Model::with([slow("c1"), slow("c2"), slow("c3"), text_reply("Good.")]).await;
     let tool_agent = ToolAgent::with_model(Setup::default(), model, &["good", "odd"], &tools).await;
     tool_agent.ask("m", None).await;
     let offers =
         |request: usize| tool_agent.model.requests()[request].body["tools"].to_string().contains("odd__refuse");
-    assert!(!offers(0), "it is too early");
-    assert!(offers(3), "it came");
+    assert!(!offers(0), "the server has not started yet");
+    assert!(offers(3), "the server has started");
 }

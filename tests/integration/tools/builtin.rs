@@ -91,7 +91,7 @@ async fn a_tool_error_says_what_to_do() {
     assert!(named.failed && named.text.contains("support-assistant.csv"), "{named:?}");
     let folder = tempfile::tempdir().expect("a folder");
     let bare = folder.path().join("bare.csv");
-    fs::write(&bare, "input_tokens,output_tokens\n10,20\n30,40\n").expect("written");
+    fs::write(&bare, "input_tokens,output_tokens\n10,20\n30,40\n").expect("the file is written");
     for (tool, args, expected) in [
         ("find_peaks", json!({}), "no times"),
         ("measure_speed", json!({}), "no latency"),
@@ -107,7 +107,7 @@ async fn a_tool_error_says_what_to_do() {
         let output = harness.toolbox.call(tool, args.clone(), &input(&[&bare])).await.output();
         assert!(output.failed && output.text.contains(expected), "{tool} {args}: {output:?}");
     }
-    fs::write(&bare, "name,colour\na,b\n").expect("written");
+    fs::write(&bare, "name,colour\na,b\n").expect("the file is written");
     let unread = harness.toolbox.call("describe_log", json!({}), &input(&[&bare])).await.output();
     assert!(unread.failed && unread.text.contains("No column with token counts"), "{unread:?}");
 }

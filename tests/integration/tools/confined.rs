@@ -40,7 +40,7 @@ fn limit(facts: &Value, name: &str) -> Vec<String> {
 #[tokio::test]
 async fn a_child_has_no_privileges_and_no_open_files_of_the_server_and_a_folder_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let open = File::open("/proc/self/status").expect("opened");
+    let open = File::open("/proc/self/status").expect("the file opens");
     let of_server = [listener.as_raw_fd(), open.as_raw_fd()]
         .map(|fd| fs::read_link(format!("/proc/self/fd/{fd}")).expect("a link").display().to_string());
     let harness = ToolHarness::new(&node("child", &program(), &["facts"], ""));
@@ -54,10 +54,10 @@ async fn a_child_has_no_privileges_and_no_open_files_of_the_server_and_a_folder_
     assert!(files.len() > 2 && !files.iter().any(|file| of_server.iter().any(|known| file == known)), "{files:?}");
     let folder = harness.folder.path().join("child");
     assert_eq!((&facts["folder"], &facts["home"]), (&json!(folder), &json!(folder)));
-    assert_eq!(fs::metadata(&folder).expect("created").permissions().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(&folder).expect("the file exists").permissions().mode() & 0o777, 0o700);
     harness.tools.close().await;
 
-    let own = fs::read_to_string("/proc/self/status").expect("read");
+    let own = fs::read_to_string("/proc/self/status").expect("the file is read");
     assert!(own.contains("NoNewPrivs:\t0"), "the server itself keeps its privileges");
 }
 
@@ -71,7 +71,7 @@ async fn a_child_is_held_to_the_limits_of_its_entry() {
     assert_eq!(limit(&facts, "Max file size"), ["1000000", "1000000"]);
     assert_eq!(limit(&facts, "Max cpu time"), ["60", "60"]);
     assert_eq!(limit(&facts, "Max core file size"), ["0", "0"]);
-    let own = json!({"limits": fs::read_to_string("/proc/self/limits").expect("read")});
+    let own = json!({"limits": fs::read_to_string("/proc/self/limits").expect("the file is read")});
     assert_eq!(limit(&facts, "Max processes"), limit(&own, "Max processes"), "0 is as much as the server");
     harness.tools.close().await;
 }
@@ -104,7 +104,7 @@ async fn the_documented_sandbox_shows_a_child_its_own_folder_and_nothing_of_the_
     let length = documented[start..].find("]\n").expect("its end") + 1;
     let sandbox = &documented[start..start + length];
     let possible = Command::new("bwrap").args(["--unshare-all", "--ro-bind", "/", "/", "true"]).status();
-    let is_root = fs::metadata("/proc/self").expect("there").uid() == 0;
+    let is_root = fs::metadata("/proc/self").expect("the file exists").uid() == 0;
     if is_root || !possible.is_ok_and(|status| status.success()) {
         // Root without capabilities cannot make a namespace. The source is unavailable, and nothing runs without the sandbox.
         let harness = ToolHarness::new(&node("child", &program(), &["facts"], sandbox));

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{once::CountingServer, *};
 use crate::{
-    model::server::{Model, Reply, calls, text_reply},
+    model::server::{Model, Reply, call_reply, text_reply},
     support::{ADMIN, Client, Setup, TestServer},
 };
 
@@ -24,9 +24,9 @@ impl ToolAgent {
 
     async fn with(setup: Setup, tool: &str, replies: impl IntoIterator<Item = Reply>) -> Self {
         let name = format!("x__{tool}");
-        let call = calls(&[(name.as_str(), "c1", json!({"amount": 5}))]);
+        let call = call_reply(&[(name.as_str(), "c1", json!({"amount": 5}))]);
         let model = Model::with([call].into_iter().chain(replies)).await;
-        let (counting, tools) = CountingServer::serve().await;
+        let (counting, tools) = CountingServer::start().await;
         Self { counting, ..Self::with_model(setup, model, &["x"], &tools).await }
     }
 
@@ -60,9 +60,9 @@ impl ToolAgent {
         }
         let request = Client::new(&self.server).request(Method::POST, "/api/agents/model/agui");
         let token = self.server.token(ADMIN).await;
-        let answer = request.bearer_auth(token).json(&body).send().await.expect("it answers");
+        let answer = request.bearer_auth(token).json(&body).send().await.expect("the server answers");
         let status = answer.status();
-        let text = timeout(TEST_TIMEOUT, answer.text()).await.expect("it ends").unwrap_or_default();
+        let text = timeout(TEST_TIMEOUT, answer.text()).await.expect("it ends in time").unwrap_or_default();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
         (status, data.map(|data| serde_json::from_str(data).expect("JSON")).collect())
     }
@@ -128,7 +128,7 @@ async fn an_allowed_call_of_a_killed_server_is_not_repeated() {
     assert!(events.iter().any(|event| event["delta"] == "I see."), "{events:#?}");
     assert_eq!(tool_agent.counting.calls_of("hold"), 1);
     let requests = tool_agent.model.requests();
-    let messages = requests.last().expect("requests").body["messages"].clone();
+    let messages = requests.last().expect("a request").body["messages"].clone();
     let result = messages.as_array().expect("messages").iter().find(|message| message["role"] == "tool");
     assert!(result.is_some_and(|result| !result["content"].to_string().contains("refused")), "{messages}");
 }

@@ -11,7 +11,7 @@ use super::*;
 fn over_http(port: u16) -> KillOnDrop {
     let mut command = Command::new("node");
     command.arg(everything()).arg("streamableHttp").env("PORT", port.to_string());
-    KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("node is there"))
+    KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("Node.js is installed"))
 }
 
 fn free_port() -> u16 {
@@ -60,7 +60,7 @@ async fn assert_stops(harness: &ToolHarness) {
     assert!(!call.is_finished());
     let stopped_at = Instant::now();
     cancel.cancel();
-    let output = call.await.expect("no panic");
+    let output = call.await.expect("the task does not panic");
     assert!(
         output.failed && stopped_at.elapsed() < Duration::from_secs(1),
         "{output:?} after {:?}",
@@ -78,7 +78,7 @@ async fn a_server_as_a_child_process_lists_serves_stops_and_ends_with_its_source
     let env: Value = serde_json::from_str(&env).expect("its environment");
     let names: Vec<&String> = env.as_object().expect("an object").keys().collect();
     assert!(names.iter().all(|name| ["HOME", "PATH"].contains(&name.as_str())), "{names:?}");
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     assert!(harness.call("all__echo", json!({"message": "x"})).await.text.contains("stopping"));
 }
 
@@ -107,11 +107,11 @@ async fn a_server_over_http_lists_serves_stops_and_is_found_again_after_it_was_k
         sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(found.text, "Echo: again");
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
 }
 
 #[tokio::test]
-async fn a_server_that_forgot_the_session_is_asked_for_another() {
+async fn a_session_that_the_server_forgot_is_replaced() {
     let port = free_port();
     let server = over_http(port);
     listens(port).await;

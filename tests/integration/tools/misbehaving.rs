@@ -35,7 +35,7 @@ async fn a_call_of_a_stopped_run_is_cancelled_at_the_server_too() {
     until("the call arrived", || notes(&file).contains(&"sleeping".into())).await;
     let stopped_at = Instant::now();
     cancel.cancel();
-    assert!(call.await.expect("no panic").failed);
+    assert!(call.await.expect("the task does not panic").failed);
     assert!(stopped_at.elapsed() < Duration::from_secs(1));
     until("it is cancelled there", || notes(&file).contains(&"notifications/cancelled".into())).await;
     harness.tools.close().await;
@@ -78,7 +78,9 @@ async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
     assert_eq!((calls("die"), calls("refuse")), (1, 1), "a call that may have been performed is not repeated");
     // Killed while no call is active.
     let second = process(&file, "began");
-    assert!(Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1)").success());
+    assert!(
+        Command::new("kill").args(["-KILL", &second.to_string()]).status().expect("kill(1) is installed").success()
+    );
     until("it is gone", || !is_alive(second)).await;
     let mut output = harness.call("odd__refuse", json!({})).await;
     if output.text.contains("ended during the call") {
@@ -91,7 +93,7 @@ async fn a_server_that_dies_during_a_call_is_started_again_for_the_next() {
 }
 
 #[tokio::test]
-async fn a_list_that_changed_is_asked_for_again() {
+async fn a_list_that_changed_is_requested_again() {
     let (harness, _folder, _) = scripted("plain", "");
     assert!(harness.names().await.contains(&"odd__rename".into()));
     assert_eq!(harness.call("odd__rename", json!({})).await.text, "done");
@@ -105,7 +107,7 @@ async fn a_list_that_changed_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
+async fn an_endless_list_is_cut_and_an_odd_one_gets_valid_names() {
     let (harness, _folder, _) = scripted("endless", "max_tools = 5");
     assert_eq!(harness.names().await.len(), 5);
     assert!(matches!(harness.state("odd"), ToolSourceState::Ready { left_out: 1.., .. }));
@@ -121,7 +123,7 @@ async fn an_endless_list_is_cut_and_an_odd_one_is_put_in_order() {
 }
 
 #[tokio::test]
-async fn servers_that_do_not_come_up_say_why_and_leave_the_others_at_work() {
+async fn servers_that_do_not_start_have_a_reason_and_do_not_affect_others() {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/tools/scripted.mjs");
     let mut text = node("good", &program, &["plain"], "");
     text += "[[tools]]\nid = \"missing\"\nkind = \"mcp\"\ncommand = \"no-such-program-anywhere\"\n";
@@ -162,7 +164,7 @@ async fn a_server_that_hangs_after_its_start_costs_only_its_timeout() {
     assert_eq!(harness.names().await, Vec::<String>::new());
     assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!harness.reason("odd").is_empty());
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
 }
 
 #[tokio::test]
@@ -188,7 +190,7 @@ async fn a_child_that_does_not_end_is_killed_with_its_own_children() {
     assert!(harness.names().await.contains(&"odd__refuse".into()));
     let (parent, child) = (process(&file, "began"), process(&file, "grandchild"));
     assert!(is_alive(parent) && is_alive(child));
-    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+    timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     until("both are gone", || !is_alive(parent) && !is_alive(child)).await;
 }
 
@@ -205,7 +207,7 @@ async fn a_child_that_floods_the_server_loses_its_session_with_a_reason() {
             harness.call("odd__refuse", json!({})).await.text.contains("the disk is full"),
             "a new process is started"
         );
-        timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("closed in time");
+        timeout(TEST_TIMEOUT, harness.tools.close()).await.expect("the connection closes in time");
     }
 }
 
@@ -243,7 +245,7 @@ async fn an_address_that_serves_something_else_is_unavailable_with_a_reason() {
 }
 
 #[tokio::test]
-async fn an_address_of_this_hosts_own_network_is_refused_without_leave() {
+async fn an_address_of_this_hosts_own_network_is_refused_unless_allowed() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("a listener that does not wait");
     let port = listener.local_addr().expect("an address").port();

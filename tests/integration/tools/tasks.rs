@@ -47,13 +47,13 @@ async fn ask_until_polled(tool_agent: &ToolAgent, file: &Path, then: impl FnOnce
         () = until("it is polled", || count(file, "polled") > 1) => {}
     }
     then();
-    timeout(TEST_TIMEOUT, asking).await.expect("it ends")
+    timeout(TEST_TIMEOUT, asking).await.expect("it ends in time")
 }
 
 /// Asserts that the task's result reaches the model without another message.
 async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path) {
-    assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
-    fs::write(file.with_extension("done"), "").expect("written");
+    assert_eq!(count(file, "cancelled the task"), 0, "the task continues");
+    fs::write(file.with_extension("done"), "").expect("the file is written");
     let has_result =
         || tool_agent.model.requests().last().is_some_and(|request| request.body.to_string().contains("well rested"));
     until("the model has the result", has_result).await;
@@ -62,7 +62,7 @@ async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path)
     // The continued run is over; another shows the conversation.
     let stream = tool_agent.ask("how is it?", None).await;
     assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
-    let messages = tool_agent.model.requests().last().expect("requests").body["messages"].clone();
+    let messages = tool_agent.model.requests().last().expect("a request").body["messages"].clone();
     let roles: Vec<&str> =
         messages.as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
     assert!(roles.ends_with(&["user", "assistant", "tool", "assistant", "user"]), "{roles:?}");
@@ -70,8 +70,8 @@ async fn assert_continues_without_a_message(tool_agent: &ToolAgent, file: &Path)
 
 /// Sends another message once the task is over.
 async fn assert_next_run_gets_the_result(tool_agent: &ToolAgent, file: &Path) {
-    assert_eq!(count(file, "cancelled the task"), 0, "it goes on");
-    fs::write(file.with_extension("done"), "").expect("written");
+    assert_eq!(count(file, "cancelled the task"), 0, "the task continues");
+    fs::write(file.with_extension("done"), "").expect("the file is written");
     let stream = tool_agent.ask("how is it?", None).await;
     assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
     assert!(last_result(tool_agent).contains("well rested"), "{}", last_result(tool_agent));
@@ -123,7 +123,7 @@ async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
     let cut = ask_until_polled(&tool_agent, &file, || {}).await;
     assert_eq!(cut.last().expect("an end")["code"], "time_limit", "{cut:#?}");
     let tool_agent = tool_agent.kill_and_restart().await;
-    fs::write(file.with_extension("asks"), "1").expect("written");
+    fs::write(file.with_extension("asks"), "1").expect("the file is written");
     let stream = tool_agent.ask("how is it?", None).await;
     let asks = stream.last().expect("an end")["outcome"]["interrupts"][0].clone();
     assert_eq!((&asks["reason"], &asks["toolCallId"]), (&json!("input_required"), &json!("c1")), "{stream:#?}");
@@ -135,7 +135,7 @@ async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
         last_result(&tool_agent)
     );
     let requests = tool_agent.model.requests();
-    let messages = requests.last().expect("requests").body["messages"].clone();
+    let messages = requests.last().expect("a request").body["messages"].clone();
     let roles: Vec<&str> =
         messages.as_array().expect("messages").iter().filter_map(|message| message["role"].as_str()).collect();
     assert!(roles.ends_with(&["user", "assistant", "tool", "user"]), "the later message comes last: {roles:?}");
@@ -155,7 +155,7 @@ async fn a_task_is_cancelled_at_its_server_only_where_a_person_stopped_the_run()
             stopped_by_person.cancel();
         }
         cancel.cancel();
-        assert!(following.await.expect("no panic").failed);
+        assert!(following.await.expect("the task does not panic").failed);
         if is_stopped {
             until("it is cancelled there", || count(&file, "cancelled the task") > 0).await;
         }
@@ -178,7 +178,7 @@ async fn a_task_that_takes_too_long_is_cancelled() {
 #[tokio::test]
 async fn a_task_may_ask_again_under_the_same_key() {
     let (harness, _folder, file) = scripted("modern", "");
-    fs::write(file.with_extension("asks"), "2").expect("written");
+    fs::write(file.with_extension("asks"), "2").expect("the file is written");
     let continuation = start_task(&harness).await;
     let first = only_question(follow_task(&harness, continuation).await);
     let thread = (ThreadId::new(), false);
@@ -194,7 +194,7 @@ async fn a_task_may_ask_again_under_the_same_key() {
 async fn a_task_whose_server_stays_unavailable_ends_as_unknown() {
     let (harness, _folder, file) = scripted("modern", "task_timeout_ms = 2500");
     let continuation = start_task(&harness).await;
-    fs::write(file.with_extension("dies"), "").expect("written");
+    fs::write(file.with_extension("dies"), "").expect("the file is written");
     let output = follow_task(&harness, continuation).await.output();
     assert!(output.failed && output.text.contains("its server has been unavailable"), "{output:?}");
     assert!(!output.text.contains("was cancelled"), "its end is unknown: {output:?}");

@@ -1,6 +1,6 @@
 //! The optional model of the analyst: it maps a question to goals, and writes an introduction to the summary.
 //!
-//! Promises: the model neither supplies nor changes a number. It chooses among known goals, without numbers, and only if the
+//! Guarantees: the model neither supplies nor changes a number. It chooses among known goals, without numbers, and only if the
 //! rules found none. It receives the summary with masked numbers; its introduction is shown before the summary, attributed to
 //! the model, and only if it has no number itself. If a request to the model fails, the analyst continues without it.
 
@@ -41,7 +41,7 @@ const GOAL_CHOICES: [(&str, &str); 13] = [
     ("compare_models", "compare models"),
     ("where_tokens_go", "know where tokens and money go"),
     ("peaks", "know peaks and rate limits"),
-    ("cheaper_model", "use a cheaper model where it serves"),
+    ("cheaper_model", "use a cheaper model where it is good enough"),
     ("batch", "use batch prices"),
 ];
 
@@ -58,7 +58,7 @@ impl std::fmt::Debug for AnalystModel {
     }
 }
 
-/// The JSON that the model is asked for.
+/// The JSON that is requested of the model.
 #[derive(Deserialize)]
 struct GoalAnswer {
     goals: Vec<String>,

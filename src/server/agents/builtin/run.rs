@@ -235,7 +235,7 @@ impl AnalystRun<'_> {
         events.finish_step(step).await?;
 
         let mut compared = Vec::new();
-        if analysis::wants_comparison(question) {
+        if analysis::needs_comparison(question) {
             let step = "Compare models";
             events.start_step(step).await?;
             let call = events.start_call("compare_models", &json!({"models": question.models})).await?;

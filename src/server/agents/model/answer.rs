@@ -1,4 +1,4 @@
-//! One answer of a model as AG-UI events: text, reasoning and tool calls, emitted as they come.
+//! One answer of a model as AG-UI events: text, reasoning and tool calls, emitted as they arrive.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -52,7 +52,7 @@ pub(super) struct Answer {
 pub(super) enum Incomplete {
     /// The run was stopped, or its events cannot be emitted.
     Run(Box<AgentError>),
-    /// The model failed; `shown`: after something of the answer was shown.
+    /// The model failed. `shown`: whether a part of the answer had been shown.
     Model { error: ModelError, shown: bool },
 }
 

@@ -1,6 +1,6 @@
 //! Reads an answer of a model off the network: a stream of events or lines, or one body where a server does not stream.
 //!
-//! Promises: one event has at most `max_bytes`, as has a line and a body; a web page in place of an answer is an error; an answer
+//! Guarantees: one event has at most `max_bytes`, as has a line and a body; a web page in place of an answer is an error; an answer
 //! that gave its finish reason is complete, also without its last event, where the connection breaks then, and where it stays
 //! open; nothing follows [`ModelEvent::End`] or an error.
 

@@ -2,7 +2,7 @@
 //!
 //! `interrupts` collects the interrupts of a run; `earlier` settles the calls that earlier runs left open.
 //!
-//! Promises: a call that needs consent is carried out only after a person approved it; every settled call has exactly one result, in the log
+//! Guarantees: a call that needs consent is carried out only after a person approved it; every settled call has exactly one result, in the log
 //! and for the model; results are bounded.
 
 mod earlier;
@@ -32,6 +32,7 @@ use crate::{
         },
         runs::{AgentError, Emitter, RunInput},
     },
+    text::truncate_bytes,
 };
 
 /// The most calls that run at once.
@@ -56,7 +57,7 @@ pub(super) enum Settled {
     /// All have results.
     Done(Results),
     /// Some wait for a person.
-    Asked(Vec<Interrupt>),
+    Interrupted(Vec<Interrupt>),
     /// The ids of calls that the caller carries out.
     Pending(Vec<String>),
 }
@@ -130,7 +131,7 @@ impl Tools<'_> {
                 "Not carried out, because another call of the same answer waits for a person. Call it again if needed.";
             self.result(&call.id, ToolOutput::failed(text), &mut results).await?;
         }
-        Ok(Settled::Asked(interrupts))
+        Ok(Settled::Interrupted(interrupts))
     }
 
     /// Gives calls a result that says why they are not carried out.
@@ -243,7 +244,7 @@ impl Tools<'_> {
     }
 
     async fn result(&self, id: &str, output: ToolOutput, results: &mut Results) -> Result<(), AgentError> {
-        let text = bounded(output.text);
+        let text = truncate_bytes(output.text, MAX_RESULT_BYTES);
         let mut event = ToolCallResult::new(new_id(), id, ToolContent::Text(text.clone()));
         if output.failed {
             event.base.metadata = Some(Map::from_iter([("failed".to_owned(), json!(true))]));
@@ -257,30 +258,5 @@ impl Tools<'_> {
 impl Job {
     fn new(call: &ModelCall, action: Result<Action, ToolOutput>) -> Self {
         Self { id: call.id.clone(), name: call.name.clone(), action, edited: false }
-    }
-}
-
-/// Cuts a result at [`MAX_RESULT_BYTES`].
-fn bounded(mut text: String) -> String {
-    if text.len() > MAX_RESULT_BYTES {
-        let all = text.len();
-        text.truncate(text.floor_char_boundary(MAX_RESULT_BYTES));
-        text.push_str(&format!("\n[cut here: {MAX_RESULT_BYTES} of {all} bytes]"));
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_result_is_cut_and_says_so() {
-        let text = bounded("é".repeat(MAX_RESULT_BYTES));
-        assert!(
-            text.len() < MAX_RESULT_BYTES + 64 && text.ends_with("of 131072 bytes]"),
-            "{}",
-            &text[text.len() - 60..]
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a model: for each a stable code, a sentence for people, and whether another try is worth it.
+//! What can go wrong with a model: for each a stable code, a sentence for people, and whether to retry.
 
 mod provider_message;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use crate::server::backoff::Backoff;
 /// Delays between requests that failed.
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(32));
 
-/// Why a model gave no whole answer.
+/// Why a model sent no complete answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
     /// The provider does not accept the key (401, or its message says so).
@@ -23,7 +23,7 @@ pub enum ModelError {
     )]
     Unauthorized,
     /// Too many requests (429).
-    #[error("The model's provider takes no more requests just now. Try again {}.{}", after(*retry_after), quoted(message.as_deref()))]
+    #[error("The model's provider accepts no more requests now. Try again {}.{}", after(*retry_after), quoted(message.as_deref()))]
     RateLimited {
         /// How long to wait before the next try, if it says so.
         retry_after: Option<Duration>,
@@ -50,7 +50,7 @@ pub enum ModelError {
     Connect,
     /// The host has an address that may not be connected to.
     #[error(
-        "The model's provider is not asked: {refused}. An administrator has to check `base_url` in the agent's configuration."
+        "The model's provider is not called: {refused}. An administrator has to check `base_url` in the agent's configuration."
     )]
     Address {
         /// Which host, why, and the configuration key that would allow it.
@@ -58,15 +58,15 @@ pub enum ModelError {
     },
     /// The stream ended or broke off before the answer was complete.
     #[error(
-        "The connection to the model broke before its answer was complete. What came stands above; ask again for the rest."
+        "The connection to the model broke before its answer was complete. The part that arrived is shown above; ask again for the rest."
     )]
     Cut,
-    /// What came cannot be read as an answer.
+    /// The response cannot be read as an answer.
     #[error(
-        "The model's provider sent what cannot be read as an answer. Ask again; if it stays so, an administrator has to check `provider` and `base_url` in the agent's configuration."
+        "The model's provider sent an answer that cannot be read. Ask again; if that does not help, an administrator has to check `provider` and `base_url` in the agent's configuration."
     )]
     Malformed {
-        /// What it was, for the log.
+        /// What was received, for the log.
         what: String,
     },
     /// The provider refuses the request (other 4xx).
@@ -77,16 +77,16 @@ pub enum ModelError {
         /// Its message, shortened.
         excerpt: String,
     },
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     #[error("{} Try again in a while.", if *first { format!("The model sent nothing for {} s.", waited.as_secs()) } else { format!("The model sent nothing for {} s in the middle of its answer.", waited.as_secs()) })]
     Timeout {
-        /// Whether nothing of the answer had come.
+        /// Whether no part of the answer had arrived.
         first: bool,
-        /// How long was waited.
+        /// How long the server waited.
         waited: Duration,
     },
     /// The answer is longer than an answer may be.
-    #[error("The model's answer passed the limit of {what}, so it was ended there. Ask for less at once.")]
+    #[error("The model's answer exceeded the limit of {what} and was cut there. Ask for less at once.")]
     TooLong {
         /// The limit.
         what: String,
@@ -109,7 +109,7 @@ fn quoted(message: Option<&str>) -> String {
 /// What to add for a 403, which may be about the request (moderation, region) or about the key.
 fn forbidden(status: Option<u16>) -> &'static str {
     match status {
-        Some(403) => " (Where that is not about what was asked, an administrator has to check what `api_key` may do.)",
+        Some(403) => " (If the question is not the reason, an administrator has to check what `api_key` may do.)",
         _ => "",
     }
 }
@@ -133,8 +133,8 @@ impl ModelError {
         }
     }
 
-    /// How long to wait before sending the same request again; `None`: another try is not worth it. `attempt` counts from 0.
-    /// Only before anything of the answer was shown.
+    /// How long to wait before sending the same request again; `None`: a retry would not help. `attempt` counts from 0.
+    /// Callers retry only before any part of the answer was shown.
     #[must_use]
     pub fn retry_in(&self, attempt: u32) -> Option<Duration> {
         let step = RETRY.delay(attempt);
@@ -155,7 +155,7 @@ impl ModelError {
         match status {
             401 => Self::Unauthorized,
             400 | 403 if message.is_about_key() => Self::Unauthorized,
-            // A used-up account answers 429 too. Waiting does not help there, nor where one request alone is too large.
+            // 429 is also the status for a used-up account and for a single request that is too large, where waiting does not help.
             429 if message.is_used_up() => Self::refused(Some(status), message),
             429 if message.is_too_large() => Self::ContextTooLong,
             429 => Self::RateLimited { retry_after, message: message.text },

@@ -1,8 +1,8 @@
 //! The files of a conversation as a model gets them: images and PDFs where it is configured to take them, text as text, and a note
 //! for every other file.
 //!
-//! A file's text stands between lines that its author could not know, and is marked as data. Bounds: 3 MiB for an image or a PDF,
-//! 8 MiB for all. A text is given whole if the model's context has room for it, otherwise its beginning is. The newest files come
+//! A file's text is put between lines that its author cannot guess, and is marked as data. Bounds: 3 MiB for an image or a PDF,
+//! 8 MiB for all. A text is sent whole if the model's context has room for it, otherwise its beginning is. The newest files come
 //! first. Text may be UTF-8, UTF-16 with a byte order mark, or Latin-1.
 
 use std::{collections::HashMap, ops::Range};
@@ -22,7 +22,7 @@ use crate::{
 
 /// The bounds of images and PDFs, which all providers take.
 const MEDIA: Bounds = Bounds { per_file: 3 << 20, total: 8 << 20 };
-/// The most bytes that are given of a text that does not fit, or a quarter of the room if that is less.
+/// The most bytes that are sent of a text that does not fit, or a quarter of the room if that is less.
 const MAX_EXCERPT_BYTES: u64 = 4 << 10;
 /// The bytes of the lines around a text.
 const FRAME_BYTES: u64 = 320;
@@ -55,14 +55,14 @@ pub(super) struct ConversationFiles {
     pub(super) partial: Vec<PartialFile>,
 }
 
-/// A text file that a model is given a part of.
+/// A text file of which the model gets a part.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     /// The message that it belongs to.
     pub(super) message: String,
     pub(super) name: String,
     pub(super) bytes: u64,
-    /// How many bytes of it are given, from its beginning.
+    /// How many bytes of it are sent, from its beginning.
     pub(super) given: u64,
 }
 
@@ -151,11 +151,11 @@ impl Loader<'_> {
             (_, Some(encoding)) => return self.text(file, encoding).await,
             (_, None) => return Err("it is neither text nor of a kind that models are given".into()),
         };
-        let (takes, what) = match kind {
+        let (file_type, what) = match kind {
             MediaKind::Image => (FileType::Image, "images"),
             MediaKind::Pdf => (FileType::Pdf, "PDF files"),
         };
-        if !self.config.takes(takes) {
+        if !self.config.accepts(file_type) {
             return Err(format!("this agent's model is not given {what}"));
         }
         self.media.take(file)?;
@@ -164,7 +164,7 @@ impl Loader<'_> {
     }
 
     async fn text(&mut self, file: &InputFile, encoding: Encoding) -> Result<Content, String> {
-        if !self.config.takes(FileType::Text) {
+        if !self.config.accepts(FileType::Text) {
             return Err("this agent's model is not given files as text".into());
         }
         let size = file.attachment.bytes;
@@ -194,7 +194,7 @@ impl Loader<'_> {
     }
 }
 
-/// At most `max_bytes` of a file's beginning as text, and how many bytes that is. Bytes that are no characters are left out.
+/// At most `max_bytes` of a file's beginning as text, and how many bytes that is. Bytes that are not characters are left out.
 async fn beginning_as_text(file: &InputFile, encoding: Encoding, max_bytes: u64) -> Result<(String, u64), String> {
     let bytes = read_start(&file.path, max_bytes).await.map_err(|_| "it is not there any more")?;
     let whole = encoding.whole_characters(&bytes, max_bytes >= file.attachment.bytes);
@@ -287,7 +287,7 @@ impl Encoding {
         }
     }
 
-    /// Decodes whole characters. Bytes that are no characters are left out.
+    /// Decodes whole characters. Bytes that are not characters are left out.
     pub(super) fn decode(self, bytes: &[u8]) -> String {
         let text = self.characters(bytes).replace(['\0', char::REPLACEMENT_CHARACTER], "");
         match text.strip_prefix('\u{feff}') {
@@ -347,7 +347,7 @@ mod tests {
 
     /// A text in UTF-16 with its byte order mark.
     fn utf16(text: &str, encoding: Encoding) -> Vec<u8> {
-        encoding.encode(&format!("\u{feff}{text}")).expect("it has all characters")
+        encoding.encode(&format!("\u{feff}{text}")).expect("the encoding has all characters")
     }
 
     #[test]

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_result_stands_with_its_call_and_the_newest_message_stays_last() {
+    fn a_late_result_follows_its_call_and_the_newest_message_stays_last() {
         let all = history(json!([
             {"role": "user", "id": "1", "content": "one"},
             {"role": "assistant", "id": "2", "toolCalls": [call("task")]},

@@ -1,6 +1,6 @@
 //! [`ModelProvider`] over HTTP: sends a request in the format of the provider's API, and reads the answer.
 //!
-//! Promises: redirects are not followed, since they would take the key elsewhere; without `allow_private_network`, no address of this
+//! Guarantees: redirects are not followed, since they would take the key elsewhere; without `allow_private_network`, no address of this
 //! host or a private network is connected to; errors do not contain the key; every buffer is bounded. Thoughts that a model writes
 //! into its text are separated from it.
 

@@ -11,7 +11,7 @@
 //! - `calls` (carries out tool calls) and `read_file` (a tool for text files that do not fit).
 //! - `prepare` (the first request of a run).
 //!
-//! Promises: every call that is shown gets a result, in this run or in the one that resumes it; an error of the model is a stable
+//! Guarantees: every call that is shown gets a result, in this run or in the one that resumes it; an error of the model is a stable
 //! code and a sentence; usage is reported however the run ends; a stop takes effect at once.
 
 mod answer;
@@ -145,13 +145,13 @@ fn price(config: &ModelConfig, table: &PriceTable) -> Option<Price> {
 #[async_trait]
 impl Agent for ModelAgent {
     fn info(&self) -> AgentInfo {
-        let takes = |what| self.config.takes(what);
+        let accepts = |what| self.config.accepts(what);
         let kinds: [(bool, &[&str]); 4] = [
-            (takes(FileType::Image), &IMAGES),
-            (takes(FileType::Pdf), &PDFS),
-            (takes(FileType::Text), &TEXTS),
+            (accepts(FileType::Image), &IMAGES),
+            (accepts(FileType::Pdf), &PDFS),
+            (accepts(FileType::Text), &TEXTS),
             // Tools may read them, too.
-            (takes(FileType::Text) || self.toolbox.is_some(), &LOGS),
+            (accepts(FileType::Text) || self.toolbox.is_some(), &LOGS),
         ];
         let files =
             kinds.iter().filter(|(reads, _)| *reads).flat_map(|(_, kinds)| kinds.iter().map(ToString::to_string));
@@ -160,7 +160,7 @@ impl Agent for ModelAgent {
 
     fn health(&self) -> Option<Health> {
         let error = self.last_error.lock().as_ref().map(ToString::to_string);
-        let about = error.clone().unwrap_or_else(|| "The model answered, or was not asked yet.".into());
+        let about = error.clone().unwrap_or_else(|| "The model answered, or was not called yet.".into());
         Some(Health { ok: error.is_none(), about })
     }
 
@@ -205,7 +205,7 @@ impl Run<'_> {
         let history = input.history();
         let settled = match tools.settle_earlier(&history).await? {
             Settled::Done(results) => results,
-            Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
+            Settled::Interrupted(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
             Settled::Pending(_) => Results::new(),
         };
         let mut used_ids: HashSet<String> = history::call_ids(&history).chain(thread_call_ids(&input.thread)).collect();
@@ -240,7 +240,7 @@ impl Run<'_> {
             self.keep_state(&calls, end.provider_state.as_ref()).await?;
             let results = match tools.settle(&calls).await? {
                 Settled::Done(results) => results,
-                Settled::Asked(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
+                Settled::Interrupted(interrupts) => return Ok((Outcome::Interrupt(interrupts), None)),
                 Settled::Pending(pending_tool_call_ids) => {
                     return Ok((Outcome::Success { pending_tool_call_ids }, None));
                 }
@@ -287,7 +287,7 @@ impl Run<'_> {
                 "The answer ends here because it reached the limit of its length. Ask me to continue."
             }
             (EndReason::Filtered, _) => {
-                "The content filter of the model's provider held the answer back. Rephrase your question."
+                "The content filter of the model's provider withheld the answer. Rephrase your question."
             }
             (EndReason::Stop | EndReason::ToolCalls, true) => "The model sent an empty answer. Rephrase your question.",
             (EndReason::Stop | EndReason::ToolCalls, false) => return Ok(()),

@@ -1,8 +1,8 @@
-//! What only its provider can read of an answer (signed or encrypted thoughts), in the form in which the log keeps it while a run
-//! waits for a person or a caller.
+//! The parts of an answer that only its provider can read (signed or encrypted thoughts), as the log keeps them while a run waits
+//! for a person or a caller.
 //!
-//! Promises: it goes back to the provider and the model that it came from, and to no other; a state that is too large for an event
-//! is not kept, and [`event`] answers that it was not.
+//! Guarantees: it is sent back only to the provider and the model that sent it; a state that is too large for an event
+//! is not kept, and [`event`] returns `None`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,7 +33,7 @@ pub(super) enum StatePart {
     ThoughtSignature(String),
     /// The thought that the signature before it signs.
     ReasoningContent(String),
-    /// A block that goes back as it came.
+    /// A block that is sent back unchanged.
     Custom {
         /// The block.
         data: Value,
@@ -41,17 +41,17 @@ pub(super) enum StatePart {
 }
 
 impl ProviderState {
-    /// As a value that the rest of the server does not look into.
+    /// As a value that the rest of the server does not read.
     pub(super) fn to_value(&self) -> Option<Value> {
         serde_json::to_value(self).ok()
     }
 
-    /// The same, or `None` where there is nothing to give back.
+    /// As [`Self::to_value`]; `None` if there is nothing to send back.
     pub(super) fn to_value_unless_empty(&self) -> Option<Value> {
         if self.parts.is_empty() && self.calls.is_empty() { None } else { self.to_value() }
     }
 
-    /// What [`ProviderState::to_value`] made; nothing of what is no such value.
+    /// Reads a value of [`ProviderState::to_value`]; an invalid one is read as an empty state.
     pub(super) fn from_value(value: Option<&Value>) -> Self {
         value.and_then(|value| Self::deserialize(value).ok()).unwrap_or_default()
     }
@@ -74,7 +74,7 @@ struct KeptState {
     state: Value,
 }
 
-/// The event that keeps the state of the answer with the call `call_id`; `None` where it is too large for an event.
+/// The event that keeps the state of the answer with the call `call_id`; `None` if it is too large for an event.
 pub(super) fn event(provider: &dyn ModelProvider, call_id: &str, state: &Value) -> Option<Event> {
     let kept = KeptState { provider: provider.provider().into(), model: provider.model().into(), state: state.clone() };
     let value = serde_json::to_string(&kept).ok()?;
@@ -82,7 +82,7 @@ pub(super) fn event(provider: &dyn ModelProvider, call_id: &str, state: &Value) 
     (extent(&event).bytes <= MAX_EVENT_BYTES).then_some(event)
 }
 
-/// The state in an event's value, where it came from this very model.
+/// The state in an event's value, if it is from this provider and model.
 pub(super) fn read(provider: &dyn ModelProvider, value: &str) -> Option<Value> {
     let KeptState { provider: from, model, state } = serde_json::from_str(value).ok()?;
     (from == provider.provider() && model == provider.model()).then_some(state)
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_state_is_an_empty_one() {
+    fn an_invalid_state_is_read_as_empty() {
         for value in [json!("x"), json!({"parts": [{"Image": "x"}]}), json!({})] {
             assert_eq!(ProviderState::from_value(Some(&value)), ProviderState::default());
         }

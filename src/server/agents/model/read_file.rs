@@ -1,6 +1,6 @@
 //! `read_file`: the tool with which a model reads those text files of a conversation that do not fit into its context.
 //!
-//! Promises: it reads files of this conversation and no others; a result is bounded, and says where it begins and ends and how to
+//! Guarantees: it reads files of this conversation and no others; a result is bounded, and says where it begins and ends and how to
 //! read on; all results of a run are bounded together, so that they fit into the model's context; a search holds one piece of the
 //! file in memory and stops with the run.
 

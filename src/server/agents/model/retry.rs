@@ -19,7 +19,7 @@ use crate::{
 const MAX_RETRIES: u32 = 5;
 
 impl Run<'_> {
-    /// Asks for one answer: again while the provider is busy or unavailable, as long as nothing of it was shown.
+    /// Requests one answer. Repeats the request while the provider is busy or unavailable and no part of the answer was shown.
     pub(super) async fn ask(
         &mut self,
         request: &ModelRequest,
@@ -97,7 +97,7 @@ impl Run<'_> {
         let what = if let ModelError::Malformed { what } = &error { what.as_str() } else { "" };
         tracing::warn!(agent = self.agent.info.id, run = %self.input.run_id, code = error.code(), what, "a model failed");
         let failed = AgentError::failed(error.code(), error.to_string());
-        // A conversation that is too long is no fault of the provider.
+        // A conversation that is too long is not a fault of the provider.
         if !matches!(error, ModelError::ContextTooLong | ModelError::TooLong { .. }) {
             *self.agent.last_error.lock() = Some(error);
         }

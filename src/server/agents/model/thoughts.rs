@@ -3,7 +3,7 @@
 //!
 //! Only marks at the beginning of an answer count, so that an answer about a mark keeps it. Where a model's chat template opens the
 //! thought, the answer begins inside of it; only a setting says so. A thought without an end lasts to the end. A mark may come in
-//! pieces: its text is held until the mark is complete, or is another text.
+//! pieces: its text is held until it is clear whether it is a mark.
 
 use super::provider::ModelEvent;
 
@@ -55,7 +55,7 @@ pub(super) struct Thoughts {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Only white space came, and maybe a piece of a mark.
+    /// Only white space arrived, and possibly a piece of a mark.
     #[default]
     Beginning,
     /// In a thought; `has_text`: some of its text was handed on.

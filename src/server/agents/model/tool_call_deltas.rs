@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_without_an_index_are_told_apart() {
+    fn calls_without_an_index_are_distinguished() {
         let whole = json!([
             {"id": "a", "function": {"name": "look", "arguments": "{\"at\":1}"}},
             {"id": "b", "function": {"name": "look", "arguments": "{\"at\":2}"}},
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_all_have_the_index_0_are_told_apart() {
+    fn calls_that_all_have_the_index_0_are_distinguished() {
         for ids in [["a", "b"], ["", ""]] {
             let piece = |id: &str, arguments: &str| json!([{"index": 0, "id": id, "function": {"name": "look", "arguments": arguments}}]);
             let id = |at: usize| Some(ids[at]).filter(|id| !id.is_empty());

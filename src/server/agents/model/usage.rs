@@ -1,6 +1,6 @@
 //! The usage of a run: tokens by provider and model, and their cost at list prices.
 //!
-//! Promises: every answer counts. If its provider reports no usage, or the answer is incomplete, its tokens are estimated, and
+//! Guarantees: every answer counts. If its provider reports no usage, or the answer is incomplete, its tokens are estimated, and
 //! reported as estimated.
 
 use serde_json::{Map, Value, json};

@@ -43,9 +43,10 @@ fn events_between_start_and_end_are_passed_on_unchanged() {
         "type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "a", "timestamp": 7, "metadata": {"k": null}, "vendor": [0.1, null],
     });
     let (events, end) = read_strict(&[started(), text("START"), content.clone(), text("END"), finished()]);
-    let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
+    let wire: Vec<Value> =
+        events.iter().map(|event| serde_json::to_value(event).expect("the value is serialized")).collect();
     assert_eq!(wire, [text("START"), content, text("END")]);
-    let end = end.expect("finished");
+    let end = end.expect("the run finished");
     assert_eq!((end.result, end.usage.expect("usage")[0].input_tokens), (Some(json!({"n": 1})), Some(3)));
 }
 
@@ -102,7 +103,7 @@ fn several_runs_in_a_stream_count_as_one_that_ends_as_the_last_does() {
     assert_eq!((events.len(), end.expect_err("cut").code), (1, "stream_cut"));
     let last = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "usage": [{"inputTokens": 4}]});
     let (events, end) = read_strict(&[&another[..], &[text("END"), last]].concat());
-    let end = end.expect("finished");
+    let end = end.expect("the run finished");
     let tokens: Vec<_> = end.usage.into_iter().flatten().map(|usage| usage.input_tokens).collect();
     assert_eq!((events.len(), end.result, tokens), (2, None, vec![Some(3), Some(4)]));
 }
@@ -114,10 +115,11 @@ fn unknown_events_and_outcomes_fail_no_run() {
     end["outcome"] = json!({"type": "deferred"});
     let (events, ended) =
         read_strict(&[stray.clone(), started(), text("START"), vendor.clone(), text("END"), end, stray]);
-    let wire: Vec<Value> = events.iter().map(|event| serde_json::to_value(event).expect("writes")).collect();
+    let wire: Vec<Value> =
+        events.iter().map(|event| serde_json::to_value(event).expect("the value is serialized")).collect();
     let raw = json!({"type": "RAW", "event": vendor, "source": "unknown AG-UI event"});
     assert_eq!(wire, [text("START"), raw, text("END")]);
-    assert_eq!(ended.expect("finished").outcome, None);
+    assert_eq!(ended.expect("the run finished").outcome, None);
     let own = json!({"type": "RAW", "event": vendor, "source": "it"});
     assert!(read_strict(&[own]).1.expect_err("too early").message.contains("the first event is RUN_STARTED"));
 }
@@ -125,7 +127,7 @@ fn unknown_events_and_outcomes_fail_no_run() {
 /// Checks that streams are accepted and refused as by AG-UI's own client; returns the number of streams.
 fn check_verdicts(variable: &str, file: &str) -> usize {
     let file = std::env::var(variable).unwrap_or(format!("{}/tests/data/{file}", env!("CARGO_MANIFEST_DIR")));
-    let text = std::fs::read_to_string(file).expect("reads");
+    let text = std::fs::read_to_string(file).expect("the file is read");
     let different = text.lines().filter_map(|line| {
         let stream: Value = serde_json::from_str(line).expect("JSON");
         let mut conversation = Conversation::new(
@@ -176,7 +178,7 @@ fn repeated_and_missing_ends_fail_a_run_only_if_the_rules_are_strict() {
     let unknown = vec![started(), end("TOOL_CALL_END", "never started"), finished()];
     let again = vec![started(), start.clone(), start, end("TOOL_CALL_END", "c"), finished()];
     for sent in [unknown, again] {
-        assert_eq!(read(RULES, &sent).1.expect_err("refused").code, "protocol_violation");
+        assert_eq!(read(RULES, &sent).1.expect_err("a refusal").code, "protocol_violation");
     }
 }
 
@@ -199,7 +201,9 @@ fn a_run_with_interrupts_in_custom_events_is_interrupted() {
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r"});
     let (events, ended) = read_strict(&[started(), question.clone(), end]);
     assert!(matches!(events[..], [Event::Custom(_)]), "front ends get the event too");
-    let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
+    let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("the run finished").outcome else {
+        panic!("an interrupt")
+    };
     assert_eq!((interrupts[0].id.as_str(), interrupts[0].message.as_deref()), ("i", Some("Send it?")));
 
     // An outcome takes precedence; its missing message comes from its metadata.
@@ -207,7 +211,9 @@ fn a_run_with_interrupts_in_custom_events_is_interrupted() {
         json!({"id": "own", "reason": "langgraph:interrupt", "metadata": {"langgraph": {"raw": {"question": "Why?"}}}});
     let end = json!({"type": "RUN_FINISHED", "threadId": "t", "runId": "r", "outcome": {"type": "interrupt", "interrupts": [own]}});
     let (_, ended) = read_strict(&[started(), question, end]);
-    let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("finished").outcome else { panic!("an interrupt") };
+    let Some(RunOutcome::Interrupt { interrupts }) = ended.expect("the run finished").outcome else {
+        panic!("an interrupt")
+    };
     assert_eq!((interrupts.len(), interrupts[0].message.as_deref()), (1, Some("Why?")));
 }
 
@@ -219,7 +225,7 @@ fn a_remote_agent_cannot_set_how_calls_of_netras_tools_continue() {
         json!({"type": "ACTIVITY_DELTA", "messageId": "m", "activityType": "tool_task", "patch": []}),
     ] {
         let (_, end) = read(RULES, &[started(), activity, finished()]);
-        let failure = end.expect_err("refused");
+        let failure = end.expect_err("a refusal");
         assert!(failure.message.contains("`tool_task` are reserved for Netra"), "{failure:?}");
     }
     let interrupt =
@@ -228,7 +234,9 @@ fn a_remote_agent_cannot_set_how_calls_of_netras_tools_continue() {
     let custom = json!({"type": "CUSTOM", "name": "on_interrupt", "value": interrupt});
     for sent in [vec![started(), end], vec![started(), custom, finished()]] {
         let (_, end) = read(RULES, &sent);
-        let Some(RunOutcome::Interrupt { interrupts }) = end.expect("finished").outcome else { panic!("no interrupt") };
+        let Some(RunOutcome::Interrupt { interrupts }) = end.expect("the run finished").outcome else {
+            panic!("no interrupt")
+        };
         let metadata = interrupts[0].metadata.as_ref().expect("metadata");
         assert!(metadata.contains_key("toolName") && !metadata.contains_key("continuation"), "{metadata:?}");
     }
@@ -245,5 +253,5 @@ fn a_remote_agent_cannot_mark_the_end_of_a_cancellation_or_ask_more_questions_th
     let sent: Vec<Value> =
         std::iter::once(started()).chain(std::iter::repeat_n(question, MAX_INTERRUPTS + 1)).collect();
     let (_, end) = read(Rules { max_events: 100, ..RULES }, &sent);
-    assert_eq!(end.expect_err("refused").code, "too_many_interrupts");
+    assert_eq!(end.expect_err("a refusal").code, "too_many_interrupts");
 }

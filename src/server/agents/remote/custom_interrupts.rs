@@ -16,7 +16,9 @@ use crate::protocol::{
 const ON_INTERRUPT: &str = "on_interrupt";
 /// Metadata key of an interrupt: how its answer is sent.
 const ANSWER_BY: &str = "answerBy";
+/// Value of [`ANSWER_BY`]: as LangGraph's command to resume.
 const COMMAND: &str = "forwardedProps.command.resume";
+/// Value of [`ANSWER_BY`]: as the result of the call.
 const RESULT: &str = "result";
 /// Marks a cancelled interrupt in a command, as LangGraph's adapter defines it.
 const CANCELLED: &str = "__agui_cancelled__";
@@ -91,10 +93,10 @@ pub(super) fn from_open_call(call_id: &str, name: &str, arguments: &str) -> Inte
 /// Removes from `resume` the answers that are sent as results of calls, and returns these results. They have the fields
 /// of all supported frameworks for an approval.
 pub(super) fn take_results(resume: &mut Vec<Resume>, open: &[Interrupt]) -> Vec<Message> {
-    let is_result = |interrupt: &Interrupt| {
-        interrupt.metadata.as_ref().is_some_and(|more| more.get(ANSWER_BY) == Some(&RESULT.into()))
+    let is_answered_by_result = |interrupt: &Interrupt| {
+        interrupt.metadata.as_ref().is_some_and(|metadata| metadata.get(ANSWER_BY) == Some(&RESULT.into()))
     };
-    let by_result = |id: &str| open.iter().any(|interrupt| interrupt.id == id && is_result(interrupt));
+    let by_result = |id: &str| open.iter().any(|interrupt| interrupt.id == id && is_answered_by_result(interrupt));
     let answers = resume.extract_if(.., |answer| by_result(&answer.interrupt_id));
     let result = |answer: Resume| {
         let mut fields = match answer.payload {
@@ -117,7 +119,7 @@ pub(super) fn take_results(resume: &mut Vec<Resume>, open: &[Interrupt]) -> Vec<
 
 /// Adds a question and an answer schema to a confirmation of ADK.
 fn fill_in_confirmation(interrupt: &mut Interrupt) {
-    let Some(request) = interrupt.metadata.as_ref().and_then(|more| more.get("adk")) else { return };
+    let Some(request) = interrupt.metadata.as_ref().and_then(|metadata| metadata.get("adk")) else { return };
     if !request["toolConfirmation"].is_object() {
         return;
     }
@@ -136,7 +138,7 @@ fn fill_in_confirmation(interrupt: &mut Interrupt) {
 /// Adds a missing question and answer schema to an interrupt, from the metadata of its framework.
 pub(super) fn fill_in(interrupt: &mut Interrupt) {
     fill_in_confirmation(interrupt);
-    let raw = interrupt.metadata.as_ref().and_then(|more| more.get("langgraph")?.get("raw")).map(decode);
+    let raw = interrupt.metadata.as_ref().and_then(|metadata| metadata.get("langgraph")?.get("raw")).map(decode);
     let Some(raw) = raw else { return };
     if interrupt.message.is_none() {
         interrupt.message = question(&raw);
@@ -168,7 +170,7 @@ fn choices(value: &Value) -> Option<Value> {
 
 /// Whether an interrupt is answered by `forwardedProps.command.resume`.
 pub(crate) fn is_answered_by_command(interrupt: &Interrupt) -> bool {
-    interrupt.metadata.as_ref().and_then(|more| more.get(ANSWER_BY)).is_some_and(|by| *by == COMMAND)
+    interrupt.metadata.as_ref().and_then(|metadata| metadata.get(ANSWER_BY)).is_some_and(|by| *by == COMMAND)
 }
 
 /// Removes from `resume` the answers that are sent in `command.resume`, and returns its value.
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn a_complete_interrupt_in_a_custom_event_is_used_unchanged() {
         let value = json!({"id": "t", "reason": "crewai:human_feedback", "message": "Send it?", "metadata": {}});
-        let interrupt = from_custom_event(&Custom::new(ON_INTERRUPT, value), "r", 0).expect("one");
+        let interrupt = from_custom_event(&Custom::new(ON_INTERRUPT, value), "r", 0).expect("an interrupt");
         assert_eq!((interrupt.id.as_str(), interrupt.message.as_deref()), ("t", Some("Send it?")));
         assert!(!is_answered_by_command(&interrupt));
     }
@@ -242,12 +244,12 @@ mod tests {
 
     #[test]
     fn a_custom_event_becomes_an_interrupt_with_its_question_and_choices() {
-        let text =
-            from_custom_event(&on_interrupt("Send a mail to bob?".into(), json!({"id": "i"})), "r", 0).expect("one");
+        let text = from_custom_event(&on_interrupt("Send a mail to bob?".into(), json!({"id": "i"})), "r", 0)
+            .expect("an interrupt");
         assert_eq!((text.id.as_str(), text.message.as_deref()), ("i", Some("Send a mail to bob?")));
         assert_eq!(text.response_schema, None);
         let value = r#"{"question": "Which?", "options": ["red", "blue"]}"#;
-        let choice = from_custom_event(&on_interrupt(value.into(), Value::Null), "r", 1).expect("one");
+        let choice = from_custom_event(&on_interrupt(value.into(), Value::Null), "r", 1).expect("an interrupt");
         assert_eq!((choice.id.as_str(), choice.message.as_deref()), ("r-interrupt-1", Some("Which?")));
         assert_eq!(choice.response_schema, Some(json!({"enum": ["red", "blue"]})));
         assert!(from_custom_event(&Custom::new("chart", json!({})), "r", 0).is_none());
@@ -256,7 +258,7 @@ mod tests {
     #[test]
     fn an_answer_is_sent_as_the_adapter_expects_it() {
         let open: Vec<Interrupt> = ["a", "b"]
-            .map(|id| from_custom_event(&on_interrupt("?".into(), json!({"id": id})), "r", 0).expect("one"))
+            .map(|id| from_custom_event(&on_interrupt("?".into(), json!({"id": id})), "r", 0).expect("an interrupt"))
             .into();
         let answer = |id: &str, status, payload| Resume { interrupt_id: id.into(), status, payload, metadata: None };
         let yes = || answer("a", AnswerStatus::Resolved, Some(json!("yes")));

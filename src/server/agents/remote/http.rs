@@ -109,7 +109,7 @@ impl Endpoint {
     /// Posts a run's input; returns the response's body, a stream of events.
     ///
     /// # Errors
-    /// If the request fails, or the response is no stream of events.
+    /// If the request fails, or the response is not a stream of events.
     pub(crate) async fn post(&self, input: Bytes) -> Result<Body, Failure> {
         let request = self.client.post(self.url.clone()).headers(self.headers.clone());
         let request = request.header(ACCEPT, "text/event-stream").header(ACCEPT_ENCODING, "identity");

@@ -90,7 +90,7 @@ pub(super) async fn request(prompt: Prompt, input: &RunInput, config: &AgUiConfi
     Request { input, file_bytes }
 }
 
-/// Adds an answer as `command.resume` to forwarded props. Values that are no objects are replaced by objects.
+/// Adds an answer as `command.resume` to forwarded props. Values that are not objects are replaced by objects.
 fn with_command(forwarded_props: Option<Value>, answer: Value) -> Value {
     let object = |value: Option<Value>| if let Some(Value::Object(fields)) = value { fields } else { Map::new() };
     let mut props = object(forwarded_props);

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn reencoded(text: &str) -> Value {
-        serde_json::to_value(parse(text).expect(text).event).expect("writes")
+        serde_json::to_value(parse(text).expect(text).event).expect("the value is serialized")
     }
 
     #[test]
@@ -166,16 +166,19 @@ mod tests {
     fn events_and_outcomes_of_later_versions_are_accepted() {
         for kind in ["TELEPORT", "THINKING_START", "toString"] {
             let unknown = json!({"type": kind, "pct": 5, "timestamp": "soon", "x": null});
-            let parsed = parse(&unknown.to_string()).expect("reads");
+            let parsed = parse(&unknown.to_string()).expect("the event is parsed");
             assert_eq!(parsed.unknown, Some(format!("the event `{kind}`")));
             let raw = json!({"type": "RAW", "event": unknown, "source": "unknown AG-UI event"});
-            assert_eq!(serde_json::to_value(&parsed.event).expect("writes"), raw);
+            assert_eq!(serde_json::to_value(&parsed.event).expect("the value is serialized"), raw);
         }
         let text = r#"{"type":"RUN_FINISHED","threadId":"t","runId":"r","outcome":{"type":"deferred","until":5}}"#;
-        let parsed = parse(text).expect("reads");
+        let parsed = parse(text).expect("the event is parsed");
         assert!(parsed.unknown.is_some() && matches!(&parsed.event, Event::RunFinished(end) if end.outcome.is_none()));
         let text = r#"{"type":"SUBAGENT_FINISHED","subagentRunId":"s","outcome":{"type":"cancelled"}}"#;
-        assert_eq!(parse(text).expect("reads").unknown.as_deref(), Some("an outcome of SUBAGENT_FINISHED"));
+        assert_eq!(
+            parse(text).expect("the event is parsed").unknown.as_deref(),
+            Some("an outcome of SUBAGENT_FINISHED")
+        );
     }
 
     // Longer than 60 lines: a table of cases.

@@ -4,7 +4,7 @@
 //! `{approved, editedArgs?, reason?}`, where `editedArgs` replaces all arguments. The next run carries the answer as
 //! `resume`.
 //!
-//! Promises: only `approved: true` allows a call. A missing or malformed answer refuses it, and the model gets the
+//! Guarantees: only `approved: true` allows a call. A missing or malformed answer refuses it, and the model gets the
 //! reason. An answer that was given in time counts however late the next run starts. Edited arguments are checked
 //! against the tool's schema when the person answers, and again when the call is made, like all arguments.
 
@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Consent, ToolOutput, ToolSpec, text::clip};
-use crate::{protocol::agui::Interrupt, server::json_schema};
+use super::{Consent, ToolOutput, ToolSpec};
+use crate::{protocol::agui::Interrupt, server::json_schema, text::clip};
 
 /// The reason of an interrupt that asks for consent to a tool call.
 pub const TOOL_CALL: &str = "tool_call";

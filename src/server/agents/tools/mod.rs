@@ -3,7 +3,7 @@
 //! An agent uses a [`ToolBox`]: it lists the tools and calls them. The tools come from sources: MCP servers, and the
 //! built-in source, which analyses a thread's files.
 //!
-//! Promises: a call never fails an agent's run, but reports its failure as its output; every output is bounded,
+//! Guarantees: a call never fails an agent's run, but reports its failure as its output; every output is bounded,
 //! untrusted text; stopping a run stops its call; an unavailable source does not affect the others.
 
 pub mod consent;
@@ -15,7 +15,6 @@ mod mcp;
 mod mcp;
 pub mod questions;
 mod sources;
-mod text;
 
 use async_trait::async_trait;
 use serde_json::Value;

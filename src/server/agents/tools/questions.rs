@@ -69,7 +69,7 @@ pub struct Question {
 /// A person's response to a [`Question`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Response {
-    /// The content that was asked for.
+    /// The content that was requested.
     Accepted(Value),
     /// The person declined.
     Declined,

@@ -1,6 +1,6 @@
 //! All sources of tools: those in the configuration and the built-in one.
 //!
-//! Promises: a tool's name does not depend on which other sources exist or are available, so a call that waited for a
+//! Guarantees: a tool's name does not depend on which other sources exist or are available, so a call that waited for a
 //! person reaches the tool that the person was asked about. A built-in tool keeps its name; a tool of an MCP server is
 //! `source__tool`.
 
@@ -15,7 +15,6 @@ use super::{
     data::DataTools,
     mcp::McpSource,
     questions::{CallOutcome, Resumption},
-    text::clip,
 };
 use crate::{
     analyst::pricing::PriceTable,
@@ -24,6 +23,7 @@ use crate::{
         http::{ToolInfo, ToolSource, ToolSourceState},
     },
     server::config::tools::{BuiltinConfig, McpConfig, ToolsConfig, ToolsKind},
+    text::clip,
 };
 
 /// The id of the built-in source if the configuration sets none.

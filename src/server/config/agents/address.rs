@@ -87,8 +87,13 @@ mod tests {
             "KEY" => Some("k1#2".to_owned()),
             _ => None,
         };
-        let read = |text: &str| serde_json::from_value::<Address>(json!(text)).expect("is right").resolve(variables);
-        assert_eq!(read("https://${HOST}/run").expect("resolves").as_str(), "https://agents.example.com/run");
+        let read = |text: &str| {
+            serde_json::from_value::<Address>(json!(text)).expect("the JSON has this type").resolve(variables)
+        };
+        assert_eq!(
+            read("https://${HOST}/run").expect("the variables are resolved").as_str(),
+            "https://agents.example.com/run"
+        );
         assert_eq!(read("https://a/?k=${NONE}"), Err("the variable NONE is not set".into()));
         let refused = read("https://a/?k=${KEY}").expect_err("a fragment");
         assert!(refused.contains("ends with a fragment") && !refused.contains("k1"), "{refused}");

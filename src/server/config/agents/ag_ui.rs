@@ -100,8 +100,11 @@ mod tests {
 
     #[test]
     fn a_url_is_enough() {
-        let config = read(&json!({})).expect("is right");
-        assert_eq!(config.url.resolve(|_| None).expect("resolves").as_str(), "https://agents.example.com/run");
+        let config = read(&json!({})).expect("the entry is valid");
+        assert_eq!(
+            config.url.resolve(|_| None).expect("the URL is resolved").as_str(),
+            "https://agents.example.com/run"
+        );
         let times = (config.connect_timeout_ms, config.first_event_timeout_ms, config.silence_timeout_ms);
         assert_eq!(times, (5_000, 60_000, 120_000));
         assert_eq!((config.max_event_bytes, config.max_events, config.retries), (16_777_216, 100_000, 2));

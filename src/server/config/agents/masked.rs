@@ -1,6 +1,6 @@
 //! Entries of agents without their secrets, and back.
 //!
-//! [`masked`] shows only what is known to be no secret: public keys, references to variables, and URLs without user info and
+//! [`masked`] shows only what is known not to be secret: public keys, references to variables, and URLs without user info and
 //! query. [`unmasked`] puts a secret back where its mask is returned: at the same key of the same agent, and only while the
 //! secret goes to the same kind of agent at the same origin, so that it cannot be sent elsewhere.
 
@@ -91,7 +91,7 @@ fn secret_fields<'a>(
     secret.map(move |(name, value)| (format!("{key}.{name}"), value))
 }
 
-/// Whether a value has no objects or nested lists, in which anything could stand: no key takes such a value.
+/// Whether a value has no objects or nested lists. These could contain secrets, and no key accepts them.
 fn is_flat(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().all(|item| !item.is_object() && !item.is_array()),
@@ -238,7 +238,7 @@ mod tests {
     fn a_mask_without_a_stored_secret_is_refused() {
         let before = remote("https://a.example/run", &json!({"x-key": "secret"}));
         for headers in [json!({"y": "(set)"}), json!({"x-key": "Bearer (set)"}), json!("(set)")] {
-            let refused = unmasked(remote("https://a.example/run", &headers), Some(&before)).expect_err("refused");
+            let refused = unmasked(remote("https://a.example/run", &headers), Some(&before)).expect_err("a refusal");
             assert!(refused.starts_with("headers") && !refused.contains("secret"), "{refused}");
         }
         assert!(unmasked(masked(before), None).is_err_and(|refused| refused.contains("NETRA_AGENT_")));

@@ -65,7 +65,7 @@ pub struct ModelConfig {
     /// Context window of the model in tokens, its response included: determines how much of the conversation and its files is sent.
     #[serde(default = "context_tokens", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub context_tokens: u64,
-    /// Types of files that it is given; images and PDFs only if the model reads them.
+    /// Types of files that it receives; images and PDFs only if the model reads them.
     #[serde(default = "attachments")]
     pub attachments: Vec<FileType>,
     /// Whether it is offered a tool to read text files that do not fit; not for models without tool calls.
@@ -109,9 +109,9 @@ fn attachments() -> Vec<FileType> {
 }
 
 impl ModelConfig {
-    /// Whether the model is given files of this type. Ollama's own API takes no PDFs.
+    /// Whether the model receives files of this type. Ollama's own API accepts no PDFs.
     #[must_use]
-    pub fn takes(&self, what: FileType) -> bool {
+    pub fn accepts(&self, what: FileType) -> bool {
         self.attachments.contains(&what) && !(what == FileType::Pdf && self.provider == Provider::Ollama)
     }
 
@@ -282,7 +282,7 @@ mod tests {
         let config = read(json!({"model": "llama3.2"})).expect("a model");
         assert_eq!((config.provider, config.max_steps, config.first_token_timeout_ms), (Provider::OpenAi, 8, 120_000));
         assert_eq!(
-            [FileType::Text, FileType::Image, FileType::Pdf].map(|what| config.takes(what)),
+            [FileType::Text, FileType::Image, FileType::Pdf].map(|what| config.accepts(what)),
             [true, false, false]
         );
         assert!(config.base_url.is_none() && config.tools.is_empty() && config.price().is_none());
@@ -311,10 +311,10 @@ mod tests {
             (json!({"model": "m", "temperature": 3}), "a number from 0 to 2"),
             (json!({"model": "m", "apikey": "x"}), "unknown field `apikey`"),
         ] {
-            let error = read(entry).expect_err("refused");
+            let error = read(entry).expect_err("a refusal");
             assert!(error.contains(expected), "{error}");
         }
-        let error = read(json!({"model": "m", "base_url": "https://me:pass@host"})).expect_err("refused");
+        let error = read(json!({"model": "m", "base_url": "https://me:pass@host"})).expect_err("a refusal");
         assert!(!error.contains("pass@") && error.contains("api_key"), "{error}");
     }
 }

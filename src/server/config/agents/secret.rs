@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_told_from_a_secret() {
+    fn a_reference_is_distinguished_from_a_secret() {
         for text in ["${A}", "Bearer ${A}", "token ${A}", "${A}${B}"] {
             assert!(Secret::from(text).is_reference(), "{text}");
         }

@@ -7,8 +7,8 @@ use crate::{
     thread::{RunState, ThreadView},
 };
 
-/// The conversation before a run in which calls of an earlier run get their results: a caller that reads the events of this run
-/// alone must know the calls.
+/// The conversation before a run in which calls of an earlier run get their results: a caller that reads only the events of
+/// this run needs the calls, too.
 pub(super) struct History {
     calls: Vec<String>,
     messages: Vec<Message>,

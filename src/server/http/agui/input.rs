@@ -37,7 +37,7 @@ const MEMORY_TIMEOUT: Duration = Duration::from_secs(5);
 
 static MEMORY: Semaphore = Semaphore::const_new(MAX_TOTAL_KIB);
 
-/// A body, parsed and as it came.
+/// A body, parsed and as received.
 #[derive(Debug)]
 pub(in crate::server::http) struct Input {
     /// The request.

@@ -48,9 +48,9 @@ impl PieceJoiner {
 
     fn join_result(&mut self, mut event: Value) -> Option<Value> {
         let call = event["toolCallId"].as_str().unwrap_or_default().to_owned();
-        let mark = |event: &Value, field: &str| event.get("metadata").and_then(|more| more.get(field)).cloned();
+        let mark = |event: &Value, field: &str| event.get("metadata").and_then(|metadata| metadata.get(field)).cloned();
         if mark(&event, FIRST_PIECE).is_some() {
-            event["metadata"].as_object_mut().map(|more| more.remove(FIRST_PIECE));
+            event["metadata"].as_object_mut().map(|metadata| metadata.remove(FIRST_PIECE));
             if event["metadata"].as_object().is_some_and(serde_json::Map::is_empty) {
                 event.as_object_mut().map(|event| event.remove("metadata"));
             }

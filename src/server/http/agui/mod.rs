@@ -1,4 +1,4 @@
-//! AG-UI over HTTP: `POST /api/agents/<id>/agui`, for any front end or framework that speaks it.
+//! AG-UI over HTTP: `POST /api/agents/<id>/agui`, for any front end or framework that uses it.
 //!
 //! The run is a run like any other: in the log of its owner's thread, shown in every tab and device, queued, stopped and answered
 //! there as well. It does not depend on the request: a caller that disconnects neither stops it nor loses it. The same message id

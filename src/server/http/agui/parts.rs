@@ -1,6 +1,6 @@
 //! The content of a caller's message: its text, and the files inline in its parts.
 //!
-//! Promises: a file in a part has the limits of an upload; a refusal names the part and says what to do. Nothing is fetched from a
+//! Guarantees: a file in a part has the limits of an upload; a refusal names the part and says what to do. Nothing is fetched from a
 //! URL of a caller.
 
 use axum::http::StatusCode;
@@ -38,7 +38,7 @@ pub(super) struct InlineFile {
 /// Reads the text of a message (parts of text are joined by line breaks) and its files.
 ///
 /// # Errors
-/// 422 if a part is not as it must be or has no bytes, 413 if a file is too large.
+/// 422 if a part is invalid or refers to a file elsewhere, 413 if a file is too large.
 pub(super) fn read(content: &ToolContent, max_file_bytes: u64) -> Result<(String, Vec<InlineFile>), Problem> {
     let parts = match content {
         ToolContent::Text(text) => return Ok((text.clone(), Vec::new())),
@@ -48,7 +48,7 @@ pub(super) fn read(content: &ToolContent, max_file_bytes: u64) -> Result<(String
     for (index, part) in parts.iter().enumerate() {
         let place = format!("`content[{index}]` of the last message");
         let part = serde_path_to_error::deserialize(part);
-        let media = match part.map_err(|error| invalid(format!("{place} is no part of a message: {error}")))? {
+        let media = match part.map_err(|error| invalid(format!("{place} is not a part of a message: {error}")))? {
             ContentPart::Text { text } => {
                 texts.push(text);
                 continue;
@@ -76,7 +76,7 @@ fn file(Media { source, metadata }: Media, index: usize, place: &str, max_bytes:
     };
     let max_len = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let bytes =
-        BASE64.decode(&value).map_err(|error| invalid(format!("{place}: `source.value` is no base64: {error}")))?;
+        BASE64.decode(&value).map_err(|error| invalid(format!("{place}: `source.value` is not base64: {error}")))?;
     if bytes.len() > max_len {
         let detail = format!("{place} is too large: a file has at most {max_bytes} bytes");
         return Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
@@ -146,13 +146,13 @@ mod tests {
             {"type": "text", "text": "Look", "id": "1"}, data("image", "image/png", "aGk="), data("audio", "audio/mpeg", "aGk"),
             named, {"type": "text", "text": "and tell"}, data("document", "application/x-unheard-of", ""),
         ]);
-        let (text, files) = parse(parts).expect("is right");
+        let (text, files) = parse(parts).expect("the parts are valid");
         assert_eq!(text, "Look\nand tell");
         let file = |name: &str, bytes: &str| InlineFile { name: name.into(), bytes: bytes.into() };
         let expected =
             [file("file-2.png", "hi"), file("file-3.mp3", "hi"), file("log.csv", "a,b"), file("file-6.bin", "")];
         assert_eq!(files, expected);
-        assert_eq!(parse(json!("plain")).expect("is right"), ("plain".into(), Vec::new()));
+        assert_eq!(parse(json!("plain")).expect("the parts are valid"), ("plain".into(), Vec::new()));
     }
 
     #[test]
@@ -163,11 +163,11 @@ mod tests {
         for (part, expected) in [
             (elsewhere, "points to a file elsewhere, which is not fetched: send its bytes"),
             (handle, "points to a file elsewhere"),
-            (data("image", "image/png", "not base64!"), "`source.value` is no base64"),
+            (data("image", "image/png", "not base64!"), "`source.value` is not base64"),
             (data("image", "image/png", "MTIzNDU2Nzg5"), "is too large: a file has at most 8 bytes"),
-            (json!({"type": "hologram"}), "is no part of a message: type: unknown variant `hologram`"),
+            (json!({"type": "hologram"}), "is not a part of a message: type: unknown variant `hologram`"),
             (json!({"type": "image"}), "missing field `source`"),
-            (json!("words"), "is no part of a message"),
+            (json!("words"), "is not a part of a message"),
         ] {
             let detail = parse(json!([text, part])).expect_err(expected);
             assert!(detail.starts_with("`content[1]` of the last message") && detail.contains(expected), "{detail}");

@@ -1,4 +1,4 @@
-//! What a caller asks for, as one of Netra's commands.
+//! Converts a caller's request into one of Netra's commands.
 
 use std::collections::HashSet;
 

@@ -1,7 +1,7 @@
 //! Streams a run's events to a caller of AG-UI: server-sent events, one `data:` line each, up to the terminal one.
 //!
-//! Promises: the events are those of the log, in its order; they have the caller's ids of thread, run and messages, and Netra's are
-//! in `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, even if the run goes on.
+//! Guarantees: the events are those of the log, in its order; they have the caller's ids of thread, run and messages, and Netra's are
+//! in `metadata.netra` of `RUN_STARTED` and `RUN_FINISHED`; the stream ends with a terminal event, even if the run continues.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -44,7 +44,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Asks proxies not to buffer the answer.
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-/// Netra's id of the thread, for callers that continue over the WebSocket; so are the next two.
+/// Netra's id of the thread. This and the next two are for callers that continue over the WebSocket.
 pub(super) const THREAD_ID: HeaderName = HeaderName::from_static("x-netra-thread-id");
 /// Netra's id of the run.
 pub(super) const RUN_ID: HeaderName = HeaderName::from_static("x-netra-run-id");
@@ -248,7 +248,7 @@ impl RunStream {
             StreamEnd::Closed(CloseCode::Restarting) => {
                 ("server_restarting", "the server is restarting; send the request again for the rest")
             }
-            StreamEnd::Closed(_) => ("disconnected", "this connection was closed; the run may go on"),
+            StreamEnd::Closed(_) => ("disconnected", "this connection was closed; the run may continue"),
             StreamEnd::Failed(error) => {
                 tracing::error!(%error, run = %self.run_id, "a run cannot be streamed");
                 ("internal", "the server failed; its log has the cause")
@@ -264,8 +264,8 @@ impl RunStream {
 
     /// Ends the stream if the run is over and its entries were trimmed.
     async fn poll_store(&mut self) {
-        let goes_on = threads::is_open(&self.channels, self.run_id).await;
-        if matches!(goes_on, Ok(false)) && self.reader.is_up_to_date() {
+        let is_open = threads::is_open(&self.channels, self.run_id).await;
+        if matches!(is_open, Ok(false)) && self.reader.is_up_to_date() {
             self.fail("not_kept", "the answer is old and was deleted; send the message again with another id");
         }
     }

@@ -53,7 +53,7 @@ impl Runner {
                     let _ = timeout(BLOCKED_CHECK_INTERVAL, self.0.may_unblock.notified()).await;
                 }
                 if let Err(error) = self.unblock().await {
-                    tracing::warn!(%error, "the store cannot be asked which queued runs may start");
+                    tracing::warn!(%error, "the queued runs cannot be read from the store");
                     sleep(BLOCKED_CHECK_INTERVAL).await;
                 }
             }
@@ -124,12 +124,12 @@ impl Runner {
         }
     }
 
-    /// Gives up the lease. Call it when the last run has ended, since other nodes may then take over this node's runs.
-    pub async fn leave(&self) {
+    /// Releases the lease. Call it when the last run has ended, since other nodes may then take over this node's runs.
+    pub async fn release_lease(&self) {
         self.0.stopping.cancel();
         let _lock = self.0.lease_lock.lock().await;
-        if let Err(error) = self.0.leases.leave().await {
-            tracing::warn!(%error, "the lease could not be given up; it expires by itself");
+        if let Err(error) = self.0.leases.release().await {
+            tracing::warn!(%error, "the lease could not be released; it expires by itself");
         }
     }
 

@@ -8,8 +8,8 @@ enum Step {
     Arrive,
     /// The server appends an entry to the channel with this index.
     Append(usize),
-    /// The server pushes an ephemeral entry of this channel.
-    Ephemeral(usize),
+    /// The server pushes a signal of this channel.
+    Signal(usize),
     /// The server handles the next command, or refuses it.
     Serve(bool),
     /// The server's next frame arrives.
@@ -41,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => Just(Step::Arrive),
         6 => (0..3usize).prop_map(Step::Append),
-        1 => (0..3usize).prop_map(Step::Ephemeral),
+        1 => (0..3usize).prop_map(Step::Signal),
         6 => prop::bool::weighted(0.15).prop_map(Step::Serve),
         8 => Just(Step::Deliver),
         1 => Just(Step::DeliverTwice),
@@ -67,7 +67,7 @@ impl Simulation {
         match step {
             Step::Arrive => self.arrive(),
             Step::Append(n) => self.server.append(channels[n]),
-            Step::Ephemeral(n) => {
+            Step::Signal(n) => {
                 if self.server.followed.contains(&channels[n]) {
                     self.server.push(channels[n], None);
                 }
@@ -78,7 +78,7 @@ impl Simulation {
                 let again = self.server.outgoing.front().filter(|text| text.contains("\"event\"")).cloned();
                 self.deliver();
                 if let Some(text) = again {
-                    self.feed(Input::Frame(text));
+                    self.handle(Input::Frame(text));
                 }
             }
             // The server skips an entry, which it must not do: the machine detects the gap.
@@ -93,12 +93,12 @@ impl Simulation {
                 self.rename(*commands);
                 *commands += 1;
             }
-            Step::Follow(n) => self.feed(Input::Follow(channels[n], None)),
-            Step::PageResumed => self.feed(Input::PageResumed),
-            Step::Offline => self.feed(Input::Offline),
-            Step::Online => self.feed(Input::Online),
-            Step::PageHidden => self.feed(Input::PageHidden),
-            Step::Reconnect => self.feed(Input::Reconnect),
+            Step::Follow(n) => self.handle(Input::Follow(channels[n], None)),
+            Step::PageResumed => self.handle(Input::PageResumed),
+            Step::Offline => self.handle(Input::Offline),
+            Step::Online => self.handle(Input::Online),
+            Step::PageHidden => self.handle(Input::PageHidden),
+            Step::Reconnect => self.handle(Input::Reconnect),
             Step::Compact => self.server.compacted = self.server.heads.values().copied().max().unwrap_or(0),
             Step::NewEpoch => {
                 self.close(1012, "");
@@ -114,7 +114,7 @@ impl Simulation {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// [`Simulation::feed`] and [`Simulation::on_event`] assert along the way.
+    /// [`Simulation::handle`] and [`Simulation::on_event`] assert along the way.
     #[test]
     fn no_order_of_events_loses_repeats_or_reorders_an_entry_or_command(
         seed: u64,
@@ -123,7 +123,7 @@ proptest! {
         let channels = [ChannelName::User, ChannelName::Thread(ThreadId::new()), ChannelName::Thread(ThreadId::new())];
         let mut simulation = Simulation::new(seed);
         let mut commands = 0;
-        simulation.feed(Input::SignedIn);
+        simulation.handle(Input::SignedIn);
         for step in steps {
             simulation.take_step(step, &channels, &mut commands);
         }

@@ -14,7 +14,7 @@ fn fail_handshake(simulation: &mut Simulation) {
     while !simulation.opening {
         if std::mem::take(&mut simulation.discovering) {
             let discovery = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: true };
-            simulation.feed(Input::Discovered(Ok(discovery)));
+            simulation.handle(Input::Discovered(Ok(discovery)));
         } else {
             let wake = simulation.machine.next_deadline().expect("another attempt is scheduled");
             simulation.advance((wake - simulation.now).max(0));
@@ -26,9 +26,9 @@ fn fail_handshake(simulation: &mut Simulation) {
 #[test]
 fn failed_discovery_is_the_cause_until_it_succeeds() {
     let mut simulation = Simulation::new(7);
-    simulation.feed(Input::SignedIn);
+    simulation.handle(Input::SignedIn);
     simulation.discovering = false;
-    simulation.feed(Input::Discovered(Err("no answer".into())));
+    simulation.handle(Input::Discovered(Err("no answer".into())));
     assert_eq!(cause(&simulation), Some(Cause::ServerUnreachable));
     reconnect(&mut simulation);
     simulation.close(1006, "");
@@ -38,7 +38,7 @@ fn failed_discovery_is_the_cause_until_it_succeeds() {
 #[test]
 fn a_second_failed_handshake_is_the_cause_until_a_connection_opens() {
     let mut simulation = Simulation::new(7);
-    simulation.feed(Input::SignedIn);
+    simulation.handle(Input::SignedIn);
     fail_handshake(&mut simulation);
     assert_eq!(cause(&simulation), None, "a single failure may be a restart");
     fail_handshake(&mut simulation);

@@ -31,15 +31,15 @@ fn resuming_the_page_checks_the_connection_at_once() {
     let mut simulation = Simulation::connected();
     wait(&mut simulation, 4_000);
     assert!(simulation.sent.is_empty());
-    simulation.feed(Input::PageResumed);
+    simulation.handle(Input::PageResumed);
     assert_eq!(simulation.sent.len(), 1);
-    simulation.feed(Input::PageResumed);
+    simulation.handle(Input::PageResumed);
     assert_eq!(simulation.sent.len(), 1, "one ping is enough");
     wait(&mut simulation, 4_000);
     assert_eq!(simulation.closes, [CloseCode::HeartbeatMissed]);
     simulation.advance(0);
     let opened = simulation.opened;
-    simulation.feed(Input::PageResumed);
+    simulation.handle(Input::PageResumed);
     assert!(simulation.opened == opened + 1 || simulation.opening, "the wait for the next attempt ends");
 }
 
@@ -50,23 +50,26 @@ fn backoff_grows_until_a_connection_is_stable() {
         simulation.close(1006, "");
         assert!(matches!(simulation.machine.status(), Status::Reconnecting { attempt: a, .. } if a == attempt));
         reconnect(&mut simulation);
-        assert_eq!(simulation.machine.status(), Status::Connected, "a welcome alone resets no backoff");
+        assert_eq!(simulation.machine.status(), Status::Connected, "a welcome does not reset the backoff");
     }
     wait(&mut simulation, 5_000);
     simulation.serve(false);
     simulation.deliver();
     simulation.close(1006, "");
-    assert!(matches!(simulation.machine.status(), Status::Reconnecting { attempt: 1, .. }), "an answered ping does");
+    assert!(
+        matches!(simulation.machine.status(), Status::Reconnecting { attempt: 1, .. }),
+        "an answered ping resets the backoff"
+    );
 }
 
 #[test]
 fn after_draining_the_client_waits_as_long_as_the_server_asked() {
     let mut simulation = Simulation::connected();
-    simulation.feed(Input::Frame(r#"{"type":"draining","payload":{"reconnect_in_ms":1234}}"#.into()));
+    simulation.handle(Input::Frame(r#"{"type":"draining","payload":{"reconnect_in_ms":1234}}"#.into()));
     simulation.close(1012, "");
     let retry_at_ms = simulation.now + 1234;
     assert_eq!(simulation.machine.status(), Status::Reconnecting { attempt: 1, retry_at_ms, cause: None });
-    simulation.feed(Input::PageResumed);
+    simulation.handle(Input::PageResumed);
     assert_eq!(
         simulation.machine.status(),
         Status::Reconnecting { attempt: 1, retry_at_ms, cause: None },
@@ -99,9 +102,9 @@ fn final_close_codes_stay_closed_and_give_a_reason() {
         );
         assert_eq!(simulation.machine.next_deadline(), None);
         wait(&mut simulation, 600_000);
-        simulation.feed(Input::PageResumed);
+        simulation.handle(Input::PageResumed);
         assert_eq!(simulation.opened, opened, "{code}");
-        simulation.feed(Input::Reconnect);
+        simulation.handle(Input::Reconnect);
         simulation.arrive();
         assert_eq!(simulation.machine.status(), Status::Connected, "{code}: a person may reconnect");
     }
@@ -114,11 +117,11 @@ fn an_ended_session_signs_out_and_keeps_queued_commands_for_the_same_person() {
     simulation.rename(0);
     assert_eq!(simulation.machine.status(), Status::SignedOut);
     assert_eq!(
-        (simulation.machine.next_deadline(), simulation.machine.waiting()),
+        (simulation.machine.next_deadline(), simulation.machine.queued_commands()),
         (None, 1),
         "no attempt with invalid credentials"
     );
-    simulation.feed(Input::SignedIn);
+    simulation.handle(Input::SignedIn);
     simulation.settle();
     assert!(matches!(&simulation.app.replies[..], [(CommandToken(0), Ok(_))]));
 }
@@ -133,7 +136,7 @@ fn a_failed_handshake_checks_whether_the_session_has_ended() {
     wait(&mut simulation, 1_000);
     assert!(simulation.discovering, "discovery comes before the next attempt");
     let discovery = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: false };
-    simulation.feed(Input::Discovered(Ok(discovery)));
+    simulation.handle(Input::Discovered(Ok(discovery)));
     assert_eq!(simulation.machine.status(), Status::SignedOut);
 }
 
@@ -141,7 +144,7 @@ fn a_failed_handshake_checks_whether_the_session_has_ended() {
 fn signing_in_again_leaves_the_connection_alone() {
     let mut simulation = Simulation::connected();
     let opened = simulation.opened;
-    simulation.feed(Input::SignedIn);
+    simulation.handle(Input::SignedIn);
     assert_eq!((simulation.opened, simulation.closes.len()), (opened, 0));
     assert_eq!(simulation.machine.status(), Status::Connected);
 }
@@ -151,7 +154,7 @@ fn signing_out_closes_and_fails_queued_commands() {
     let mut simulation = Simulation::connected();
     simulation.rename(0);
     simulation.rename(1);
-    simulation.feed(Input::SignedOut);
+    simulation.handle(Input::SignedOut);
     assert_eq!(simulation.closes, [CloseCode::Normal]);
     assert_eq!(simulation.machine.status(), Status::SignedOut);
     assert!(matches!(&simulation.app.replies[..], [(CommandToken(0), Err(_)), (CommandToken(1), Err(_))]));
@@ -162,9 +165,9 @@ fn signing_out_closes_and_fails_queued_commands() {
 #[test]
 fn the_status_is_offline_without_network_and_its_return_connects_at_once() {
     let mut simulation = Simulation::connected();
-    simulation.feed(Input::Offline);
+    simulation.handle(Input::Offline);
     assert_eq!(simulation.machine.status(), Status::Offline);
-    simulation.feed(Input::Online);
+    simulation.handle(Input::Online);
     assert!(simulation.opening, "at once");
     simulation.arrive();
     assert_eq!(simulation.machine.status(), Status::Connected);

@@ -20,9 +20,9 @@ impl Simulation {
 fn a_rate_limited_unsubscribe_is_sent_again() {
     let mut simulation = Simulation::connected();
     let channel = threads(1)[0];
-    simulation.feed(Input::Follow(channel, None));
+    simulation.handle(Input::Follow(channel, None));
     simulation.settle();
-    simulation.feed(Input::Unfollow(channel));
+    simulation.handle(Input::Unfollow(channel));
     simulation.refuse();
     assert!(simulation.server.followed.contains(&channel));
     wait(&mut simulation, 699);
@@ -35,16 +35,16 @@ fn a_rate_limited_unsubscribe_is_sent_again() {
 fn a_channel_that_is_followed_again_before_the_unsubscribe_stays_followed() {
     let mut simulation = Simulation::connected();
     let channel = threads(1)[0];
-    simulation.feed(Input::Follow(channel, None));
+    simulation.handle(Input::Follow(channel, None));
     simulation.settle();
     simulation.server.append(channel);
-    simulation.feed(Input::Unfollow(channel));
+    simulation.handle(Input::Unfollow(channel));
     simulation.refuse();
-    simulation.feed(Input::Follow(channel, None));
+    simulation.handle(Input::Follow(channel, None));
     simulation.refuse();
     simulation.settle();
     assert_eq!(simulation.app.states[&channel].1, [1]);
-    simulation.feed(Input::Unfollow(channel));
+    simulation.handle(Input::Unfollow(channel));
     simulation.settle();
     assert!(simulation.server.followed.is_empty());
 }
@@ -54,10 +54,10 @@ fn a_channel_keeps_its_slot_until_the_server_accepts_the_unsubscribe() {
     let mut simulation = Simulation::connected();
     let channels = threads(MAX_SUBSCRIPTIONS + 1);
     let (last, first) = channels.split_last().expect("there are some");
-    first.iter().for_each(|channel| simulation.feed(Input::Follow(*channel, None)));
+    first.iter().for_each(|channel| simulation.handle(Input::Follow(*channel, None)));
     simulation.settle();
-    simulation.feed(Input::Unfollow(first[0]));
-    simulation.feed(Input::Follow(*last, None));
+    simulation.handle(Input::Unfollow(first[0]));
+    simulation.handle(Input::Follow(*last, None));
     simulation.refuse();
     simulation.settle();
     assert_eq!(simulation.server.followed.len(), MAX_SUBSCRIPTIONS);
@@ -70,12 +70,12 @@ fn a_channel_without_a_slot_is_reported_and_followed_once_a_slot_is_free() {
     simulation.server.slots = 1;
     let channels = threads(2);
     for channel in &channels {
-        simulation.feed(Input::Follow(*channel, None));
+        simulation.handle(Input::Follow(*channel, None));
         simulation.serve(false);
         simulation.deliver();
     }
     assert_eq!(simulation.app.refused, [channels[1]]);
-    simulation.feed(Input::Unfollow(channels[0]));
+    simulation.handle(Input::Unfollow(channels[0]));
     simulation.settle();
     assert!(simulation.app.states.contains_key(&channels[1]));
 }
@@ -121,7 +121,7 @@ proptest! {
         let mut simulation = Simulation::new(seed);
         simulation.server.slots = SLOTS;
         let mut viewed: VecDeque<ChannelName> = VecDeque::new();
-        simulation.feed(Input::SignedIn);
+        simulation.handle(Input::SignedIn);
         for step in steps {
             match step {
                 Step::Arrive => simulation.arrive(),
@@ -130,14 +130,14 @@ proptest! {
                     if viewed.len() == SLOTS
                         && let Some(oldest) = viewed.pop_front()
                     {
-                        simulation.feed(Input::Unfollow(oldest));
+                        simulation.handle(Input::Unfollow(oldest));
                     }
                     viewed.push_back(channels[n]);
-                    simulation.feed(Input::Follow(channels[n], None));
+                    simulation.handle(Input::Follow(channels[n], None));
                 }
                 Step::Leave(n) => {
                     viewed.retain(|viewed| *viewed != channels[n]);
-                    simulation.feed(Input::Unfollow(channels[n]));
+                    simulation.handle(Input::Unfollow(channels[n]));
                 }
                 Step::Append(n) => simulation.server.append(channels[n]),
                 Step::Serve(refuse) => simulation.serve(refuse),

@@ -28,7 +28,7 @@ struct App {
     faults: usize,
 }
 
-/// A server with one log per channel. The entry at place n sets a thread's title to "n".
+/// A server with one log per channel. The entry at position n sets a thread's title to "n".
 struct Server {
     epoch: u32,
     heads: HashMap<ChannelName, u64>,
@@ -66,13 +66,13 @@ fn entry(thread: ThreadId, seq: u64) -> Value {
     json!({"kind": "thread", "thread": info})
 }
 
-fn place(entry: &Entry) -> u64 {
+fn position(entry: &Entry) -> u64 {
     let info = match entry {
         Entry::Thread(crate::protocol::ThreadEntry::Thread { thread }) => thread,
         Entry::User(UserEntry::Thread { thread }) => thread,
         other => panic!("the model has no such entry: {other:?}"),
     };
-    info.title.parse().expect("the title is the place")
+    info.title.parse().expect("the title is the position")
 }
 
 impl Server {
@@ -187,13 +187,13 @@ impl Simulation {
     /// A simulation that is signed in and connected.
     fn connected() -> Self {
         let mut simulation = Self::new(7);
-        simulation.feed(Input::SignedIn);
+        simulation.handle(Input::SignedIn);
         simulation.arrive();
         simulation
     }
 
     /// Passes an input to the machine and carries out its outputs.
-    fn feed(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         match &input {
             Input::Follow(channel, _) => drop(self.wanted.insert(*channel)),
             Input::Unfollow(channel) => {
@@ -229,14 +229,14 @@ impl Simulation {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Snapshot { channel, cursor, .. } => {
-                let places = (1..=cursor.seq).collect();
-                self.app.states.insert(channel, (cursor.epoch, places));
+                let positions = (1..=cursor.seq).collect();
+                self.app.states.insert(channel, (cursor.epoch, positions));
             }
             Event::Entry { channel, seq: Some(seq), entry, .. } => {
-                assert_eq!(place(&entry), seq);
-                let (_, places) = self.app.states.get_mut(&channel).expect("entries follow a state");
-                assert_eq!(seq, places.last().map_or(1, |last| last + 1), "lost, doubled or reordered");
-                places.push(seq);
+                assert_eq!(position(&entry), seq);
+                let (_, positions) = self.app.states.get_mut(&channel).expect("entries follow a state");
+                assert_eq!(seq, positions.last().map_or(1, |last| last + 1), "lost, doubled or reordered");
+                positions.push(seq);
             }
             Event::Reply { token, outcome } => self.app.replies.push((token, outcome)),
             Event::Refused { channel, .. } => self.app.refused.push(channel),
@@ -257,18 +257,18 @@ impl Simulation {
     fn arrive(&mut self) {
         if std::mem::take(&mut self.discovering) {
             let discovery = Discovery { url: "ws://s/ws".into(), protocol: PROTOCOL.into(), signed_in: true };
-            self.feed(Input::Discovered(Ok(discovery)));
+            self.handle(Input::Discovered(Ok(discovery)));
         }
         if std::mem::take(&mut self.opening) {
             self.open = true;
-            self.feed(Input::Frame(welcome()));
+            self.handle(Input::Frame(welcome()));
         }
     }
 
     fn close(&mut self, code: u16, reason: &str) {
         if self.open || self.opening {
             self.cut();
-            self.feed(Input::Closed { code, reason: reason.into() });
+            self.handle(Input::Closed { code, reason: reason.into() });
         }
     }
 
@@ -282,25 +282,28 @@ impl Simulation {
     /// The server's next frame arrives.
     fn deliver(&mut self) {
         if let Some(text) = self.server.outgoing.pop_front() {
-            self.feed(Input::Frame(text));
+            self.handle(Input::Frame(text));
         }
     }
 
     fn advance(&mut self, ms: i64) {
         self.now += ms;
-        self.feed(Input::Tick);
+        self.handle(Input::Tick);
     }
 
     /// Runs until no frame is under way, no command waits and every channel is caught up.
     fn settle(&mut self) {
-        self.feed(Input::Online);
+        self.handle(Input::Online);
         for _ in 0..10_000 {
             self.arrive();
             while !(self.server.inbox.is_empty() && self.server.outgoing.is_empty()) {
                 self.serve(false);
                 self.deliver();
             }
-            if matches!(self.machine.phase, Phase::Connected(_)) && self.machine.waiting() == 0 && self.caught_up() {
+            if matches!(self.machine.phase, Phase::Connected(_))
+                && self.machine.queued_commands() == 0
+                && self.caught_up()
+            {
                 return;
             }
             let wake = self.machine.next_deadline().expect("a deadline is pending");
@@ -313,7 +316,7 @@ impl Simulation {
     fn caught_up(&self) -> bool {
         self.server.followed == self.wanted
             && self.server.followed.iter().all(|channel| {
-                let at = self.app.states.get(channel).map(|(epoch, places)| (epoch.clone(), places.len() as u64));
+                let at = self.app.states.get(channel).map(|(epoch, positions)| (epoch.clone(), positions.len() as u64));
                 at == Some((self.server.epoch(), self.server.heads[channel]))
             })
     }
@@ -321,7 +324,7 @@ impl Simulation {
     fn rename(&mut self, token: u64) {
         let title = format!("c{token}");
         let command = crate::protocol::RenameThread { thread_id: ThreadId::new(), title };
-        self.feed(Input::Send(CommandToken(token), command.into()));
+        self.handle(Input::Send(CommandToken(token), command.into()));
     }
 }
 

@@ -9,7 +9,7 @@ fn subscriptions_are_sent_before_commands_and_from_their_cursor() {
     simulation.server.heads.insert(ChannelName::User, 3);
     simulation.close(1006, "");
     simulation.rename(0);
-    simulation.feed(Input::Follow(ChannelName::User, Some(cursor)));
+    simulation.handle(Input::Follow(ChannelName::User, Some(cursor)));
     wait(&mut simulation, 500);
     simulation.arrive();
     assert!(simulation.sent[0].contains(r#""after":{"epoch":"e0","seq":3}"#), "{:?}", simulation.sent);
@@ -21,10 +21,10 @@ fn a_thread_is_followed_only_after_its_creation_was_accepted() {
     let mut simulation = Simulation::connected();
     let thread_id = ThreadId::new();
     let create = crate::protocol::CreateThread { thread_id, title: None, agent: None };
-    simulation.feed(Input::Send(CommandToken(0), create.into()));
-    simulation.feed(Input::Follow(ChannelName::Thread(thread_id), None));
+    simulation.handle(Input::Send(CommandToken(0), create.into()));
+    simulation.handle(Input::Follow(ChannelName::Thread(thread_id), None));
     assert_eq!(simulation.sent.len(), 1, "the subscription waits");
-    simulation.feed(Input::Frame(encode_reply(1, &Ok(json!({})))));
+    simulation.handle(Input::Frame(encode_reply(1, &Ok(json!({})))));
     assert!(simulation.sent[1].contains("subscribe"));
 }
 
@@ -32,8 +32,8 @@ fn a_thread_is_followed_only_after_its_creation_was_accepted() {
 fn a_refused_channel_is_reported_and_tried_again_on_the_next_connection() {
     let mut simulation = Simulation::connected();
     let channel = ChannelName::Thread(ThreadId::new());
-    simulation.feed(Input::Follow(channel, None));
-    simulation.feed(Input::Frame(encode_reply(1, &Err(ErrorBody::new(ErrorCode::NotFound, "no such thread")))));
+    simulation.handle(Input::Follow(channel, None));
+    simulation.handle(Input::Frame(encode_reply(1, &Err(ErrorBody::new(ErrorCode::NotFound, "no such thread")))));
     assert_eq!(simulation.app.refused, [channel]);
     wait(&mut simulation, 2_000);
     assert_eq!(simulation.sent.len(), 1);
@@ -49,7 +49,7 @@ fn a_command_beyond_the_outbox_limit_is_refused() {
     for token in 0..=outbox::MAX_QUEUED as u64 {
         simulation.rename(token);
     }
-    assert_eq!(simulation.machine.waiting(), outbox::MAX_QUEUED);
+    assert_eq!(simulation.machine.queued_commands(), outbox::MAX_QUEUED);
     let [(token, Err(error))] = &simulation.app.replies[..] else {
         panic!("one is refused: {:?}", simulation.app.replies)
     };
@@ -60,7 +60,7 @@ fn a_command_beyond_the_outbox_limit_is_refused() {
 fn a_command_larger_than_the_frame_limit_is_refused_locally() {
     let mut simulation = Simulation::connected();
     let rename = crate::protocol::RenameThread { thread_id: ThreadId::new(), title: "x".repeat(3000) };
-    simulation.feed(Input::Send(CommandToken(0), rename.into()));
+    simulation.handle(Input::Send(CommandToken(0), rename.into()));
     simulation.rename(1);
     assert!(
         matches!(&simulation.app.replies[..], [(CommandToken(0), Err(error))] if error.code == ErrorCode::TooLarge)

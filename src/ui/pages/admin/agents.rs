@@ -43,13 +43,13 @@ pub(super) fn AgentsView() -> impl IntoView {
     let agents = Fetched::<AdminAgents>::new(|| "/api/admin/agents".into());
     let open = RwSignal::new(Open::Nothing);
     let status = RwSignal::new(String::new());
-    let changed = Callback::new(move |what: String| {
+    let changed = Callback::new(move |announcement: String| {
         open.set(Open::Nothing);
-        status.set(what);
+        status.set(announcement);
         agents.reload();
         // The button that had the focus is gone.
         request_animation_frame(|| focus_id(ADD_BUTTON));
-        // The agents that this user may ask may have changed.
+        // The change may concern which agents this user can use.
         spawn_local(async move {
             if let Ok(agents) = browser::get::<Vec<AgentInfo>>("/api/agents").await {
                 app.agents.set_value(agents);
@@ -181,7 +181,7 @@ fn EditButtons(
         });
     };
     let remove_label =
-        move || format!("Remove {}{}", name.get_value(), if confirming.get() { " for good?" } else { "" });
+        move || format!("Remove {}{}", name.get_value(), if confirming.get() { " permanently?" } else { "" });
     view! {
         <button
             type="button"
@@ -193,7 +193,7 @@ fn EditButtons(
             "Edit"
         </button>
         <button type="button" class="small-button" aria-label=remove_label on:click=remove on:blur=move |_| confirming.set(false)>
-            {move || if confirming.get() { "Remove for good?" } else { "Remove" }}
+            {move || if confirming.get() { "Remove permanently?" } else { "Remove" }}
         </button>
     }
 }
@@ -208,10 +208,10 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
     let source = source_label(source);
     let (id, name) = (StoredValue::new(info.id.clone()), StoredValue::new(escape_invisible(&info.name)));
     let is_checking = RwSignal::new(false);
-    let check_id = StoredValue::new(format!("open-check-{}", info.id));
+    let check_button = StoredValue::new(format!("open-check-{}", info.id));
     let close = Callback::new(move |()| {
         is_checking.set(false);
-        request_animation_frame(move || focus_id(&check_id.get_value()));
+        request_animation_frame(move || focus_id(&check_button.get_value()));
     });
     let is_usable = info.disabled.is_none();
     let actions = (is_usable || is_editable).then(|| {
@@ -221,7 +221,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                     <button
                         type="button"
                         class="small-button"
-                        id=check_id.get_value()
+                        id=check_button.get_value()
                         aria-label=format!("Check {}", name.get_value())
                         aria-expanded=move || is_checking.get().to_string()
                         on:click=move |_| is_checking.update(|open| *open = !*open)

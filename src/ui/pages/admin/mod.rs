@@ -11,7 +11,7 @@ mod usage;
 use leptos::prelude::*;
 use leptos_meta::Title;
 
-use super::not_found::answer_not_found;
+use super::not_found::respond_not_found;
 use crate::{protocol::http::Role, socket::context::use_socket};
 
 /// The administrators' page; not found for other users.
@@ -20,7 +20,7 @@ pub(crate) fn AdminAgentsPage() -> impl IntoView {
     let user = use_socket().user();
     let is_admin = Memo::new(move |_| user.with(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin)));
     let nothing = || {
-        answer_not_found();
+        respond_not_found();
         view! {
             <div class="page empty">
                 <h1>"Page not found"</h1>

@@ -18,14 +18,14 @@ pub(super) fn UsageView() -> impl IntoView {
     let app: AppContext = expect_context();
     let days = RwSignal::new(7_u16);
     let report = Fetched::<UsageReport>::new(move || usage_url(days.get(), 0));
-    let more = move |skip: u32| {
-        report.load_more(usage_url(days.get_untracked(), skip), |known, more| {
-            known.sums.extend(more.sums);
-            known.rows.extend(more.rows);
-            known.next = more.next;
+    let load_more = move |skip: u32| {
+        report.load_more(usage_url(days.get_untracked(), skip), |shown, page| {
+            shown.sums.extend(page.sums);
+            shown.rows.extend(page.rows);
+            shown.next = page.next;
         });
     };
-    let table = report.view(move |report| tables(report, app, more));
+    let table = report.view(move |report| tables(report, app, load_more));
     let period = move |(period, label): (u16, &'static str)| {
         view! {
             <button
@@ -50,8 +50,8 @@ pub(super) fn UsageView() -> impl IntoView {
     .into_any()
 }
 
-/// The tables of a report; `more` loads the rows from an offset on.
-fn tables(report: UsageReport, app: AppContext, more: impl Fn(u32) + Copy + Send + 'static) -> AnyView {
+/// The tables of a report; `load_more` loads the rows from an offset on.
+fn tables(report: UsageReport, app: AppContext, load_more: impl Fn(u32) + Copy + Send + 'static) -> AnyView {
     let UsageReport { sums, rows, next } = report;
     if rows.is_empty() {
         return view! { <p class="quiet">"No usage in this period."</p> }.into_any();
@@ -72,7 +72,7 @@ fn tables(report: UsageReport, app: AppContext, more: impl Fn(u32) + Copy + Send
         view! {
             <p class="quiet">
                 "There are more rows. "
-                <button type="button" class="small-button" on:click=move |_| more(skip)>"Show more"</button>
+                <button type="button" class="small-button" on:click=move |_| load_more(skip)>"Show more"</button>
             </p>
         }
     });

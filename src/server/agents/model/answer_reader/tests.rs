@@ -49,7 +49,8 @@ async fn read_as(provider: Provider, pieces: Vec<String>, then: Then) -> (Events
         }
     };
     let begun = Instant::now();
-    let events = timeout(Duration::from_secs(60), read(options(provider), pieces).collect()).await.expect("it ends");
+    let events =
+        timeout(Duration::from_secs(60), read(options(provider), pieces).collect()).await.expect("it ends in time");
     (events, begun.elapsed())
 }
 
@@ -84,7 +85,7 @@ async fn an_answer_that_gave_its_finish_reason_is_complete_whatever_the_connecti
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finish_reason_in_every_chunk_does_not_end_an_answer_while_it_goes_on() {
+async fn a_finish_reason_in_every_chunk_does_not_end_an_answer_early() {
     let part = r#"{"choices":[{"delta":{"content":"More."},"finish_reason":"stop"}]}"#;
     let parts = stream::iter(stream_of(&[part; 5])).then(|piece| async {
         tokio::time::sleep(USAGE_TIMEOUT * 3 / 4).await;
@@ -96,7 +97,7 @@ async fn a_finish_reason_in_every_chunk_does_not_end_an_answer_while_it_goes_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_complete_is_taken_whatever_the_connection_does() {
+async fn a_complete_body_is_accepted_whatever_the_connection_does() {
     let message = json!({"choices": [{"message": {"content": "Whole."}, "finish_reason": "stop"}]}).to_string();
     let (one, two) = message.split_at(20);
     for then in [Then::Cut, Then::StaysOpen] {
@@ -110,7 +111,7 @@ async fn a_body_that_is_complete_is_taken_whatever_the_connection_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_of_anthropic_that_is_not_streamed_is_taken() {
+async fn a_message_of_anthropic_that_is_not_streamed_is_accepted() {
     let message = json!({
         "id": "m", "type": "message", "role": "assistant", "stop_reason": "tool_use",
         "content": [
@@ -163,7 +164,7 @@ async fn a_response_of_openai_without_its_last_event_is_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_among_the_lines_of_ollama_is_told_with_its_words() {
+async fn an_error_line_of_ollama_is_reported_with_its_message() {
     const LINE: &str = r#"{"message":{"content":"Hel"},"done":false}"#;
     const DONE_LINE: &str = r#"{"message":{"content":"lo"},"done":true}"#;
     let lines = |lines: &[&str]| lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>();

@@ -271,7 +271,7 @@ impl Decoder {
         if usage.input_tokens.is_some() || usage.output_tokens.is_some() {
             usage.total_tokens = Some(usage.input_tokens.unwrap_or(0) + usage.output_tokens.unwrap_or(0));
         }
-        // Also an answer without thoughts has a state: without one, the model would not be asked to think again.
+        // Also an answer without thoughts has a state: without one, the next request would not enable thinking.
         let provider_state = std::mem::take(&mut self.state).to_value();
         ModelEnd { reason: self.stop_reason.unwrap_or_default(), usage: non_empty(usage), provider_state }
     }
@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thoughts_go_back_as_they_came() {
+    fn thoughts_are_sent_back_unchanged() {
         let blocks = [
             json!({"type": "thinking", "thinking": "hm", "signature": "one"}),
             json!({"type": "thinking", "thinking": "so", "signature": "two"}),

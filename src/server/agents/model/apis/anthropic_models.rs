@@ -8,7 +8,7 @@ pub(super) struct Capabilities {
     pub takes_effort: bool,
     /// Whether it decides by itself how long it thinks (`thinking.type = "adaptive"`).
     pub adaptive_thinking: bool,
-    /// Whether it thinks unless it is told not to.
+    /// Whether it thinks unless the request disables it.
     pub thinks_by_default: bool,
     /// The most tokens of an answer, which every request has to name.
     pub max_tokens: u32,
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn models_are_told_apart_by_their_names() {
+    fn models_are_distinguished_by_their_names() {
         // Effort, adaptive thinking, thinks by default, the most tokens.
         for (model, expected) in [
             ("claude-3-haiku-20240307", (false, false, false, 4_096)),

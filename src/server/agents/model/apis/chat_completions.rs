@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// What Fireworks is asked for where no limit is set: its own default is too short, and it lowers this to what the model can.
+/// The limit that is sent to Fireworks where none is set: its own default is too short, and it lowers this to what the model can.
 const FIREWORKS_MAX_TOKENS: u32 = 512_000;
 /// The same for a model whose limit counts the prompt too, and is enforced.
 const MUSE_GLIMMER_MAX_TOKENS: u32 = 68_000;
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_found_wherever_they_stand() {
+    fn errors_are_found_in_every_place() {
         for (chunk, message) in [
             (json!({"error": {"message": "Overloaded"}}), json!("Overloaded")),
             (json!({"object": "error", "message": "Overloaded", "code": 503}), json!("Overloaded")),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_one_provider_wants_is_sent_to_it_alone() {
+    fn fields_of_one_provider_are_sent_only_to_it() {
         let base_url = Url::parse("https://host/v1").expect("a URL");
         let body = |provider, model, reasoning_effort| {
             let settings = Settings { provider, model, base_url: &base_url, api_key: None, reasoning_effort };

@@ -134,11 +134,11 @@ fn model_parts(text: &str, calls: &[ModelCall], state: ProviderState, wants_sign
 }
 
 /// The id of a call that came without one.
-fn made_up_id(name: &str, index: usize) -> String {
+fn generated_id(name: &str, index: usize) -> String {
     format!("call#{name}#{index}")
 }
 
-/// The id of a call, unless it was made up here: Gemini matches calls without ids to their results by order.
+/// The id of a call, unless it was generated here: Gemini matches calls without ids to their results by order.
 fn given_id(id: &str) -> Option<&str> {
     let is_made_up = id
         .strip_prefix("call#")
@@ -190,7 +190,7 @@ impl Decoder {
             }
             let (index, name) = (self.calls.len(), call["name"].as_str().unwrap_or_default());
             self.calls.push(signature.map(|signature| vec![signature]));
-            let id = text(call, "id").map_or_else(|| made_up_id(name, index), str::to_owned);
+            let id = text(call, "id").map_or_else(|| generated_id(name, index), str::to_owned);
             let arguments = call.get("args").filter(|args| !args.is_null()).map_or(String::new(), Value::to_string);
             events.push_back(ModelEvent::Call { index, id: Some(id), name: Some(name.to_owned()), arguments });
             return Ok(());
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_go_back_with_the_calls_that_they_came_with() {
+    fn signatures_are_sent_back_with_their_calls() {
         let function = |id: &str| json!({"id": id, "name": "look", "args": {"at": id}});
         let parts = json!([
             {"text": "Looking."},
@@ -270,8 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn a_call_without_an_id_goes_back_without_one() {
-        let calls = [ModelCall { id: made_up_id("look", 0), ..call("a") }];
+    fn a_call_without_an_id_is_sent_back_without_one() {
+        let calls = [ModelCall { id: generated_id("look", 0), ..call("a") }];
         let result = |id: &str| ModelMessage::Tool { call_id: id.into(), name: "look".into(), text: "nothing".into() };
         let answer = ModelMessage::Assistant { text: String::new(), calls: calls.to_vec(), provider_state: None };
         let contents = contents(&[answer, result(&calls[0].id), result("other")], false);

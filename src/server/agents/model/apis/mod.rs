@@ -108,7 +108,7 @@ pub(super) trait AnswerDecoder: Send {
 pub(super) enum DecodeError {
     /// The provider reports an error.
     Reported(Value),
-    /// This is no part of an answer.
+    /// This is not a part of an answer.
     Malformed(&'static str),
 }
 

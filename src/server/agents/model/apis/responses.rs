@@ -145,7 +145,7 @@ impl Decoder {
         Some(ModelEvent::Call { index, id: None, name: None, arguments: arguments.to_owned() })
     }
 
-    /// An item that is complete: what of it did not come in deltas.
+    /// Emits the parts of a complete item that did not arrive in deltas.
     fn finish_item(&mut self, at: u64, item: &Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         match item["type"].as_str() {
             Some("reasoning") => self.thoughts.extend(text(item, "encrypted_content").map(str::to_owned)),
@@ -167,7 +167,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The last event. What its response repeats counts where it did not come before.
+    /// Handles the last event. Items of its response count unless they arrived before.
     fn finish(&mut self, response: &Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         let (no_calls, no_thoughts) = (self.calls.is_empty(), self.thoughts.is_empty());
         for (at, item) in (0..).zip(response["output"].as_array().into_iter().flatten()) {

@@ -1,6 +1,6 @@
 //! Settles the calls that earlier runs left open: those with an interrupt, and those that became tasks of their servers.
 //!
-//! Promises: only calls and tasks of this agent's own runs count, since the events of other agents are not trusted; a person's answer
+//! Guarantees: only calls and tasks of this agent's own runs count, since the events of other agents are not trusted; a person's answer
 //! belongs to the call of its interrupt, in whichever run it was made; a call that needs consent is carried out only after a person
 //! approved this call.
 
@@ -72,7 +72,7 @@ impl Tools<'_> {
         jobs.extend(tasks.into_iter().filter(is_to_poll));
         results.extend(self.carry_out(jobs, &mut interrupts).await?);
         let interrupts = interrupts.into_vec();
-        Ok(if interrupts.is_empty() { Settled::Done(results) } else { Settled::Asked(interrupts) })
+        Ok(if interrupts.is_empty() { Settled::Done(results) } else { Settled::Interrupted(interrupts) })
     }
 
     /// The open calls of a run that resumes another: those of the newest answer, and those with an interrupt of the resumed run, which
@@ -82,7 +82,7 @@ impl Tools<'_> {
             return Vec::new();
         }
         let mut open = history::open_calls(history);
-        let interrupts = self.interrupts().iter().filter(|interrupt| self.is_answered() || asks_for_task(interrupt));
+        let interrupts = self.interrupts().iter().filter(|interrupt| self.is_answered() || is_task_question(interrupt));
         for id in interrupts.filter_map(|interrupt| interrupt.tool_call_id.as_deref()) {
             if open.iter().all(|call| call.id != id) {
                 open.extend(history::call(history, id));
@@ -93,7 +93,7 @@ impl Tools<'_> {
 
     /// How to resume a call whose tool asked a person a question; `None` if it asked none.
     fn resumption(&self, call: &ModelCall) -> Option<Resumption> {
-        let interrupts = self.interrupts().iter().filter(|interrupt| asks_of_tool(interrupt, call));
+        let interrupts = self.interrupts().iter().filter(|interrupt| is_tool_question(interrupt, call));
         let answered = interrupts.map(|interrupt| {
             let answer = self.input.resume.iter().find(|answer| answer.interrupt_id == interrupt.id);
             let resolved = answer.is_some_and(|answer| answer.status == AnswerStatus::Resolved);
@@ -125,7 +125,7 @@ impl Tools<'_> {
 
     /// A person's answer to the consent request of a call.
     fn answer(&self, call: &ModelCall) -> Answer {
-        let interrupt = self.interrupts().iter().find(|interrupt| asks_consent(interrupt, &call.id));
+        let interrupt = self.interrupts().iter().find(|interrupt| is_consent_question(interrupt, &call.id));
         let answer =
             interrupt.and_then(|interrupt| self.input.resume.iter().find(|answer| answer.interrupt_id == interrupt.id));
         match (interrupt, answer) {
@@ -146,12 +146,12 @@ impl Tools<'_> {
 }
 
 /// Whether an interrupt asks for consent to a call.
-fn asks_consent(interrupt: &Interrupt, call: &str) -> bool {
+fn is_consent_question(interrupt: &Interrupt, call: &str) -> bool {
     interrupt.reason == TOOL_CALL && interrupt.tool_call_id.as_deref() == Some(call)
 }
 
 /// Whether an interrupt has a question of the tool of this call.
-fn asks_of_tool(interrupt: &Interrupt, call: &ModelCall) -> bool {
+fn is_tool_question(interrupt: &Interrupt, call: &ModelCall) -> bool {
     let tool = interrupt.metadata.as_ref().and_then(|metadata| metadata.get("toolName"));
     let is_of_call =
         interrupt.tool_call_id.as_deref() == Some(&call.id) && tool.and_then(Value::as_str) == Some(&call.name);
@@ -159,7 +159,7 @@ fn asks_of_tool(interrupt: &Interrupt, call: &ModelCall) -> bool {
 }
 
 /// Whether an interrupt has a question of a task.
-fn asks_for_task(interrupt: &Interrupt) -> bool {
+fn is_task_question(interrupt: &Interrupt) -> bool {
     let metadata = interrupt.metadata.as_ref().filter(|_| interrupt.reason == INPUT_REQUIRED);
     metadata.is_some_and(|metadata| task_of(metadata).is_some())
 }
@@ -171,7 +171,7 @@ fn allows(run: &RunView, call: &str) -> bool {
     else {
         return false;
     };
-    interrupts.iter().filter(|interrupt| asks_consent(interrupt, call)).any(|interrupt| {
+    interrupts.iter().filter(|interrupt| is_consent_question(interrupt, call)).any(|interrupt| {
         let answer = answers.iter().find(|answer| answer.interrupt_id == interrupt.id);
         answer.is_some_and(|answer| {
             let resolved = answer.status == AnswerStatus::Resolved;

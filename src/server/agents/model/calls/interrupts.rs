@@ -30,7 +30,7 @@ impl InterruptBatch {
             return Err(ToolOutput::failed(text));
         }
         if self.bytes + bytes > MAX_INTERRUPT_BYTES {
-            let text = "Not carried out: a person must allow it, and this answer had more to ask them than they can be asked at once. \
+            let text = "Not carried out: a person must allow it, and this answer has more such calls than can be shown at once. \
                 Call it again when the other calls are settled.";
             return Err(ToolOutput::failed(text));
         }
@@ -49,7 +49,7 @@ impl InterruptBatch {
         if all.is_err() {
             self.interrupts.truncate(count);
             self.bytes = bytes;
-            let text = "The tool asked a person more than they can be asked at once, and the call failed. It may have done part of its work.";
+            let text = "The tool asked a person more questions than can be shown at once, and the call failed. It may have done part of its work.";
             return Err(ToolOutput::failed(text));
         }
         all

@@ -99,7 +99,7 @@ impl ProviderMessage {
         self.contains_any(&CONTEXT_PHRASES) || self.is_too_large()
     }
 
-    /// Whether this one request is more than its provider takes at all.
+    /// Whether this single request exceeds the provider's limit.
     pub(super) fn is_too_large(&self) -> bool {
         self.contains_any(&["request too large for", "request_too_large"])
     }

@@ -222,7 +222,7 @@ fn a_message_is_shortened_and_never_contains_the_key() {
 }
 
 #[test]
-fn errors_within_a_stream_are_told_apart() {
+fn errors_within_a_stream_are_distinguished() {
     let of = |body| ModelError::from_event(&body, None).code();
     assert_eq!(of(json!({"message": "Rate limit reached", "code": "rate_limit_exceeded"})), "model_rate_limited");
     assert_eq!(of(json!({"message": "You exceeded your quota", "code": "insufficient_quota"})), "model_refused");
@@ -279,7 +279,7 @@ fn a_web_page_is_one_plain_sentence() {
              An administrator has to check `base_url` in the agent's configuration.",
         ),
         (502, "The model's provider has a fault (HTTP 502). Try again in a while."),
-        (429, "The model's provider takes no more requests just now. Try again in a minute."),
+        (429, "The model's provider accepts no more requests now. Try again in a minute."),
     ] {
         assert_eq!(ModelError::from_status(status, page, None, None).to_string(), sentence);
     }

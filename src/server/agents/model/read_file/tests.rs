@@ -9,12 +9,12 @@ use crate::protocol::{Attachment, FileId};
 
 fn file(bytes: &[u8]) -> NamedTempFile {
     let mut file = NamedTempFile::new().expect("a file");
-    file.write_all(bytes).expect("writes");
+    file.write_all(bytes).expect("the file is written");
     file
 }
 
 fn part_of(bytes: &[u8], encoding: Encoding, request: PartRequest) -> Option<Part> {
-    read(file(bytes).path(), encoding, &request, &CancellationToken::new()).expect("reads")
+    read(file(bytes).path(), encoding, &request, &CancellationToken::new()).expect("the file is read")
 }
 
 fn part(text: &str, from: u64, find: Option<&str>, max_bytes: usize) -> Option<Part> {
@@ -67,7 +67,7 @@ fn a_character_that_is_cut_by_the_end_of_the_file_is_skipped() {
 fn a_text_is_found_wherever_it_is() {
     for place in [0, 1, PIECE_BYTES - 6, PIECE_BYTES - 3, PIECE_BYTES, 3 * PIECE_BYTES + 7] {
         let text = format!("{}NEEDLE{}", "x".repeat(place), "y".repeat(100));
-        let found = part(&text, 0, Some("needle"), 64).expect("is found");
+        let found = part(&text, 0, Some("needle"), 64).expect("the part is found");
         assert!(found.text.contains("NEEDLE") && found.text.len() <= 64, "{place}: {found:?}");
         assert_eq!(part(&text, place as u64 + 1, Some("needle"), 64), None);
     }
@@ -77,16 +77,16 @@ fn a_text_is_found_wherever_it_is() {
 fn texts_in_other_encodings_are_read_and_found() {
     for encoding in [Encoding::Utf16Le, Encoding::Utf16Be, Encoding::Latin1] {
         let text = format!("{}Größe{}", "x".repeat(PIECE_BYTES / 2 - 3), "y".repeat(100));
-        let bytes = encoding.encode(&text).expect("it has all characters");
+        let bytes = encoding.encode(&text).expect("the encoding has all characters");
         let request = |find| PartRequest { from: 1, find: Some(find), max_bytes: 64, max_weighted_bytes: u64::MAX };
-        let found = part_of(&bytes, encoding, request("gRöße".into())).expect("is found");
+        let found = part_of(&bytes, encoding, request("gRöße".into())).expect("the part is found");
         assert!(found.text.contains("xxGrößeyy") && found.to - found.from <= 64, "{encoding:?}: {found:?}");
         assert_eq!(part_of(&bytes, encoding, request("Ödnis".into())), None);
         assert_eq!(part_of(&bytes, encoding, request("🦀".into())), None);
     }
     let encoding = Encoding::Utf16Le;
     let (text, mut all, mut from) = ("a€🦀".repeat(9), String::new(), 0);
-    let bytes = encoding.encode(&text).expect("it has all characters");
+    let bytes = encoding.encode(&text).expect("the encoding has all characters");
     while from < bytes.len() as u64 {
         let request = PartRequest { from, find: None, max_bytes: 6, max_weighted_bytes: u64::MAX };
         let part = part_of(&bytes, encoding, request).expect("a part");
@@ -109,7 +109,7 @@ fn a_part_takes_no_more_room_than_it_may_and_shows_what_was_found() {
     };
     let part = part_of(text.as_bytes(), Encoding::Utf8, request(None)).expect("a part");
     assert!(part.text.len() > 150 && weighted_bytes(&part.text) <= 600, "{} bytes", part.text.len());
-    let found = part_of(text.as_bytes(), Encoding::Utf8, request(Some("needle"))).expect("is found");
+    let found = part_of(text.as_bytes(), Encoding::Utf8, request(Some("needle"))).expect("the part is found");
     assert!(found.text.contains("needle") && weighted_bytes(&found.text) <= 600, "{found:?}");
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::ComputeInput;
 use crate::analyst::{
-    analysis::{Analysis, wants_comparison},
+    analysis::{Analysis, needs_comparison},
     answer, forecast,
     forecast::{Forecast, Speed},
     goals::{Goal, Question},
@@ -337,7 +337,7 @@ fn answer_question(input: &ComputeInput<'_>, args: Value) -> Result<Value, Strin
     let loaded = input.loaded;
     let question = Question::parse(&question, input.prices);
     let savings = compute_savings(input, &question)?;
-    let compared = if wants_comparison(&question) {
+    let compared = if needs_comparison(&question) {
         forecast::compare(&loaded.log.data, &loaded.pricing, input.prices, &loaded.profile, &question)
     } else {
         Vec::new()

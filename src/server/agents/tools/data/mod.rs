@@ -1,6 +1,6 @@
 //! The built-in source: the analyst's tools, which analyse a thread's files.
 //!
-//! Promises: the analyst computes every figure, and the result states its basis; a log is read once while it is in the
+//! Guarantees: the analyst computes every figure, and the result states its basis; a log is read once while it is in the
 //! cache; heavy work runs on blocking threads, two at a time, and ends soon after its run is stopped.
 
 mod functions;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use self::functions::{FUNCTIONS, Function};
-use super::{Consent, ToolOutput, ToolSpec, text::bounded};
+use super::{Consent, ToolOutput, ToolSpec};
 use crate::{
     analyst::{
         goals::Question,
@@ -26,6 +26,7 @@ use crate::{
         json_schema,
         runs::{InputFile, RunInput},
     },
+    text::truncate_bytes,
 };
 
 /// The longest result, in bytes.
@@ -96,8 +97,8 @@ impl DataTools {
             return ToolOutput::failed(problem);
         }
         match self.shared.run(function, args, input).await {
-            Ok(result) => ToolOutput::done(bounded(result.to_string(), MAX_OUTPUT_BYTES)),
-            Err(problem) => ToolOutput::failed(bounded(problem, MAX_OUTPUT_BYTES)),
+            Ok(result) => ToolOutput::done(truncate_bytes(result.to_string(), MAX_OUTPUT_BYTES)),
+            Err(problem) => ToolOutput::failed(truncate_bytes(problem, MAX_OUTPUT_BYTES)),
         }
     }
 }

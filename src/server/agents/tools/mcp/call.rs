@@ -1,6 +1,6 @@
 //! A call of a server's tool, from the request to the response, with questions to a person in between.
 //!
-//! Promises: a call is sent once, unless its server asks for it again; the time that a call waits for a person does not
+//! Guarantees: a call is sent once, unless its server asks for it again; the time that a call waits for a person does not
 //! count towards its time-out; dropping a call cancels it at its server. A held call continues only in its own thread;
 //! it ends with this process, and the answer then gets an output that says so. A repeated call needs the same consent
 //! as the first one.
@@ -39,11 +39,11 @@ use crate::{
         agents::tools::{
             Consent, ToolOutput,
             questions::{CallOutcome, Continuation, Question, Resumption},
-            text::clip,
         },
         json_schema,
         runs::RunInput,
     },
+    text::clip,
 };
 
 /// The longest error message of a server, in characters.

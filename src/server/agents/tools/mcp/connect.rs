@@ -28,10 +28,12 @@ use super::{
     limits::LimitedTransport,
     session::Handler,
 };
-use crate::server::{
-    agents::tools::text::clip,
-    config::{agents::Secret, tools::Endpoint},
-    outbound::address,
+use crate::{
+    server::{
+        config::{agents::Secret, tools::Endpoint},
+        outbound::address,
+    },
+    text::clip,
 };
 
 /// The longest logged line of a child's standard error, in bytes; a longer one is split.

@@ -2,13 +2,8 @@
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 
-use super::{
-    super::{
-        ToolOutput,
-        text::{bounded, clip},
-    },
-    structured,
-};
+use super::{super::ToolOutput, structured};
+use crate::text::{clip, truncate_bytes};
 
 /// The placeholder for content of a type that this version does not support.
 const UNKNOWN_CONTENT: &str = "[content of an unknown type, not shown]";
@@ -32,7 +27,7 @@ pub(super) fn output(result: CallToolResult, max: usize) -> ToolOutput {
         parts.push(structured.to_string());
     }
     let failed = result.is_error == Some(true);
-    let text = bounded(parts.join("\n\n"), max);
+    let text = truncate_bytes(parts.join("\n\n"), max);
     let text = match (text.is_empty(), failed) {
         (true, true) => "The tool failed without a reason.".to_owned(),
         (true, false) => "Done; the tool returned no result.".to_owned(),

@@ -1,6 +1,6 @@
 //! Questions of a server during a call (MCP elicitation), and which call they belong to.
 //!
-//! Promises: a question is shown only to the person whose call it belongs to, or is cancelled. In protocol versions
+//! Guarantees: a question is shown only to the person whose call it belongs to, or is cancelled. In protocol versions
 //! before 2026-07-28 a question does not name its call. It is therefore passed on only if exactly one call is open in
 //! its session, and a source that has asked before gets one call at a time in a session. A server may continue a call
 //! that was given up here, and ask: after a call ended without a response, all questions of its session are cancelled
@@ -23,10 +23,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::super::{
-    questions::{Continuation, Question, Response},
-    text::clip,
-};
+use super::super::questions::{Continuation, Question, Response};
+use crate::text::clip;
 
 /// How long a call is held in this process for a person's answer.
 pub(super) const HELD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -221,7 +219,7 @@ mod tests {
         let (one, mut asked) = calls.register();
         let answering = async {
             let asked = asked.recv().await.expect("a question");
-            asked.answer.send(elicit_result(Response::Declined)).expect("it waits");
+            asked.answer.send(elicit_result(Response::Declined)).expect("the question waits for an answer");
         };
         let (answer, ()) = tokio::join!(calls.ask(request(), CancellationToken::new()), answering);
         assert_eq!(answer.action, ElicitationAction::Decline);

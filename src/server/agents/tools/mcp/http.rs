@@ -1,6 +1,6 @@
 //! A streamable HTTP client over rmcp's, for servers that deviate from the specification.
 //!
-//! Promises: a tool call is sent once, whatever the response, because a server may send an error after the work was
+//! Guarantees: a tool call is sent once, whatever the response, because a server may send an error after the work was
 //! done. A ping before each call checks whether the session is still valid; if not, a new session is opened
 //! first. Requests that only read (lists) are sent again in the new session. An error without an id counts as the
 //! response to the request that it was sent for.

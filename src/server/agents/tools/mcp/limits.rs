@@ -1,6 +1,6 @@
 //! Limits on what an MCP server sends, over any transport.
 //!
-//! Promises: a session ends, with a reason, before messages of its server fill the memory: if the server sends requests
+//! Guarantees: a session ends, with a reason, before messages of its server fill the memory: if the server sends requests
 //! without reading the responses, or sends too many messages. A server that does not read cannot delay the end of its
 //! session.
 

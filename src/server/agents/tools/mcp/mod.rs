@@ -1,6 +1,6 @@
 //! MCP servers (Model Context Protocol) as sources of tools.
 //!
-//! Promises: a server is connected to when it is first needed, with one connection for all runs; after it died, it is
+//! Guarantees: a server is connected to when it is first needed, with one connection for all runs; after it died, it is
 //! used again within seconds of its return. Its list of tools is bounded, and fetched again after a minute or when the
 //! server reports a change. A call that is stopped or times out is also cancelled at the server, and no call is made
 //! twice. A session ends if its server exceeds the limits on messages, or may still ask questions for a call that was

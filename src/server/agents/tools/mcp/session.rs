@@ -24,7 +24,7 @@ use super::{elicitation::OpenCalls, limits::Violation, tool_list::ToolList};
 
 /// How long a list of tools is cached, unless the server reports a change.
 const LIST_TTL: Duration = Duration::from_secs(60);
-/// How long a server may take to end after it was told to; then rmcp kills it.
+/// How long a server may take to end after its input is closed; then rmcp kills it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A session.

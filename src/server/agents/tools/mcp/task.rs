@@ -1,6 +1,6 @@
 //! Calls that a server runs as tasks, polled until they end.
 //!
-//! Promises: a task is polled by its id, which the log contains, so any node can continue to follow it; while its
+//! Guarantees: a task is polled by its id, which the log contains, so any node can continue to follow it; while its
 //! server is unavailable, polling is retried; if a person stops the run, the task is cancelled. If the run ends
 //! otherwise (time limit, end of this process), the task continues at its server and the next run follows it.
 
@@ -21,14 +21,13 @@ use super::{
     super::{
         ToolOutput,
         questions::{CallOutcome, Continuation, Response},
-        text::clip,
     },
     McpSource,
     call::{MAX_ERROR_CHARS, cannot_continue},
     content,
     elicitation::{input_responses, to_questions},
 };
-use crate::server::runs::RunInput;
+use crate::{server::runs::RunInput, text::clip};
 
 /// The interval between polls if the server suggests none.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);

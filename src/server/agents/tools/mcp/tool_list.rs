@@ -8,9 +8,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{
-    super::{Consent, ToolSpec, text::bounded},
+    super::{Consent, ToolSpec},
     McpSource,
 };
+use crate::text::truncate_bytes;
 
 /// The most pages of a list that are read.
 const MAX_PAGES: usize = 32;
@@ -77,7 +78,7 @@ impl McpSource {
         let description = tool.description.map(std::borrow::Cow::into_owned).or(tool.title).unwrap_or_default();
         let spec = ToolSpec {
             name: exposed_name(&self.id, &name),
-            description: bounded(description, MAX_DESCRIPTION_BYTES),
+            description: truncate_bytes(description, MAX_DESCRIPTION_BYTES),
             parameters,
             consent: self.config.consent.for_tool(&name, Consent::Ask),
             source: self.id.clone(),

@@ -251,7 +251,7 @@ async fn an_answer_reaches_the_task_of_a_call_that_is_older_than_the_newest_mess
 }
 
 #[tokio::test]
-async fn only_a_task_is_resumed_when_its_question_was_given_up() {
+async fn only_a_task_is_resumed_when_its_question_was_abandoned() {
     let task = question(Continuation::Task("t-1".into()));
     let followed = after(vec![interrupted("model", None, &task, None)], &task, None, true).await;
     assert_eq!(followed.resumed()[0].answers, [("table".to_owned(), Response::Cancelled)]);

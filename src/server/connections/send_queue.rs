@@ -1,6 +1,6 @@
-//! The queue of one connection: bounded in bytes, filled by any task, emptied by the connection's own.
+//! What waits to be sent on one connection: a queue bounded in bytes, filled by any task, emptied by the connection's own.
 //!
-//! Frames are encoded before they are queued, and shared by all their receivers. Promise: an item that does not fit closes the
+//! Frames are encoded before they are queued, and shared by all their receivers. Guarantee: an item that does not fit closes the
 //! connection as too slow; nothing is skipped silently.
 
 use std::{
@@ -60,9 +60,9 @@ impl Item {
     }
 }
 
-/// The queue: many producers, one consumer.
+/// A queue with many producers and one consumer.
 #[derive(Debug)]
-pub(crate) struct Outbound {
+pub(crate) struct SendQueue {
     state: Mutex<State>,
     limit: usize,
 }
@@ -78,7 +78,7 @@ struct State {
     waker: Option<Waker>,
 }
 
-impl Outbound {
+impl SendQueue {
     /// An empty queue that holds at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self { state: Mutex::default(), limit }
@@ -106,7 +106,7 @@ impl Outbound {
     }
 
     /// Closes the connection; the first close counts. What is queued is dropped, as the client may not read it any more or cannot
-    /// keep up; except when the server restarts: then it is written, and tells the client when to reconnect.
+    /// keep up; except when the server restarts: then it is written, as it contains the time to reconnect.
     pub(crate) fn close(&self, close: Close) {
         let mut state = self.state.lock();
         if state.close.is_some() {
@@ -171,43 +171,43 @@ mod tests {
         Item::Frame("x".repeat(bytes).into())
     }
 
-    fn take(outbound: &Outbound) -> (usize, Option<CloseCode>) {
+    fn take(queue: &SendQueue) -> (usize, Option<CloseCode>) {
         let mut batch = VecDeque::new();
-        let close = outbound.take(&mut batch);
+        let close = queue.take(&mut batch);
         (batch.len(), close.map(|close| close.code))
     }
 
     #[test]
     fn one_byte_too_many_closes_and_nothing_is_skipped_before() {
-        let outbound = Outbound::new(2 * (ITEM_OVERHEAD + 10));
-        outbound.push(frame(10));
-        outbound.push(frame(10));
-        assert_eq!(take(&outbound), (2, None), "exactly full is not too full");
-        outbound.push(frame(1));
-        assert_eq!(take(&outbound), (0, Some(CloseCode::TooSlow)), "what is being written counts");
-        outbound.push(frame(1));
-        assert_eq!(take(&outbound), (0, Some(CloseCode::TooSlow)), "nothing gets in after a close");
+        let queue = SendQueue::new(2 * (ITEM_OVERHEAD + 10));
+        queue.push(frame(10));
+        queue.push(frame(10));
+        assert_eq!(take(&queue), (2, None), "exactly full is not too full");
+        queue.push(frame(1));
+        assert_eq!(take(&queue), (0, Some(CloseCode::TooSlow)), "what is being written counts");
+        queue.push(frame(1));
+        assert_eq!(take(&queue), (0, Some(CloseCode::TooSlow)), "nothing gets in after a close");
     }
 
     #[test]
     fn what_was_written_frees_its_bytes() {
-        let outbound = Outbound::new(ITEM_OVERHEAD + 10);
+        let queue = SendQueue::new(ITEM_OVERHEAD + 10);
         for _ in 0..5 {
-            outbound.push(frame(10));
-            assert_eq!(take(&outbound), (1, None));
-            assert_eq!(take(&outbound), (0, None), "the batch before counts as written");
+            queue.push(frame(10));
+            assert_eq!(take(&queue), (1, None));
+            assert_eq!(take(&queue), (0, None), "the batch before counts as written");
         }
     }
 
     #[test]
     fn the_first_close_counts_and_only_a_restart_keeps_what_is_queued() {
-        let outbound = Outbound::new(1024);
-        outbound.push(frame(1));
-        outbound.close(Close::new(CloseCode::SessionEnded, "signed out"));
-        outbound.close(Close::new(CloseCode::Restarting, "restarting"));
-        assert_eq!(take(&outbound), (0, Some(CloseCode::SessionEnded)));
+        let queue = SendQueue::new(1024);
+        queue.push(frame(1));
+        queue.close(Close::new(CloseCode::SessionEnded, "signed out"));
+        queue.close(Close::new(CloseCode::Restarting, "restarting"));
+        assert_eq!(take(&queue), (0, Some(CloseCode::SessionEnded)));
 
-        let restarting = Outbound::new(1024);
+        let restarting = SendQueue::new(1024);
         restarting.push(frame(1));
         restarting.close(Close::new(CloseCode::Restarting, "restarting"));
         assert_eq!(take(&restarting), (1, Some(CloseCode::Restarting)));
@@ -215,20 +215,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_task_is_woken_by_an_item_and_by_a_close() {
-        let outbound = Arc::new(Outbound::new(1024));
+        let queue = Arc::new(SendQueue::new(1024));
         let waiting = tokio::spawn({
-            let outbound = outbound.clone();
+            let queue = queue.clone();
             async move {
-                outbound.ready().await;
-                take(&outbound);
-                outbound.closed().await;
-                take(&outbound).1
+                queue.ready().await;
+                take(&queue);
+                queue.closed().await;
+                take(&queue).1
             }
         });
         tokio::task::yield_now().await;
-        outbound.push(frame(1));
+        queue.push(frame(1));
         tokio::task::yield_now().await;
-        outbound.close(Close::new(CloseCode::Disconnected, "by an administrator"));
-        assert_eq!(waiting.await.expect("ends"), Some(CloseCode::Disconnected));
+        queue.close(Close::new(CloseCode::Disconnected, "by an administrator"));
+        assert_eq!(waiting.await.expect("the task ends"), Some(CloseCode::Disconnected));
     }
 }
