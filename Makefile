@@ -11,8 +11,8 @@ export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 NETRA := target/release/netra
 # Marks target/site as a release build: every other build of the page, such as that of cargo-leptos, empties the folder first.
 BUILT := target/site/.release
-SOURCES := $(shell find Cargo.toml Cargo.lock rust-toolchain.toml src style public migrations shared -not -name '.*' 2>/dev/null) \
-	scripts/build scripts/site.mjs end2end/package-lock.json
+SOURCES := $(shell find Cargo.toml Cargo.lock rust-toolchain.toml src style public migrations shared scripts/bindgen -not -name '.*' 2>/dev/null) \
+	.cargo/config.toml scripts/build scripts/site.mjs end2end/package-lock.json
 WASM := --target wasm32-unknown-unknown --no-default-features --features hydrate
 
 help: ## List the commands
@@ -36,8 +36,9 @@ test: lint unit client wasm-test schema e2e ## Run all checks and tests: lint, u
 
 lint: test-tools ## Check formatting, that imports only point down, shell scripts, TypeScript and clippy
 	cargo fmt --check
+	cargo fmt --check --manifest-path scripts/bindgen/Cargo.toml
 	node scripts/imports.mjs
-	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs %.py,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
+	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs %.py scripts/bindgen,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
 	npm run --prefix end2end --silent check
 	npm run --prefix clients/typescript --silent check
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
@@ -106,6 +107,7 @@ bench: $(BUILT) databases ## Benchmark appends on both databases, the cost of an
 
 fmt: ## Format the sources
 	cargo fmt
+	cargo fmt --manifest-path scripts/bindgen/Cargo.toml
 
 tools: ## Install missing tools in the pinned versions (including cargo-leptos, which only watch and e2e-dev need)
 	@scripts/tools all
