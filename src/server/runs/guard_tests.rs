@@ -80,8 +80,8 @@ fn valid_events_are_accepted() {
     }
 }
 
-// Longer than 60 lines: a table of cases.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn every_broken_rule_is_named() {
     let nested = SubagentStarted { parent_subagent_run_id: Some("x".into()), ..SubagentStarted::new("y", "Y") };
     let activity = || ActivitySnapshot::new("a", "plan", serde_json::Map::new());

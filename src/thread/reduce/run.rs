@@ -66,7 +66,7 @@ impl RunView {
         }
     }
 
-    // A flat match with one arm per event, and so longer than other functions.
+    #[expect(clippy::too_many_lines, reason = "a flat match over the event types")]
     pub(super) fn apply_event(&mut self, at: i64, event: Event) {
         let within = event.subagent().map(str::to_owned);
         let text = |role| NodeBody::Text { role, text: String::new() };

@@ -181,8 +181,8 @@ mod tests {
         );
     }
 
-    // Longer than 60 lines: a table of cases.
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn every_problem_has_a_short_message() {
         let cases = [
             ("{\"type\":", "it is not JSON (EOF while parsing"),
