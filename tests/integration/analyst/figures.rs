@@ -39,7 +39,7 @@ async fn each_example_question_gets_its_checked_answer() {
             "Of 868 requests",
             "480 (55.3 %)",
             "$1.36 (11.8 %)",
-            "the 46.8 % that",
+            "get 46.8 % of",
         ],
         &[
             "$2.97 with gpt-4.1-mini and $14.85 with gpt-4.1",

@@ -46,7 +46,7 @@ async fn each_refusal_has_its_code_and_its_sentence() {
         (
             Reply::Status(200, Vec::new(), "<html>Sign in</html>".into()),
             "model_malformed",
-            "cannot be read as an answer",
+            "an answer that cannot be read",
         ),
         (Reply::Silence, "model_timeout", "sent nothing"),
     ] {
