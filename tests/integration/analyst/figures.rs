@@ -49,7 +49,7 @@ async fn each_example_question_gets_its_checked_answer() {
         ],
         &["40,259 tokens (2026-01-06 12:07 UTC)", "mean minute has 676 tokens", "17,255 tokens a minute serves 99 %"],
         &["$0.85 of $11.48 (7.4 %) over 788 requests", "at most 817 input and 199 output tokens"],
-        &["$0.98 of $11.48 (8.5 %)", "All of it would save $4.88"],
+        &["$0.98 of $11.48 (8.5 %)", "All of the work would save $4.88"],
         &["save together $3.38", "p95 is 13.07 s now", "$98.54 (+100 %), over budget", "$69.55, within budget"],
     ];
     for (question, figures) in EXAMPLES.into_iter().zip(expected) {

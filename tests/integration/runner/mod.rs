@@ -69,7 +69,7 @@ impl Agent for Script {
         info("script")
     }
 
-    // A flat match of all scripts, which is why it is long.
+    #[expect(clippy::too_many_lines, reason = "a flat match of all scripts")]
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         let names = input.files.iter().map(|file| format!("{}={}", file.attachment.name, file.path.display()));
         *self.files.lock().expect("not poisoned") = names.collect();
