@@ -42,8 +42,8 @@ impl Channels {
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
-    /// A thread's view in a read transaction, which ends with it. It does not wait for a slot for long work, because it holds the
-    /// transaction; callers must bound how many run at once.
+    /// A thread's view, read in a read transaction that this call ends. It does not wait for a slot for long work, because it holds
+    /// the transaction; callers must bound how many run at once.
     ///
     /// # Errors
     /// If the store fails.
@@ -52,7 +52,7 @@ impl Channels {
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
-    /// A thread's current view without what people are not shown, with its cursor.
+    /// A thread's current view as it is sent to people, without encrypted values, with its cursor.
     ///
     /// # Errors
     /// If the store fails.
@@ -113,7 +113,7 @@ impl Channels {
         Ok(ThreadPage { cursor, threads, older })
     }
 
-    /// A channel's current state without what people are not shown, with its cursor; of a feed at most the `newest` threads.
+    /// A channel's current state as it is sent to people, with its cursor; of a feed at most the `newest` threads.
     ///
     /// # Errors
     /// If the store fails.
@@ -146,7 +146,7 @@ impl Channels {
         };
         let bytes = usize::try_from(chars).unwrap_or(usize::MAX);
         let is_short = head.saturating_sub(from) <= MAX_SHORT_ENTRIES as u64 && bytes <= MAX_SHORT_BYTES;
-        // Some logs that seem short are not: their entries are large, or more were appended since.
+        // An estimate: entries may be large, or appended since. Such a log is folded on a blocking thread, but without a slot.
         Ok(if is_short { Slot::unbounded() } else { offload::slot().await })
     }
 
@@ -173,7 +173,8 @@ impl Channels {
                         Some(Folded { seq, snapshot_seq: seq, state })
                     };
                     let folded = if is_short { read() } else { slot.run(read).await? };
-                    // A snapshot that another version wrote differently is not needed: the log has everything.
+                    // A snapshot that this version cannot read is not needed: the log has everything but states that only deleted
+                    // turns set.
                     folded.unwrap_or_default()
                 }
                 None => Folded::default(),

@@ -61,7 +61,7 @@ impl Rendered {
     }
 }
 
-/// Applies edits to the DOM.
+/// Applies edits to the DOM. A unit is a top-level block, one child of the area.
 mod dom {
     use leptos::{
         wasm_bindgen::JsCast,
@@ -92,7 +92,7 @@ mod dom {
         area.children().item(u32::try_from(index).ok()?)
     }
 
-    /// The element that contains the parts of a unit: for a table (in a `div`), its `tbody`.
+    /// The element that contains a unit's parts, which are list items or rows. For a table (in a `div`), it is the `tbody`.
     fn container(area: &Element, unit: usize) -> Option<Element> {
         let unit = child(area, unit)?;
         if unit.tag_name() == "DIV" { unit.query_selector("tbody").ok()? } else { Some(unit) }

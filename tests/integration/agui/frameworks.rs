@@ -237,8 +237,9 @@ async fn an_interrupt_in_a_custom_event_is_answered_in_its_adapters_format() {
     let remote = remote::Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
         if number % 2 == 0 {
-            let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send it?", "rawEvent": {"id": "i"}});
-            answer.event(&asks).await?;
+            let question =
+                json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send it?", "rawEvent": {"id": "i"}});
+            answer.event(&question).await?;
         }
         answer.finish().await
     })

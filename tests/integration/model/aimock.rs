@@ -69,7 +69,7 @@ async fn every_api_answers_and_calls_tools() {
         let harness = Harness::with(&unused, config).await;
         let run = harness.ask("say hello").await;
         assert_eq!((&run.state, texts(&run)), (&RunState::Finished, vec!["Hello there, all is well."]), "{provider}");
-        // Only this API of the mock reports usage.
+        // Of the mock's APIs, only `openai` reports usage.
         let counts = run.usage[0].output_tokens.is_some_and(|tokens| tokens > 0);
         assert!(counts || provider != "openai", "{provider}: {:?}", run.usage);
         let run = harness.ask("look around").await;

@@ -105,9 +105,9 @@ async fn a_run_whose_budget_is_used_up_makes_no_more_calls_and_finishes() {
     assert!(texts(&run)[0].contains("today's tokens are used"), "{run:#?}");
     assert!(calls_of(&run)[0].2.is_some_and(|result| result.contains("Not carried out")), "{run:#?}");
     assert_eq!((run.usage[0].total_tokens, model.requests().len(), harness.executed_calls().len()), (Some(110), 1, 0));
-    let sent = limit.1.lock().expect("not poisoned").clone();
-    assert!(sent[0] > 0, "a request counts before its answer is complete: {sent:?}");
-    assert_eq!(sent.last(), Some(&110));
+    let counted = limit.1.lock().expect("not poisoned").clone();
+    assert!(counted[0] > 0, "a request counts before its answer is complete: {counted:?}");
+    assert_eq!(counted.last(), Some(&110));
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn a_hanging_tool_ends_when_its_run_is_stopped() {
     assert!(run.cost_usd.is_some(), "{run:#?}");
 }
 
-/// A tool that hangs, and records when its call is dropped whether a person stopped the run.
+/// A tool that hangs. When its call is dropped, it records whether a person stopped the run.
 #[derive(Default)]
 struct Hanging {
     is_called: AtomicBool,

@@ -72,8 +72,8 @@ async fn a_check_shows_an_agents_question_and_sends_another_message() {
         answer.begin().await?;
         match number {
             0 => {
-                let asks = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send a mail to bob?"});
-                answer.event(&asks).await?;
+                let question = json!({"type": "CUSTOM", "name": "on_interrupt", "value": "Send a mail to bob?"});
+                answer.event(&question).await?;
             }
             1 => {}
             _ => answer.events(&message("m", &["As you like."])).await?,

@@ -150,8 +150,8 @@ async fn a_call_that_is_restated_before_the_question_stays_where_it_was_made() {
 async fn interrupts_need_unique_ids_and_cannot_use_the_servers_reasons() {
     let server = Endpoint::start(|number, mut answer| async move {
         answer.begin().await?;
-        let asks = |id: &str| json!({"id": id, "reason": "server_restarted", "message": "Why?"});
-        let interrupts = if number == 0 { vec![asks("a")] } else { vec![asks("b"), asks("b")] };
+        let interrupt = |id: &str| json!({"id": id, "reason": "server_restarted", "message": "Why?"});
+        let interrupts = if number == 0 { vec![interrupt("a")] } else { vec![interrupt("b"), interrupt("b")] };
         let mut end = answer.finished();
         end["outcome"] = json!({"type": "interrupt", "interrupts": interrupts});
         answer.event(&end).await

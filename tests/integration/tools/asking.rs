@@ -64,7 +64,7 @@ async fn accepted_declined_and_cancelled_answers_reach_a_server_of_any_version()
             let question = question_of(&harness, "odd__ask", json!({}), thread).await;
             assert_eq!((question.message.as_str(), question.source.as_str()), ("Which table?", "odd"));
             assert_eq!(question.schema["properties"]["table"]["oneOf"][0]["const"], "window", "{}", question.schema);
-            assert_eq!(question.expires_in.is_some(), mode == "plain", "a repeated call waits for ever");
+            assert_eq!(question.expires_in.is_some(), mode == "plain", "only an open call has a time limit");
             // `allowed`: these tools ask the user before each call.
             let output = resume(&harness, "odd__ask", &question, response, (thread, true)).await.output();
             if mode == "modern" {
@@ -146,7 +146,7 @@ async fn a_question_of_a_stopped_call_reaches_no_other_call() {
         let cancel = run.cancel.clone();
         (tokio::spawn(async move { agent.call(name, json!({}), &run).await }), cancel)
     };
-    // Another user's call in the same session, from before the first is stopped until after its server asks.
+    // Another user's call in the same session. It begins before the stopped call and ends after the server has asked for that one.
     let (other, _cancel) = begin("odd__slow");
     until("the other call arrived", || notes(&file).contains(&"called slow".into())).await;
     let (stopped, cancel) = begin("odd__ask-late");
@@ -233,10 +233,10 @@ async fn question(tool_agent: &ToolAgent) -> Value {
 #[tokio::test]
 async fn a_question_of_a_tool_is_answered_by_a_person_in_the_next_run() {
     let (tool_agent, _folder, _) = tool_agent("plain", "ask", &["Booked."]).await;
-    let asks = question(&tool_agent).await;
-    let (status, _) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "roof"})))).await;
+    let interrupt = question(&tool_agent).await;
+    let (status, _) = tool_agent.post("desk", "m", Some((&interrupt, json!({"table": "roof"})))).await;
     assert_eq!(status.as_u16(), 422, "the answer must match the question");
-    let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
+    let (_, stream) = tool_agent.post("desk", "m", Some((&interrupt, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Booked."), "{stream:#?}");
     assert!(
         last_result(&tool_agent).contains("accept") && last_result(&tool_agent).contains("door"),
@@ -248,9 +248,9 @@ async fn a_question_of_a_tool_is_answered_by_a_person_in_the_next_run() {
 #[tokio::test]
 async fn a_question_of_the_newest_version_is_answered_after_a_restart() {
     let (tool_agent, _folder, _) = tool_agent("modern", "ask", &["Booked."]).await;
-    let asks = question(&tool_agent).await;
+    let interrupt = question(&tool_agent).await;
     let tool_agent = tool_agent.kill_and_restart().await;
-    let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
+    let (_, stream) = tool_agent.post("desk", "m", Some((&interrupt, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Booked."), "{stream:#?}");
     assert!(
         last_result(&tool_agent).contains("accept") && last_result(&tool_agent).contains("s-7"),
@@ -262,9 +262,9 @@ async fn a_question_of_the_newest_version_is_answered_after_a_restart() {
 #[tokio::test]
 async fn a_question_whose_session_ended_with_the_server_fails_its_call_with_the_reason() {
     let (tool_agent, _folder, file) = tool_agent("plain", "ask", &["I see."]).await;
-    let asks = question(&tool_agent).await;
+    let interrupt = question(&tool_agent).await;
     let tool_agent = tool_agent.kill_and_restart().await;
-    let (_, stream) = tool_agent.post("desk", "m", Some((&asks, json!({"table": "door"})))).await;
+    let (_, stream) = tool_agent.post("desk", "m", Some((&interrupt, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "I see."), "{stream:#?}");
     assert!(last_result(&tool_agent).contains("Netra was restarted"), "{}", last_result(&tool_agent));
     assert_eq!(notes(&file).iter().filter(|line| *line == "called ask").count(), 1, "it is not made again");
@@ -277,7 +277,7 @@ async fn a_server_that_starts_late_is_used_in_the_same_run() {
     let file = folder.path().join("notes").display().to_string();
     let automatic = "consent = { default = \"automatic\" }";
     let tools = node("good", &program, &["plain"], automatic) + &node("odd", &program, &["late", &file], automatic);
-    // Each attempt takes longer than the wait before the next.
+    // Each call takes longer than the delay before the second attempt to connect to `odd`.
     let slow = |id| call_reply(&[("good__slow", id, json!({}))]);
     let model = Model::with([slow("c1"), slow("c2"), slow("c3"), text_reply("Good.")]).await;
     let tool_agent = ToolAgent::with_model(Setup::default(), model, &["good", "odd"], &tools).await;

@@ -101,8 +101,8 @@ async fn a_task_is_polled_after_a_restart() {
 async fn a_task_is_polled_after_the_server_was_terminated() {
     let (tool_agent, _folder, file) = tool_agent(Setup::default().with("SERVER__DRAIN_MS", 200)).await;
     let events = ask_until_polled(&tool_agent, &file, || tool_agent.terminate()).await;
-    let asks = &events.last().expect("an end")["outcome"]["interrupts"];
-    assert_eq!(asks[0]["reason"], "server_restarted", "{events:#?}");
+    let interrupts = &events.last().expect("an end")["outcome"]["interrupts"];
+    assert_eq!(interrupts[0]["reason"], "server_restarted", "{events:#?}");
     let tool_agent = tool_agent.wait_and_restart().await;
     assert_continues_without_a_message(&tool_agent, &file).await;
 }
@@ -125,9 +125,13 @@ async fn a_tasks_question_and_a_later_message_are_answered_after_a_restart() {
     let tool_agent = tool_agent.kill_and_restart().await;
     fs::write(file.with_extension("asks"), "1").expect("the file is written");
     let stream = tool_agent.ask("how is it?", None).await;
-    let asks = stream.last().expect("an end")["outcome"]["interrupts"][0].clone();
-    assert_eq!((&asks["reason"], &asks["toolCallId"]), (&json!("input_required"), &json!("c1")), "{stream:#?}");
-    let (_, stream) = tool_agent.post("desk", "how is it?", Some((&asks, json!({"table": "door"})))).await;
+    let interrupt = stream.last().expect("an end")["outcome"]["interrupts"][0].clone();
+    assert_eq!(
+        (&interrupt["reason"], &interrupt["toolCallId"]),
+        (&json!("input_required"), &json!("c1")),
+        "{stream:#?}"
+    );
+    let (_, stream) = tool_agent.post("desk", "how is it?", Some((&interrupt, json!({"table": "door"})))).await;
     assert!(stream.iter().any(|event| event["delta"] == "Good."), "{stream:#?}");
     assert!(
         last_result(&tool_agent).contains("accept") && last_result(&tool_agent).contains("door"),

@@ -17,7 +17,7 @@ pub(super) enum Format {
     Pairs,
     /// A whole number.
     Number,
-    /// A choice of one of these lists of words.
+    /// A choice. Each option has a value, which is a list of words, and a label.
     Choice(&'static [(&'static str, &'static str)]),
 }
 
