@@ -98,7 +98,7 @@ fn stored_entries_are_added_and_removed_and_never_replace_configured_agents() {
 }
 
 #[test]
-fn a_stored_entry_whose_id_a_configured_agent_has_is_listed_under_another_id() {
+fn a_stored_entry_with_the_id_of_a_configured_agent_is_listed_under_another_id() {
     let root = user(Role::Admin, "root@example.org");
     let registry = AgentRegistry::new([], &[replay("a")], AgentBuilder::default());
     let agents = registry.agents();

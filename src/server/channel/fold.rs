@@ -56,7 +56,7 @@ impl Channels {
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn shown(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
+    pub async fn thread_for_people(&self, id: ThreadId) -> Result<(Cursor, ThreadView)> {
         let (cursor, view) = self.thread(id).await?;
         Ok((cursor, offload::run(move || view.without_encrypted_values()).await?))
     }
@@ -119,7 +119,7 @@ impl Channels {
     /// If the store fails.
     pub async fn snapshot(&self, channel: Channel, newest: Option<u32>) -> Result<(Cursor, Snapshot)> {
         match (channel, newest) {
-            (Channel::Thread(id), _) => self.shown(id).await.map(|(at, view)| (at, Snapshot::Thread(view))),
+            (Channel::Thread(id), _) => self.thread_for_people(id).await.map(|(at, view)| (at, Snapshot::Thread(view))),
             (Channel::User(id), Some(newest)) => {
                 let ThreadPage { cursor, threads, older } = self.threads_of(id, None, newest as usize).await?;
                 Ok((cursor, Snapshot::User(UserFeed { threads, older })))

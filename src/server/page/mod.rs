@@ -167,7 +167,7 @@ async fn seed(
     let Some(id) = thread else { return Ok((seed, None)) };
     match threads::authorise(&state.channels, user.id, id).await {
         Ok(_) => {
-            let (cursor, state) = state.channels.shown(id).await?;
+            let (cursor, state) = state.channels.thread_for_people(id).await?;
             seed.thread = Some((id, StateAt { cursor, state }));
             Ok((seed, None))
         }

@@ -91,7 +91,7 @@ async fn a_thread_grows_by_what_is_new_however_much_its_agent_restates() {
         );
     }
     // The snapshot for a page has the same bound.
-    let (_, view) = harness.channels.shown(harness.thread).await.expect("the thread is read");
+    let (_, view) = harness.channels.thread_for_people(harness.thread).await.expect("the thread is read");
     let page = serde_json::to_string(&view).expect("the value is serialized").len();
     assert!(page < 3 * held, "{page} bytes for a log of {held}");
 }

@@ -49,7 +49,7 @@ impl Client {
     }
 
     /// Opens a socket with a small receive buffer, so that the server soon has to wait for it.
-    pub(crate) async fn open_narrow(member: &Member) -> Self {
+    pub(crate) async fn open_with_small_buffer(member: &Member) -> Self {
         let tcp = TcpSocket::new_v4().expect("a socket");
         tcp.set_recv_buffer_size(8 * 1024).expect("the buffer size is set");
         let stream = tcp.connect(member.address).await.expect("the connection opens");

@@ -155,7 +155,7 @@ async fn a_consumer_too_slow_is_closed_4001_and_resumes_where_it_was() {
     let ada = server.member("ada").await;
     let mut quick = ada.connect().await;
     let thread = quick.create_thread().await;
-    let mut slow = Client::open_narrow(&ada).await;
+    let mut slow = Client::open_with_small_buffer(&ada).await;
     let start = slow.follow(thread).await;
     let mut last = 0;
     // It does not read while more is sent than the kernel's buffers and its queue hold.
@@ -202,7 +202,7 @@ async fn a_revoked_channel_is_not_delivered_any_more() {
 }
 
 #[tokio::test]
-async fn a_thread_that_is_deleted_while_it_is_followed_ends_quietly() {
+async fn a_followed_thread_that_is_deleted_sends_only_thread_removed_in_the_feed() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let (mut tab, mut phone) = (ada.connect().await, ada.connect().await);

@@ -78,7 +78,7 @@ async fn accepted_declined_and_cancelled_answers_reach_a_server_of_any_version()
 }
 
 #[tokio::test]
-async fn other_calls_run_while_one_waits_for_a_user_and_its_session_ends_with_it() {
+async fn other_calls_run_while_one_waits_for_a_user_and_the_session_ends_with_that_call() {
     let (harness, _folder, file) = scripted("plain", "");
     let thread = ThreadId::new();
     let question = question_of(&harness, "odd__ask", json!({}), thread).await;

@@ -178,7 +178,7 @@ impl RunStream {
         if more.is_empty() {
             event.remove("metadata");
         }
-        let (_, view) = self.channels.shown(self.thread_id).await?;
+        let (_, view) = self.channels.thread_for_people(self.thread_id).await?;
         let Value::Array(mut messages) = json!(view.history(self.run_id)) else { return Ok(entry) };
         if let Some(Value::Array(turn)) = event.remove("messages") {
             let first_id = turn.first().map(|first| first["id"].clone());
