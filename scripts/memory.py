@@ -50,9 +50,9 @@ class Server:
         self.post("/api/auth/setup", json.dumps(setup).encode())
         self.token = json.loads(self.post("/api/auth/token", json.dumps(ACCOUNT).encode()))["access_token"]
 
-    def post(self, path, body, kind="application/json", token=None):
+    def post(self, path, body, content_type="application/json", token=None):
         request = urllib.request.Request(self.url + path, data=body, method="POST")
-        request.add_header("content-type", kind)
+        request.add_header("content-type", content_type)
         if token:
             request.add_header("authorization", f"Bearer {token}")
         try:
@@ -69,6 +69,7 @@ class Server:
         return int(re.search(what + r":\s+(\d+)", status).group(1)) / 1024
 
     def begin_peak(self):
+        # 5 resets VmHWM, the peak.
         pathlib.Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def stop(self):

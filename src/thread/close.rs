@@ -63,6 +63,7 @@ impl RunView {
     /// The events that end this run now: they close its open nodes, innermost first; the last is the terminal event.
     #[must_use]
     pub fn closing_events(&self, thread_id: ThreadId, end: &RunEnd) -> Vec<Event> {
+        // A chunked node has no end event.
         let open = self.nodes.iter().rev().filter(|node| node.state == NodeState::Open && !node.chunked);
         let mut events: Vec<Event> = open.filter_map(|node| closing_event(node, end)).collect();
         events.push(terminal_event(thread_id, self.run_id, end));

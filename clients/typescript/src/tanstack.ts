@@ -215,8 +215,8 @@ class BufferedRun {
    */
   async *read(converter: ChunkConverter, signal: AbortSignal | undefined, shouldLeave: (hasRead: boolean) => boolean): AsyncGenerator<StreamChunk> {
     let hasRead = false;
-    const aborted = () => this.wake();
-    signal?.addEventListener('abort', aborted, { once: true });
+    const wake = () => this.wake();
+    signal?.addEventListener('abort', wake, { once: true });
     try {
       while (!signal?.aborted) {
         const event = this.buffer.shift();
@@ -230,7 +230,7 @@ class BufferedRun {
       }
       if (this.failure !== undefined && !signal?.aborted) throw this.failure;
     } finally {
-      signal?.removeEventListener('abort', aborted);
+      signal?.removeEventListener('abort', wake);
       if (!shouldLeave(hasRead)) this.run.stop();
       this.leave();
     }

@@ -20,7 +20,7 @@ use crate::{
     thread::{Compactor, ThreadView},
 };
 
-/// The most threads of each kind that one call of [`Channels::trim`] works on.
+/// The most threads that one call of [`Channels::trim`] compacts, and the most of which it deletes old turns.
 const MAX_THREADS: i64 = 32;
 
 /// The time between two trimmings of the logs.
@@ -182,7 +182,7 @@ impl Channels {
         }
         tx.delete_entries(thread, &seqs, seqs.last().copied().unwrap_or_default().max(trimmed)).await?;
         let mut remaining = tx.view(thread).await?;
-        // The remaining runs may only have changes of a state that a deleted run set: then a snapshot keeps the state.
+        // A deleted run may have set a state that the remaining runs only change: then a snapshot keeps the state.
         if remaining.restore_states_from(&before) {
             let text = serde_json::to_string(&remaining)?;
             queries::put_snapshot(tx.sql(), Channel::Thread(thread), head, text).await?;

@@ -13,7 +13,7 @@ use tokio::{
 
 /// Events up to this size, in bytes, need no reservation; it is the largest log entry.
 pub(crate) const SMALL_EVENT_BYTES: usize = 256 * 1024;
-/// The memory of an event as a multiple of its bytes, when it is parsed beside its text.
+/// The memory for an event's text and its parsed value together, as a multiple of the text's bytes.
 const MEMORY_PER_BYTE: usize = 4;
 /// The budget of this process, in KiB.
 const BUDGET_KIB: usize = 256 * 1024;
@@ -66,7 +66,7 @@ pub(crate) struct MemoryUse {
 }
 
 impl MemoryUse {
-    /// Reserves memory for an event that has `bytes` so far. Each step doubles, so that few are needed.
+    /// Reserves memory for an event that has `bytes` so far. Reserves for a power of two, so that few calls have to wait.
     ///
     /// # Errors
     /// If there is none in time.
@@ -91,7 +91,7 @@ impl MemoryUse {
         Ok(())
     }
 
-    /// Releases what is not needed for `bytes`.
+    /// Releases everything if an event of `bytes` needs no reservation.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         if bytes <= SMALL_EVENT_BYTES {
             (self.permit, self.since) = (None, None);

@@ -29,7 +29,8 @@ pub(super) fn too_many_connections(exceeded: ExceededLimit) -> Problem {
     Problem { retry_after_ms: Some(RETRY_AFTER_MS), ..refused }
 }
 
-/// Adds a problem document to hyper's own answer to a header that it cannot parse, which has no body; none for any other bytes.
+/// Adds a problem document to the answer, without a body, that hyper itself gives to a header that it cannot parse. `None` for any
+/// other bytes.
 pub(super) fn with_problem(answer: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(answer).ok()?;
     let (status, header) =

@@ -40,7 +40,7 @@ async fn a_thread_is_made_renamed_read_and_deleted() {
     assert_eq!(client.ask(DeleteThread { thread_id }).await, Ok(json!({})), "again changes nothing");
     assert_eq!(client.refused(MarkRead { thread_id }).await, ErrorCode::NotFound);
     let again = CreateThread { thread_id, title: None, agent: None };
-    assert_eq!(client.refused(again).await, ErrorCode::Conflict, "its id does not come back");
+    assert_eq!(client.refused(again).await, ErrorCode::Conflict, "its id cannot be used again");
 }
 
 #[tokio::test]
@@ -137,12 +137,12 @@ async fn a_ping_is_answered_while_a_command_waits() {
     let server = SocketServer::start().await;
     let mut client = server.member("ada").await.connect().await;
     let held = server.store.begin().await.expect("the transaction begins");
-    let waits = client.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: None }).await;
+    let waiting_id = client.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: None }).await;
     let pong: Pong =
         serde_json::from_value(client.ask(Ping {}).await.expect("the server replies")).expect("the JSON has this type");
     assert!((now_ms() - pong.server_time).abs() < 5_000);
     drop(held);
-    assert!(client.reply(waits).await.is_ok());
+    assert!(client.reply(waiting_id).await.is_ok());
 }
 
 #[tokio::test]
@@ -150,12 +150,12 @@ async fn commands_sent_at_once_are_done_in_order() {
     let server = SocketServer::with(|config| config.runs.max_waiting_per_user = 40).await;
     let mut client = server.member("ada").await.connect().await;
     let thread_id = ThreadId::new();
-    let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
+    let creation_id = client.send(CreateThread { thread_id, title: None, agent: None }).await;
     let mut ids = Vec::new();
     for n in 0..40 {
         ids.push(client.send(message(thread_id, &format!("message {n}"))).await);
     }
-    assert!(client.reply(made).await.is_ok());
+    assert!(client.reply(creation_id).await.is_ok());
     for id in ids {
         assert!(client.reply(id).await.is_ok());
     }

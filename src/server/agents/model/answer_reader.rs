@@ -1,8 +1,8 @@
 //! Reads an answer of a model off the network: a stream of events or lines, or one body where a server does not stream.
 //!
-//! Guarantees: one event has at most `max_bytes`, as has a line and a body; a web page in place of an answer is an error; an answer
-//! that gave its finish reason is complete, also without its last event, where the connection breaks then, and where it stays
-//! open; nothing follows [`ModelEvent::End`] or an error.
+//! Guarantees: an event, a line and a body have at most `max_bytes`; a web page in place of an answer is an error; an answer that
+//! gave its finish reason is complete, even if its last event is missing, or the connection then breaks or stays open; nothing
+//! follows [`ModelEvent::End`] or an error.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -39,7 +39,7 @@ pub(super) struct ReadOptions {
     pub secret: Option<String>,
     /// The most bytes of an event, a line or a body.
     pub max_bytes: usize,
-    /// The error where one has more.
+    /// The error if one of them has more.
     pub too_long: ModelError,
 }
 
@@ -103,7 +103,7 @@ impl AnswerReader {
         }
     }
 
-    /// Tells by the first character what this is. The content type is not relied on: proxies change it.
+    /// Chooses by the first character how to read the answer, not by its content type, which proxies change.
     async fn begin(&mut self, mut bytes: Bodies) -> Result<(), ModelError> {
         let first = loop {
             match bytes.next().await {
@@ -183,7 +183,7 @@ impl AnswerReader {
                     }
                     return self.finish(InputEnd::Stream);
                 }
-                // This reader takes no room from others, so `NoRoom` does not occur.
+                // `Memory` does not occur: this reader has no memory budget.
                 Ok(Err(SseError::TooLarge(_) | SseError::Memory(_))) => return Err(self.options.too_long.clone()),
                 Ok(Err(SseError::NotText)) => return Err(malformed("a line that is not UTF-8")),
                 Ok(Err(SseError::Disconnected(_))) if !is_finished => return Err(ModelError::Cut),

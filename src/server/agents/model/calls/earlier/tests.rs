@@ -81,14 +81,14 @@ fn found_tasks(runs: Vec<Value>) -> Vec<(String, Continuation)> {
 #[test]
 fn only_tasks_that_this_agent_kept_itself_are_followed() {
     let task = json!({"task": "t-1"});
-    let kept = |agent: &str, continuation: &Value| {
+    let stored = |agent: &str, continuation: &Value| {
         vec![run(agent, &cut_off(), &[call_node("c1"), task_node("c1", continuation)])]
     };
-    assert_eq!(found_tasks(kept("model", &task)), [("c1".to_owned(), Continuation::Task("t-1".into()))]);
-    assert!(found_tasks(kept("remote", &task)).is_empty());
+    assert_eq!(found_tasks(stored("model", &task)), [("c1".to_owned(), Continuation::Task("t-1".into()))]);
+    assert!(found_tasks(stored("remote", &task)).is_empty());
     let forged = [json!({"retry": {"state": null}}), json!({"held": RunId::new()}), json!("task"), json!(null)];
     for continuation in &forged {
-        assert!(found_tasks(kept("model", continuation)).is_empty(), "{continuation}");
+        assert!(found_tasks(stored("model", continuation)).is_empty(), "{continuation}");
     }
     let mut misnamed = task_node("c1", &task);
     misnamed["body"]["content"]["toolName"] = json!("odd__pay");
@@ -98,7 +98,7 @@ fn only_tasks_that_this_agent_kept_itself_are_followed() {
     );
     let call = run("model", &cut_off(), &[call_node("c1")]);
     let other = run("remote", &cut_off(), &[task_node("c1", &task)]);
-    assert!(found_tasks(vec![call, other]).is_empty(), "another agent kept a task of this agent's call");
+    assert!(found_tasks(vec![call, other]).is_empty(), "another agent stored a task of this agent's call");
 }
 
 #[test]
@@ -253,12 +253,12 @@ async fn an_answer_reaches_the_task_of_a_call_that_is_older_than_the_newest_mess
 #[tokio::test]
 async fn only_a_task_is_resumed_when_its_question_was_abandoned() {
     let task = question(Continuation::Task("t-1".into()));
-    let followed = after(vec![interrupted("model", None, &task, None)], &task, None, true).await;
-    assert_eq!(followed.resumed()[0].answers, [("table".to_owned(), Response::Cancelled)]);
-    assert_eq!(followed.abandoned(), 1);
+    let of_task = after(vec![interrupted("model", None, &task, None)], &task, None, true).await;
+    assert_eq!(of_task.resumed()[0].answers, [("table".to_owned(), Response::Cancelled)]);
+    assert_eq!(of_task.abandoned(), 1);
     for asked in [retry(), consent()] {
-        let over = after(vec![interrupted("model", None, &asked, None)], &asked, None, true).await;
-        assert_eq!((over.called(), over.resumed().len(), over.results.len()), (0, 0, 0), "{asked:?}");
-        assert_eq!(over.abandoned(), 1);
+        let of_call = after(vec![interrupted("model", None, &asked, None)], &asked, None, true).await;
+        assert_eq!((of_call.called(), of_call.resumed().len(), of_call.results.len()), (0, 0, 0), "{asked:?}");
+        assert_eq!(of_call.abandoned(), 1);
     }
 }
