@@ -253,8 +253,9 @@ async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
     assert_eq!(tab.view.info.as_ref().map(|info| info.agent.as_str()), Some("replay"));
     let token = server.token(ADA).await;
     let other = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
-    let made = other.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: Some("closed".into()) }).await;
-    assert_eq!(made.expect_err("another user's agent").code, ErrorCode::NotFound);
+    let reply =
+        other.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: Some("closed".into()) }).await;
+    assert_eq!(reply.expect_err("another user's agent").code, ErrorCode::NotFound);
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/samples/support-assistant.csv")
 }
 
-/// A trace of the Azure Public Dataset, where one lies beside the checkout.
+/// A trace of the Azure Public Dataset, if there is one beside the checkout.
 fn azure(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/azure-llm-2023").join(name);
     if !path.exists() {

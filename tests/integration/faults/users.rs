@@ -96,8 +96,8 @@ impl SimulatedUser {
 
     async fn create_thread(&self, client: &ClientRecorder) {
         let thread_id = ThreadId::new();
-        let made = client.send(CreateThread { thread_id, title: None, agent: None }).await;
-        if self.expect("create_thread", thread_id, made).is_some() {
+        let reply = client.send(CreateThread { thread_id, title: None, agent: None }).await;
+        if self.expect("create_thread", thread_id, reply).is_some() {
             for client in &self.clients {
                 client.follow(ChannelName::Thread(thread_id), None).await;
             }

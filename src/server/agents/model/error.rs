@@ -36,7 +36,7 @@ pub enum ModelError {
     /// The provider has a fault (5xx).
     #[error("The model's provider has a fault{}. Try again in a while.{}", status.map_or(String::new(), |status| format!(" (HTTP {status})")), quoted(message.as_deref()))]
     Unavailable {
-        /// The HTTP status, where the answer had not begun.
+        /// The HTTP status, if the answer had not begun.
         status: Option<u16>,
         /// How long to wait before the next try, if it says so.
         retry_after: Option<Duration>,
@@ -72,7 +72,7 @@ pub enum ModelError {
     /// The provider refuses the request (other 4xx).
     #[error("The model's provider refused the request{}: {excerpt}{}", status.map_or(String::new(), |status| format!(" (HTTP {status})")), forbidden(*status))]
     Refused {
-        /// The HTTP status, where the answer had not begun.
+        /// The HTTP status, if the answer had not begun.
         status: Option<u16>,
         /// Its message, shortened.
         excerpt: String,

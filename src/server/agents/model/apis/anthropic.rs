@@ -59,7 +59,7 @@ pub(super) fn request(settings: Settings<'_>, request: &ModelRequest) -> ApiRequ
     ApiRequest { url: endpoint(settings.base_url, "messages"), headers, body }
 }
 
-/// The tokens that a model may think, where it takes no effort.
+/// The most tokens that a model may use to think, if its API takes a budget and not an effort.
 const fn thinking_budget(effort: ReasoningEffort) -> u32 {
     match effort {
         ReasoningEffort::None | ReasoningEffort::Low => 1_024,
@@ -144,7 +144,7 @@ enum Block {
 impl AnswerDecoder for Decoder {
     fn decode(&mut self, mut event: Value, events: &mut VecDeque<ModelEvent>) -> Result<(), DecodeError> {
         match event["type"].as_str() {
-            // The whole message, where the server does not stream.
+            // The whole message, if the server does not stream.
             Some("message") => {
                 self.count(&event["usage"]);
                 for block in event["content"].as_array_mut().into_iter().flatten() {

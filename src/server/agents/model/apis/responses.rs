@@ -117,7 +117,7 @@ impl AnswerDecoder for Decoder {
             }
             Some("response.failed") => return Err(DecodeError::Malformed("a response that failed without an error")),
             Some("error") => return Err(DecodeError::Reported(event)),
-            // The whole response, where the server does not stream.
+            // The whole response, if the server does not stream.
             None if event["object"] == "response" => self.body(&event, events)?,
             None if event["error"].is_object() => return Err(DecodeError::Reported(event["error"].take())),
             _ => {}

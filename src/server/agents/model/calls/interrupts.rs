@@ -20,7 +20,7 @@ impl InterruptBatch {
     /// Adds an interrupt.
     ///
     /// # Errors
-    /// The call's result, where the interrupt does not fit.
+    /// The call's result, if the interrupt does not fit.
     pub(super) fn push(&mut self, interrupt: Interrupt) -> Result<(), ToolOutput> {
         /// The levels of an event around an interrupt.
         const EVENT_DEPTH: usize = 4;
@@ -42,7 +42,7 @@ impl InterruptBatch {
     /// Adds all interrupts of one call, or none.
     ///
     /// # Errors
-    /// The call's result, where they do not fit.
+    /// The call's result, if they do not fit.
     pub(super) fn push_all(&mut self, interrupts: Vec<Interrupt>) -> Result<(), ToolOutput> {
         let (count, bytes) = (self.interrupts.len(), self.bytes);
         let all = interrupts.into_iter().try_for_each(|interrupt| self.push(interrupt));

@@ -58,9 +58,9 @@ const WAIT_PHRASES: [&str; 3] = ["retry in ", "try again in ", "retry after "];
 pub(super) struct ProviderMessage {
     /// All of it in lower case, to search. Empty for a web page, whose text is written for people.
     lowercase: String,
-    /// How long to wait before the next try, where a field says so.
+    /// How long to wait before the next try, if a field says so.
     delay: Option<Duration>,
-    /// Its message, shortened, where there is one.
+    /// Its message, shortened, if there is one.
     pub(super) text: Option<String>,
     /// What is shown where there is no message.
     fallback: String,
