@@ -59,7 +59,7 @@ pub(super) fn request(settings: Settings<'_>, request: &ModelRequest) -> ApiRequ
     ApiRequest { url: endpoint(settings.base_url, "messages"), headers, body }
 }
 
-/// The most tokens that a model may use to think, if its API takes a budget and not an effort.
+/// The most tokens that a model may use to think, if it takes a budget instead of an effort.
 const fn thinking_budget(effort: ReasoningEffort) -> u32 {
     match effort {
         ReasoningEffort::None | ReasoningEffort::Low => 1_024,
