@@ -66,7 +66,7 @@ class Chat {
     return server.log(this.run.threadId, this.run.runId);
   }
 
-  /** Waits for a number of chunks or the end of the run: after a reconnect there may be fewer chunks. */
+  /** Waits for a number of chunks or the end of the run that began last: after a reconnect there may be fewer chunks. */
   async waitForChunks(count: number): Promise<void> {
     const isOver = () => this.received.at(-1)?.type === EventType.RUN_FINISHED;
     await until(`${count} chunks`, () => this.received.length >= count || isOver());
@@ -122,6 +122,8 @@ test('a chat that is reloaded during a run continues it', async () => {
   const first = new Chat('tanstack is reloaded');
   await first.client.sendMessage('Where do my tokens go?');
   const done = first.client.sendMessage('And the second time?');
+  const isStarted = () => first.received.filter(({ type }) => type === EventType.RUN_STARTED).length === 2;
+  await until('the second run has begun', isStarted);
   await first.waitForChunks(first.received.length + 20);
 
   const second = new Chat('tanstack is reloaded');
