@@ -11,11 +11,12 @@ use super::{
     replay::Replay,
     tools::Tools,
 };
-use crate::{analyst::pricing::PriceTable, server::runs::Agent};
 use crate::{
+    analyst::pricing::PriceTable,
     protocol::http::AgentSource,
     server::{
         config::agents::{AgUiConfig, AgentConfig, KindConfig, ModelConfig, PAGE_VAR_PREFIX},
+        runs::Agent,
         usage::DayAllowance,
     },
 };

@@ -85,7 +85,7 @@ impl Nodes {
         self.broadcast(NodeMessage::Disconnect { user_id })
     }
 
-    /// Closes the connections of a session that ended (4401); returns how many there were on this node.
+    /// Closes the connections of a session that ended (4401), on all nodes. Returns how many there were on this one.
     pub fn end_session(&self, session: &str) -> usize {
         self.broadcast(NodeMessage::EndSession { session: session.to_owned() })
     }

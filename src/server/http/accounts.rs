@@ -152,7 +152,7 @@ pub(super) async fn ticket(State(state): State<AppState>, Caller(identity): Call
     Ok((NO_STORE, JsonResponse(Ticket { ticket, expires_in })))
 }
 
-/// The response to `POST /api/users/{user_id}/disconnect`, which also takes an e-mail address.
+/// The response to `POST /api/users/{user_id}/disconnect`; `user_id` may also be an e-mail address.
 #[derive(Serialize)]
 pub(super) struct Disconnected {
     /// How many connections were closed on this node; other nodes close theirs, too.

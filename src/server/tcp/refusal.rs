@@ -29,8 +29,8 @@ pub(super) fn too_many_connections(exceeded: ExceededLimit) -> Problem {
     Problem { retry_after_ms: Some(RETRY_AFTER_MS), ..refused }
 }
 
-/// Adds a problem document to the answer, without a body, that hyper itself gives to a header that it cannot parse. `None` for any
-/// other bytes.
+/// To a request that it cannot parse, hyper itself responds, without a body. Returns that response with a problem document as its body;
+/// `None` if `answer` is anything else.
 pub(super) fn with_problem(answer: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(answer).ok()?;
     let (status, header) =

@@ -34,7 +34,7 @@ row! {
     }
 }
 
-/// Runs of all nodes whose last interrupt has expired, in the order in which they expired.
+/// Runs, on any node, whose interrupts have all expired, in the order in which they expired.
 ///
 /// # Errors
 /// If the store fails.

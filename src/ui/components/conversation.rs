@@ -244,7 +244,7 @@ impl Conversation {
         self.shown_message.set(Some(version));
     }
 
-    /// Takes the pending focus for a message. Returns whether the user came from a newer version; `None`: no focus is pending.
+    /// Returns and clears the focus if it is pending for this message: whether the user came from a newer version. `None` if it is not.
     pub(crate) fn take_focus(self, message: MessageId) -> Option<bool> {
         let (_, back) = self.focus.get_value().filter(|(id, _)| *id == message)?;
         self.focus.set_value(None);

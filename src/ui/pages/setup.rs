@@ -1,5 +1,5 @@
 //! The page that creates the first account, an administrator. The link that the server prints has the setup token in its
-//! fragment, which browsers do not send: the token appears in no log.
+//! fragment. Browsers do not send it, so the token is in no log of requests.
 
 use leptos::{html, prelude::*};
 

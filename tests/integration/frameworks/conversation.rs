@@ -15,9 +15,9 @@ pub(crate) enum Step {
     Say(&'static str),
     /// Answers the last run's interrupt.
     Answer(Value),
-    /// Answers a run that ended without an outcome; the application takes the answer as a command.
+    /// Answers the last run, which ended without an outcome. The answer reaches the application as a command.
     Command(Value),
-    /// Answers a run; the application takes the answer as the result of its pending call.
+    /// Answers the last run. The answer reaches the application as the result of its pending tool call.
     Result(Value),
 }
 

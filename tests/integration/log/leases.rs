@@ -3,10 +3,14 @@
 use std::{collections::HashSet, time::Duration};
 
 use netra::server::{leases::Leases, store::Engine, threads};
+use tokio::time::timeout;
 
 use crate::{
     log::delta,
-    support::store::{TestStore, on_both_engines},
+    support::{
+        TEST_TIMEOUT,
+        store::{TestStore, on_both_engines},
+    },
 };
 
 #[tokio::test]
@@ -21,15 +25,18 @@ async fn a_node_owns_its_runs_until_its_lease_expires() {
     let run = test_store.create_run(&one, thread).await;
     assert_eq!(new.claim().await.expect("the runs are claimed"), [], "its lease is valid");
     assert!(one.append(thread, run, &[delta(run, "mine")]).await.expect("the entries are appended").is_some());
-    let claimed = loop {
-        let claimed = new.claim().await.expect("the runs are claimed");
-        if !claimed.is_empty() {
-            break claimed;
+    let claiming = async {
+        loop {
+            let claimed = new.claim().await.expect("the runs are claimed");
+            if !claimed.is_empty() {
+                return claimed;
+            }
+            // A lease expires by the store's clock, of which nothing is notified; the node polls at its usual interval.
+            tokio::time::sleep(new.renew_interval()).await;
+            new.renew().await.expect("the lease is renewed");
         }
-        // A lease expires by the store's clock; the node polls at its usual interval.
-        tokio::time::sleep(new.renew_interval()).await;
-        new.renew().await.expect("the lease is renewed");
     };
+    let claimed = timeout(TEST_TIMEOUT, claiming).await.expect("the runs are claimed in time");
     assert_eq!(claimed.iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
     assert_eq!(
         one.append(thread, run, &[delta(run, "late")]).await.expect("the entries are appended"),

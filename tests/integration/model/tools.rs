@@ -71,6 +71,17 @@ async fn a_model_calls_tools_until_it_is_done() {
 }
 
 #[tokio::test]
+async fn a_long_result_is_cut_and_says_so() {
+    let model = Model::with([look(&"x".repeat(100_000)), text_reply("Done.")]).await;
+    let harness = Harness::new(&model).await;
+    let run = harness.ask("look far").await;
+    let result = calls_of(&run)[0].2.expect("the call has a result").to_owned();
+    assert!(result.len() <= 65_536, "{}", result.len());
+    assert!(result.ends_with("[cut here: 100014 bytes in all, the limit is 65536]"), "{}", &result[65_400..]);
+    assert_eq!(model.requests()[1].body["messages"][3]["content"], result);
+}
+
+#[tokio::test]
 async fn the_model_gets_an_error_for_a_call_that_cannot_be_made() {
     let wrong = [call(0, "c1", "fly"), call(1, "c2", "look"), arguments(1, "{\"at\":"), call(2, "c3", "look")];
     let model = Model::with([stream(wrong, "tool_calls"), text_reply("Sorry.")]).await;

@@ -33,7 +33,7 @@ const MAX_EVENT_BYTES: usize = 8 * 1024 * 1024;
 /// The most bytes of a refusal that are read.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 
-/// The address and the settings of a model.
+/// Where a model is and how it is called: its provider, name, address and settings.
 #[derive(Clone)]
 pub struct Target {
     /// The API of its provider.

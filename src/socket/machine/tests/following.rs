@@ -1,5 +1,5 @@
-//! Tests that the connection ends up subscribed to exactly the channels that the application follows, whatever the server refuses
-//! meanwhile.
+//! Tests that the connection ends up subscribed to exactly the channels that the application follows, even if the server
+//! refuses some requests at first.
 
 use super::*;
 use crate::protocol::limits::MAX_SUBSCRIPTIONS;
