@@ -58,7 +58,10 @@ impl AdminClient {
                 let auth = Location::from_data_folder(data).auth().await?;
                 let admin = auth.users().await?.into_iter().find(|user| user.role == Role::Admin);
                 let admin = admin.ok_or_else(|| {
-                    Failure::Failed("there is no administrator yet; add one: netra user add --role admin".into())
+                    Failure::Failed(
+                        "there is no administrator yet; add one with `netra user add --role admin` (see its --help)"
+                            .into(),
+                    )
                 })?;
                 auth.mint_short_token(admin.id).await?
             }

@@ -161,10 +161,14 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ConfigError> {
     open().map_err(|error| {
         let problem = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                "is in use by another program; choose another with --listen (port 0 picks a free one)".into()
+                "is in use by another program; choose another with server.listen (--listen) or server.metrics (port 0 \
+                 picks a free one)"
+                    .into()
             }
             io::ErrorKind::PermissionDenied => {
-                "is reserved for privileged users; choose a port from 1024 on with --listen".into()
+                "is reserved for privileged users; choose a port from 1024 on with server.listen (--listen) or \
+                 server.metrics"
+                    .into()
             }
             _ => {
                 format!("cannot be listened on ({error}); server.listen (--listen) must be an address of this machine")

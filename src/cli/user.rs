@@ -197,17 +197,19 @@ pub(super) async fn run(command: UserCommand) -> Result<(), Failure> {
 async fn remove(args: RemoveArgs) -> Result<(), Failure> {
     let config = args.location.config()?;
     let (user, threads) = open(&config).await?.remove(&args.email).await?;
+    let mut remaining = Vec::new();
     for thread in threads {
         let folder = config.files_dir().join(thread.to_string());
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                let folder = folder.display();
-                return Err(Failure::Failed(format!(
-                    "the account is removed, but not {folder} ({error}); delete that folder"
-                )));
+                remaining.push(format!("{} ({error})", folder.display()));
             }
             _ => {}
         }
+    }
+    if !remaining.is_empty() {
+        let folders = remaining.join(", ");
+        return Err(Failure::Failed(format!("the account is removed, but not all of its files; delete: {folders}")));
     }
     print_line(&user.id.to_string())
 }

@@ -16,6 +16,9 @@ pub const CONTENT_TYPE: &str = "application/problem+json";
 /// The most bytes of a plain-text error that become the `detail` of a problem.
 const MAX_DETAIL_BYTES: usize = 2_000;
 
+/// The `detail` of a 405.
+pub const METHOD_NOT_ALLOWED: &str = "this route does not support the method; `Allow` lists those that it does";
+
 /// A problem with a status, a code and a sentence for people.
 pub fn problem(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
     Problem {
@@ -55,9 +58,7 @@ pub async fn as_problem(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let text = to_bytes(body, MAX_DETAIL_BYTES).await.unwrap_or_default();
     let detail = match String::from_utf8_lossy(&text).trim() {
-        "" if status == StatusCode::METHOD_NOT_ALLOWED => {
-            "this route does not support the method; `Allow` lists those that it does".into()
-        }
+        "" if status == StatusCode::METHOD_NOT_ALLOWED => METHOD_NOT_ALLOWED.into(),
         "" => format!("the server answered {status}"),
         text => text.to_owned(),
     };

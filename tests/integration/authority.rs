@@ -83,6 +83,25 @@ async fn a_removed_person_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn files_that_cannot_be_removed_with_their_account_are_all_named() {
+    let server = TestServer::start().await;
+    server.add_member(ADA).await;
+    let socket = open(&server, ADA).await;
+    let threads = [netra::protocol::ThreadId::new(), netra::protocol::ThreadId::new()];
+    let folder = |thread_id: &netra::protocol::ThreadId| server.data().join("files").join(thread_id.to_string());
+    for thread_id in threads {
+        let create = netra::protocol::CreateThread { thread_id, title: None, agent: None };
+        socket.send(create).await.expect("the thread is created");
+        std::fs::create_dir_all(server.data().join("files")).expect("the folder is created");
+        std::fs::write(folder(&thread_id), "not a folder").expect("the file is written");
+    }
+    let done = user(&server, &["remove", "--data", &text(&server.data()), "--email", ADA.email]).await;
+    let error = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success() && error.contains("the account is removed"), "{error}");
+    assert!(threads.iter().all(|thread_id| error.contains(&text(&folder(thread_id)))), "{error}");
+}
+
+#[tokio::test]
 async fn an_administrator_disconnects_a_person() {
     let server = TestServer::start().await;
     server.add_member(ADA).await;
@@ -91,7 +110,7 @@ async fn an_administrator_disconnects_a_person() {
     let users = user(&server, &["list", "--data", &text(&server.data())]).await;
     let users = String::from_utf8_lossy(&users.stdout).into_owned();
     let id = users.lines().find(|line| line.contains(ADA.email)).and_then(|line| line.split('\t').next());
-    let path = format!("/api/users/{}/disconnect", id.expect("the agent is listed"));
+    let path = format!("/api/users/{}/disconnect", id.expect("the user is listed"));
 
     problem(Client::new(&server).post(&path, &json!({})).await, 401, "unauthorized").await;
     problem(server.signed_in(ADA).await.post(&path, &json!({})).await, 403, "forbidden").await;

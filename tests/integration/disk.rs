@@ -107,12 +107,12 @@ async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
         .await
         .expect("the command is accepted in time")
         .expect("the task does not panic");
-    sent.expect("the message is taken");
+    sent.expect("the message is accepted");
     ready(&client, StatusCode::OK).await;
     assert_eq!(visitor.sign_in(ADMIN).await.status(), StatusCode::OK);
     let answer = client.post("/api/agents/analyst/agui", &post).await;
     assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap_or_default());
-    socket.send(SendMessage::new(thread_id, "Go on.")).await.expect("the message is taken back");
+    socket.send(SendMessage::new(thread_id, "Go on.")).await.expect("the message is accepted");
 }
 
 fn setup() -> Setup {

@@ -160,7 +160,7 @@ async fn threads_are_limited_and_deleting_one_makes_room_for_another() {
     admin
         .send(CreateThread { thread_id: threads[0], title: None, agent: None })
         .await
-        .expect("the message is accepted");
+        .expect("the command is accepted");
     thread(&ada).await.expect("another person has room");
     let refused = thread(&ada).await.expect_err("all together have none");
     assert!(refused.message.contains("this server keeps at most 4 threads"), "{refused}");

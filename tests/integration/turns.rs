@@ -240,7 +240,7 @@ async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
 
     let mut tab = Follower::new(&server, "analyst").await;
     let set = |agent: &str| SetAgent { thread_id: tab.thread_id, agent: agent.into() };
-    assert_eq!(tab.socket.send(set("wrong")).await.expect_err("no such agent").code, ErrorCode::Unavailable);
+    assert_eq!(tab.socket.send(set("wrong")).await.expect_err("the agent has an error").code, ErrorCode::Unavailable);
     let thread = tab.socket.send(set("replay")).await.expect("the agent is set").thread;
     assert_eq!(thread.agent, "replay");
     let run = tab.say("Play.").await;
@@ -255,7 +255,7 @@ async fn a_thread_changes_its_agent_and_only_those_named_may_use_one() {
     let other = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
     let reply =
         other.send(CreateThread { thread_id: ThreadId::new(), title: None, agent: Some("closed".into()) }).await;
-    assert_eq!(reply.expect_err("another user's agent").code, ErrorCode::NotFound);
+    assert_eq!(reply.expect_err("she may not use the agent").code, ErrorCode::NotFound);
 }
 
 #[tokio::test]
@@ -342,6 +342,6 @@ async fn a_masked_secret_is_kept_and_not_used_for_another_origin() {
         assert!(detail.starts_with("headers.x-key: ") && !detail.contains("literal"), "{detail}");
     }
     let store = Store::open(&server.data()).await.expect("the store opens");
-    let kept = stored::entry(&store, "far").await.expect("the entry exists").expect("the entry exists");
+    let kept = stored::entry(&store, "far").await.expect("the entry is read").expect("the entry exists");
     assert_eq!((&kept.0["name"], &kept.0["headers"]), (&json!("Farther"), &json!({"x-key": "a-literal-secret"})));
 }

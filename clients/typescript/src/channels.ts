@@ -22,7 +22,7 @@ interface Channel {
   mayBeSubscribed: boolean;
   /** The id of the last `subscribe`. */
   requestId: number;
-  /** How many times in a row the received entries did not continue from the cursor. */
+  /** How many times in a row a reply or entry did not continue from the cursor. */
   mismatches: number;
   followers: Set<Follower>;
   /** The calls of {@link Channels.add} that wait for the server's reply. */
@@ -183,7 +183,8 @@ export class Channels {
       for (const follower of [...channel.followers]) follower.entry(seq, entry);
       return undefined;
     }
-    // Until the reply to `subscribe`, entries of the previous subscription may arrive. They are ignored: the new one starts at the cursor.
+    // Until the reply to `subscribe`, entries of the previous subscription may arrive. Those that do not continue
+    // from the cursor are ignored: the new subscription starts there.
     if (channel.state !== 'subscribed' || (cursor?.epoch === epoch && seq <= cursor.seq)) return undefined;
     if (cursor?.epoch !== epoch) channel.cursor = undefined;
     return this.resubscribe(channel);

@@ -267,7 +267,7 @@ pub struct AuthConfig {
     /// Lifetime of a ticket, in seconds.
     #[serde(deserialize_with = "within::<1, 3600, _, _>")]
     pub ticket_seconds: u32,
-    /// Failed sign-ins per minute of one account from one address. Then they are refused, at first for a second (429).
+    /// Failed sign-ins per minute of one account from one address before its sign-ins are refused (429), at first for a second.
     #[serde(deserialize_with = "within::<1, 10_000, _, _>")]
     pub sign_in_failures_per_minute: u32,
     /// Origins, besides the server's own, whose pages may use its cookies.

@@ -89,7 +89,7 @@ impl From<Rejection> for Problem {
                 problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; try again in a moment")
             }
             Rejection::Full => {
-                let detail = "the server has as many connections as it allows; try again in a moment";
+                let detail = "the server has as many sockets as it allows; try again in a moment";
                 problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
             }
         };

@@ -71,8 +71,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/threads/{thread_id}/files/{file_id}", get(files::download))
         .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {
-            let detail = "this route does not support the method; `Allow` lists those that it does";
-            problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            problem::problem(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", problem::METHOD_NOT_ALLOWED)
         })
         .layer(from_fn(catch_panics))
         .layer(map_response(headers::forbid_caching))

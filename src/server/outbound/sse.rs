@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(slow.next().await.expect("there is memory for the event"), SseItem::KeepAlive);
         tokio::time::advance(Duration::from_secs(121)).await;
         far.write_all(b"data: more\n").await.expect("the bytes are sent");
-        let broken = slow.next().await.expect_err("memory was not free in time").to_string();
+        let broken = slow.next().await.expect_err("the event took too long").to_string();
         assert!(broken.contains("did not arrive completely"), "{broken}");
     }
 

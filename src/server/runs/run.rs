@@ -262,7 +262,7 @@ impl Run {
 enum EventError {
     /// It violates AG-UI's rules.
     Violation(Violation),
-    /// It is too long.
+    /// It cannot be condensed to what can be stored.
     Condense(CondenseError),
 }
 

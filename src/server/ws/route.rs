@@ -61,8 +61,8 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let identity = gateway.auth.authenticate_socket(parts).await?;
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
-    let guard = gateway.manager.connect(&identity).inspect_err(|_| {
-        tracing::info!(%user, "the socket limit is reached");
+    let guard = gateway.manager.connect(&identity).inspect_err(|rejection| {
+        tracing::info!(%user, ?rejection, "a socket is refused");
     })?;
     let max_message_size = gateway.config.max_frame_bytes.saturating_mul(OVERSIZE_FACTOR);
     let (id, follower) = (guard.id(), guard.follower());

@@ -115,13 +115,14 @@ impl Machine {
                 let error = ErrorBody::new(ErrorCode::TooLarge, "the command is larger than the server accepts");
                 let finished = if was_in_flight { self.outbox.finish_first(Err(error)) } else { None };
                 self.finish_command(finished);
-                self.stay_closed("This page sent more than the server accepts at once.", true);
+                self.stay_closed("A message was larger than the server accepts.", true);
             }
             CloseCode::Disconnected => self.stay_closed("An administrator closed this connection.", false),
             CloseCode::TooManyConnections => self.stay_closed("This page was open in too many places.", true),
-            CloseCode::NotProtocol => {
-                self.stay_closed("This page has another version than the server; reload it.", false)
-            }
+            CloseCode::NotProtocol => self.stay_closed(
+                "The server does not accept how this client connects; reload the page, or check the address.",
+                false,
+            ),
             _ => self.stay_closed("The server closed the connection.", true),
         }
     }

@@ -34,7 +34,7 @@ use crate::{
 
 /// How many threads are in the document at most.
 const MAX_ROWS: usize = 200;
-/// How many threads a button moves the visible part of the list.
+/// The number of threads by which a button moves the visible part of the list.
 const STEP: usize = limits::FEED_PAGE as usize;
 /// How many times a page of threads is requested while each is outdated when it arrives.
 const MAX_ATTEMPTS: usize = 3;

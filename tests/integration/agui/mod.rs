@@ -351,7 +351,7 @@ async fn the_log_is_verified_and_a_broken_one_is_named() {
     let pool =
         sqlx::SqlitePool::connect(&format!("sqlite:{}", data.join("netra.db").display())).await.expect("a store");
     let deleted = sqlx::query("DELETE FROM entries WHERE entry LIKE '%TEXT_MESSAGE_END%'").execute(&pool).await;
-    assert!(deleted.expect("the thread is deleted").rows_affected() > 0);
+    assert!(deleted.expect("the entries are deleted").rows_affected() > 0);
     pool.close().await;
     let broken = verify(data).await;
     let output = String::from_utf8_lossy(&broken.stdout).into_owned();

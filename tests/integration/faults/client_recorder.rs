@@ -184,7 +184,7 @@ impl ClientRecorder {
         timeout(TEST_TIMEOUT, there).await.expect("in time").expect("the client runs");
     }
 
-    /// Whether it connects within a time. `retry_now`: it retries at once, as a click on "Retry" does.
+    /// Whether it connects within a time. `retry_now`: it retries at once, as a click on "Reconnect" does.
     pub(crate) async fn connected(&self, retry_now: bool, within: Duration) -> bool {
         let waiting = async {
             loop {

@@ -48,7 +48,8 @@ async fn a_run_has_begun_when_it_has_an_entry_and_not_when_another_quotes_it() {
         end(first).await;
         // As a run of the first turn that resumes another.
         let resuming = RunOrder { turn: 2, seq: 1_000 };
-        let is_blocked = async || threads::is_blocked(&channels, thread, resuming).await.expect("the run is read");
+        let is_blocked =
+            async || threads::is_blocked(&channels, thread, resuming).await.expect("the thread's runs are read");
         assert!(!is_blocked().await, "the third turn has not begun");
         channels
             .append(thread, third, &[delta(third, "x")])

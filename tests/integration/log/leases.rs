@@ -24,7 +24,7 @@ async fn a_node_owns_its_runs_until_its_lease_expires() {
     let thread = test_store.create_thread(&one).await;
     let run = test_store.create_run(&one, thread).await;
     assert_eq!(new.claim().await.expect("the runs are claimed"), [], "its lease is valid");
-    assert!(one.append(thread, run, &[delta(run, "mine")]).await.expect("the entries are appended").is_some());
+    assert!(one.append(thread, run, &[delta(run, "mine")]).await.expect("the store does not fail").is_some());
     let claiming = async {
         loop {
             let claimed = new.claim().await.expect("the runs are claimed");
@@ -39,17 +39,17 @@ async fn a_node_owns_its_runs_until_its_lease_expires() {
     let claimed = timeout(TEST_TIMEOUT, claiming).await.expect("the runs are claimed in time");
     assert_eq!(claimed.iter().map(|orphan| orphan.run_id).collect::<Vec<_>>(), [run]);
     assert_eq!(
-        one.append(thread, run, &[delta(run, "late")]).await.expect("the entries are appended"),
+        one.append(thread, run, &[delta(run, "late")]).await.expect("the store does not fail"),
         None,
         "the old owner is fenced"
     );
     old.renew().await.expect("the lease is renewed");
     assert_eq!(
-        one.append(thread, run, &[delta(run, "late")]).await.expect("the entries are appended"),
+        one.append(thread, run, &[delta(run, "late")]).await.expect("the store does not fail"),
         None,
         "a renewed lease does not return the run"
     );
-    assert!(other.append(thread, run, &[delta(run, "new")]).await.expect("the entries are appended").is_some());
+    assert!(other.append(thread, run, &[delta(run, "new")]).await.expect("the store does not fail").is_some());
     assert_eq!(old.claim().await.expect("the runs are claimed"), [], "the new owner's lease is valid");
 }
 

@@ -102,10 +102,10 @@ async fn a_finished_or_deleted_run_accepts_no_append() {
         let update = sqlx::query("UPDATE runs SET ended_at = 1 WHERE id = $1").bind(run.to_string());
         update.execute(tx.sql()).await.expect("the statement succeeds");
         tx.commit().await.expect("the transaction commits");
-        assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("the entries are appended"), None);
+        assert_eq!(channels.append(thread, run, &[delta(run, "b")]).await.expect("the store does not fail"), None);
         let unknown = RunId::new();
         assert_eq!(
-            channels.append(thread, unknown, &[delta(unknown, "c")]).await.expect("the entries are appended"),
+            channels.append(thread, unknown, &[delta(unknown, "c")]).await.expect("the store does not fail"),
             None
         );
         assert_eq!(channels.extent(Channel::Thread(thread)).await.expect("the extent is read").head, head);

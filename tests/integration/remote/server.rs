@@ -74,7 +74,7 @@ impl Endpoint {
         timeout(TEST_TIMEOUT, closed.wait_for(|closed| *closed >= count))
             .await
             .expect("in time")
-            .expect("the connection is open");
+            .expect("the server runs");
     }
 }
 

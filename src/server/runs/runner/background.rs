@@ -53,7 +53,7 @@ impl Runner {
                     let _ = timeout(BLOCKED_CHECK_INTERVAL, self.0.may_unblock.notified()).await;
                 }
                 if let Err(error) = self.unblock().await {
-                    tracing::warn!(%error, "the queued runs cannot be read from the store");
+                    tracing::warn!(%error, "the store cannot be read to see which queued runs may start");
                     sleep(BLOCKED_CHECK_INTERVAL).await;
                 }
             }

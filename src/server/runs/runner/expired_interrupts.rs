@@ -49,7 +49,7 @@ impl Runner {
                 Ok(expired) => expired,
             };
             let Some(Expired { run, repeated }) = expired else { continue };
-            tracing::info!(run = %unanswered.run_id, thread = %unanswered.thread_id, repeated, "the interrupts of a run expired");
+            tracing::info!(run = %unanswered.run_id, thread = %unanswered.thread_id, again = repeated, "the interrupts of a run expired");
             if repeated {
                 let ending = failed("unanswered", "nobody answered, twice in a row; send a message to continue");
                 self.0.spawn(&mut self.0.state.lock(), run, Some(ending));
