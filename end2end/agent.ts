@@ -75,7 +75,7 @@ export class ScriptedAgent {
     emit({ type: 'RUN_STARTED', threadId, runId });
     const message = String(input.messages.findLast(({ role }) => role === 'user')?.content ?? '');
     const [resumed] = input.resume ?? [];
-    // A next message that comes with an abandoned interrupt is answered like any other.
+    // If the user sent a message instead of an answer, `resumed` is `cancelled`; that message gets a normal answer.
     const command = input.forwardedProps?.command?.resume;
     if (command !== undefined) {
       say(command === true ? 'Deployed.' : `Not deployed: ${JSON.stringify(command)}`);

@@ -24,7 +24,7 @@ pub const HEARTBEAT_TIMEOUT_MS: u64 = 10_000;
 pub const MAX_SUBSCRIPTIONS: usize = 64;
 /// How many threads the page shows first, and how many more it fetches at a time.
 pub const FEED_PAGE: u32 = 50;
-/// The maximum number of threads that `GET /api/threads` returns.
+/// The maximum `limit` of `GET /api/threads`.
 pub const MAX_FEED_PAGE: u32 = 200;
 /// The maximum size of an uploaded file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;

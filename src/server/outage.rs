@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Whether a write failed because the disk was full, since the store was last found to have space.
+/// Whether a write failed because of the store's disk since the store was last found to accept writes.
 static SUSPECTED: AtomicBool = AtomicBool::new(false);
 /// How many operations of the store failed since this process started.
 static STORE_ERRORS: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,4 @@
-//! Every route of the server, in one place.
+//! The server's router: the routes of the other modules, and the layers around them.
 
 use axum::{
     Router,

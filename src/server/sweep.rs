@@ -1,7 +1,8 @@
 //! Deletes files that are left over because a server ended: incomplete uploads, and files of deleted threads.
 //!
-//! Guarantee: no file in use is deleted. An upload has a reservation in the store, and a complete file has a row. A file without either
-//! is deleted only in the folder of a thread that the store has or had, so a store with the folder of another store loses nothing.
+//! Guarantee: no file in use is deleted. An upload has a reservation in the store, and a complete file has a row. A
+//! complete file without a row is deleted only in the folder of a thread that the store has or had, so a store with the
+//! folder of another store deletes none of its complete files.
 
 use std::{
     collections::HashSet,

@@ -52,7 +52,7 @@ impl UserFeed {
         match entry {
             UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
                 Some(known) => known.info = thread,
-                // The thread is older than the partial feed: it is renamed, not new.
+                // The thread is older than the partial feed: its title or agent was changed, it is not new.
                 None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
                 None => {
                     let (running, asking) = Default::default();

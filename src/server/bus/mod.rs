@@ -3,8 +3,9 @@
 //! Either local, without other nodes, or NATS. It is the [`Hub`] of this node's channels: entries go to the node's own connections
 //! directly, and to the other nodes through a bounded queue.
 //!
-//! Guarantees: sending never blocks and never fails. What is lost (the bus is down, a queue is full) is counted and shown in [`Status`];
-//! then nodes compare the ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
+//! Guarantees: sending never blocks and never fails. What is lost (the bus is down, a queue is full) is counted, except
+//! transient messages while the bus is down. If entries may be lost, the [`Status`] is degraded, and nodes compare the
+//! ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
 
 // Without NATS the items that only NATS uses are unused.
 #![cfg_attr(not(feature = "nats"), allow(dead_code))]
@@ -50,7 +51,7 @@ pub trait Listener: Send + Sync + 'static {
     /// An entry was stored.
     fn on_entry(&self, delivery: &Delivery);
 
-    /// An entry was stored that is too large for the bus.
+    /// An entry was stored, but came without its frame (it is too large for the bus, for example).
     fn on_head(&self, channel: Channel, seq: u64);
 
     /// A message arrived.
@@ -124,7 +125,8 @@ impl fmt::Debug for Bus {
 }
 
 impl Bus {
-    /// A bus for this node, whose connections are behind `hub`. It queues what is to be sent until [`Self::run`].
+    /// A bus for this node, whose connections are behind `hub`. Until [`Self::run`] has connected, messages to other
+    /// nodes wait, and other nodes read entries from the store.
     #[must_use]
     pub fn new(config: &BusConfig, hub: Arc<dyn Hub>) -> Self {
         let nats = config.servers().map(|servers| {
@@ -202,7 +204,7 @@ impl Bus {
         let bytes = delivery.frame.len();
         // Count before queueing: the entry may be taken out, and subtracted, at once.
         let before = queues.bytes.fetch_add(bytes, Ordering::Relaxed);
-        // While the bus is down entries are not queued: other nodes read them from the store by then.
+        // While the bus is down entries are not queued: other nodes poll the store meanwhile.
         let fits = self.0.health.borrow().connected
             && before + bytes <= MAX_QUEUED_BYTES
             && queues.entries.try_send(delivery.clone()).is_ok();

@@ -56,7 +56,7 @@ pub(super) async fn run(
     while !stopping.is_cancelled() {
         let options = options(bus, node, &servers);
         match options.connect(&servers[..]).await {
-            // It returns on `stopping`, and if NATS refuses this node; that may change, so try again.
+            // It returns on `stopping`, and if the client fails for good; then try again with a new one.
             Ok(client) => exchange(bus, &client, &subjects, &*listener, &mut receivers, &stopping).await,
             Err(error) => tracing::warn!(%error, "NATS cannot be used; check bus.url"),
         }
@@ -67,7 +67,7 @@ pub(super) async fn run(
 }
 
 fn options(bus: &Bus, node: &str, servers: &[ServerAddr]) -> ConnectOptions {
-    // Weak, because the bus keeps the client.
+    // Weak, because the tasks of the client keep this callback, and may outlive the bus.
     let weak = Arc::downgrade(&bus.0);
     let options = ConnectOptions::new()
         .name(format!("netra {node}"))
@@ -177,7 +177,7 @@ fn on_message(message: &Message, listener: &dyn Listener) {
     }
 }
 
-/// Sends queued messages in order. They wait while NATS is down.
+/// Sends queued messages and entries, each in order, messages first. Messages stay in the queue while NATS is down.
 async fn send_queued(bus: &Bus, client: &Client, subjects: &Subjects, receivers: &mut Receivers) {
     let mut health = bus.0.health.subscribe();
     loop {

@@ -69,7 +69,7 @@ impl Append {
         let bytes = entries.iter().map(String::len).sum::<usize>() as u64;
         let growth = queries::Growth { channel, entries: entries.len() as u64, bytes };
         let heads = queries::grow(&mut self.tx, engine, &[growth]).await?;
-        let head = *heads.get(&channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
+        let head = *heads.get(&channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no last `seq`")))?;
         let seqs = head + 1 - entries.len() as u64..;
         let row = |(seq, entry)| queries::NewEntry { channel: &name, seq, at, entry };
         let rows: Vec<_> = seqs.zip(entries.iter().map(String::as_str)).map(row).collect();

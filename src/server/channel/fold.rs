@@ -103,7 +103,7 @@ impl Channels {
         Ok((cursor, page, named))
     }
 
-    /// The newest threads of a person, or those before a position in the feed; at most `limit`.
+    /// The newest threads of a person, or those before a position in the feed; at most `limit`, and on the first page up to 50 more that wait for the user.
     ///
     /// # Errors
     /// If the store fails.
@@ -174,7 +174,7 @@ impl Channels {
                     };
                     let folded = if is_short { read() } else { slot.run(read).await? };
                     // A snapshot that this version cannot read is not needed: the log has everything but states that only deleted
-                    // turns set.
+                    // runs set.
                     folded.unwrap_or_default()
                 }
                 None => Folded::default(),

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::protocol::{ChannelName, Epoch, IdError, RunId, ThreadEntry, ThreadId, UserId};
 
-/// A channel of the store. Unlike a [`ChannelName`], a feed's names its owner.
+/// A channel of the store. Unlike a [`ChannelName`], it says whose feed it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
     /// A thread.

@@ -1,7 +1,8 @@
 //! Trimming of threads' logs: deltas of ended runs are merged, and entries that need not be kept are deleted.
 //!
-//! Guarantees: merging does not change a thread's view. Deletion takes whole turns (a message with the runs that answer it), oldest
-//! first, and none with a run that has not ended. Clients whose cursor is before the trimmed entries get a snapshot.
+//! Guarantees: merging does not change a thread's view. Deletion takes whole runs, each with the message or the answer
+//! that started it, oldest first, and none of a thread with a run that has not ended. Clients whose cursor is before
+//! the trimmed entries get a snapshot.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -20,7 +21,7 @@ use crate::{
     thread::{Compactor, ThreadView},
 };
 
-/// The most threads that one call of [`Channels::trim`] compacts, and the most of which it deletes old turns.
+/// The most threads that one call of [`Channels::trim`] compacts, and the most of which it deletes old runs.
 const MAX_THREADS: i64 = 32;
 
 /// The time between two trimmings of the logs.
@@ -31,7 +32,7 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(5 * 60);
 pub struct Trimming {
     /// The time between the end of a thread's last run and the merging of its deltas.
     pub compact_after: Duration,
-    /// How long a turn is kept after the end of its run; `None`: for ever.
+    /// How long a run is kept after its end; `None`: for ever.
     pub keep_for: Option<Duration>,
     /// How many bytes of log a thread may keep; `None`: any number.
     pub keep_bytes: Option<u64>,
@@ -67,7 +68,7 @@ impl Channels {
         let mut deleted = 0;
         if let Some(age) = options.keep_for {
             for thread in self.threads_with_runs_ended_by(before(age)).await? {
-                deleted += self.delete_turns(thread, before(age), None).await?;
+                deleted += self.delete_runs(thread, before(age), None).await?;
             }
         }
         let until = before(options.compact_after);
@@ -81,7 +82,7 @@ impl Channels {
                 compacted => compacted?,
             };
             if let Some(max_bytes) = options.keep_bytes {
-                deleted += self.delete_turns(thread, i64::MIN, Some(max_bytes)).await?;
+                deleted += self.delete_runs(thread, i64::MIN, Some(max_bytes)).await?;
             }
         }
         Ok(deleted)
@@ -156,7 +157,7 @@ impl Channels {
     }
 
     /// Deletes the runs that ended by `until` with their entries, and the oldest others while the log has more than `max_bytes`.
-    async fn delete_turns(&self, thread: ThreadId, until: i64, max_bytes: Option<u64>) -> Result<u64> {
+    async fn delete_runs(&self, thread: ThreadId, until: i64, max_bytes: Option<u64>) -> Result<u64> {
         let mut tx = self.begin().await?;
         let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
         let sql = "SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY id";
@@ -175,7 +176,7 @@ impl Channels {
         }
         let seqs: Vec<u64> = entries.iter().filter(|entry| runs.contains(&entry.run)).map(|entry| entry.seq).collect();
         let before = tx.view(thread).await?;
-        // The snapshot still has the deleted turns.
+        // The snapshot still has the deleted runs.
         sqlx::query("DELETE FROM snapshots WHERE channel = $1").bind(Channel::Thread(thread)).execute(tx.sql()).await?;
         for run in runs {
             sqlx::query("DELETE FROM runs WHERE id = $1").bind(run).execute(tx.sql()).await?;

@@ -72,7 +72,7 @@ impl Writers {
         channel.hash(&mut hasher);
         // All appends of a channel go to the same writer, so they stay in order.
         let writer = &self.0[(hasher.finish() % self.0.len() as u64) as usize];
-        let lost = |_| Error::Corrupt("the transaction of an append did not end".into());
+        let lost = |_| Error::Corrupt("the task of an append failed".into());
         let job = Job { channel, run, entries, requested: Instant::now(), result };
         writer.send(job).await.map_err(|_| lost(()))?;
         received.await.map_err(|_| lost(()))?
@@ -85,7 +85,7 @@ async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
         let (shared, batch) = (shared.clone(), std::mem::take(&mut batch));
         // In a task of its own: a panic fails these appends only, not the writer.
         if let Err(error) = tokio::spawn(async move { commit(&shared, batch).await }).await {
-            tracing::error!(%error, "a transaction of appends did not end");
+            tracing::error!(%error, "the task of a transaction of appends failed");
         }
     }
 }
@@ -147,7 +147,7 @@ async fn run_batch(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
     // The `seq` of each channel's next entry.
     let mut next_seqs: BTreeMap<&str, u64> = BTreeMap::new();
     for (name, queries::Growth { channel, entries, .. }) in &growths {
-        let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no end")))?;
+        let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no last `seq`")))?;
         next_seqs.insert(name, head - entries + 1);
     }
     let (mut rows, mut deliveries) = (Vec::new(), Vec::new());

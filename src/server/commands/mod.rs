@@ -60,6 +60,6 @@ impl Commands {
 /// # Errors
 /// Those of the command; [`Error::Corrupt`] if it panics.
 pub async fn run_detached<T: Send + 'static>(command: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    let panicked = |error| Error::Corrupt(format!("a command did not end: {error}"));
+    let panicked = |error| Error::Corrupt(format!("a command failed: {error}"));
     tokio::spawn(command.in_current_span()).await.map_err(panicked)?
 }

@@ -99,10 +99,10 @@ pub struct StoreConfig {
     /// Minutes after a thread's last run at which the deltas of its runs are merged.
     #[serde(deserialize_with = "within::<0, 525_600, _, _>")]
     pub compact_after_minutes: u32,
-    /// Days for which a turn is kept; 0: forever.
+    /// Days for which a run is kept, with the message or the answer that started it; 0: forever.
     #[serde(deserialize_with = "within::<0, 36_500, _, _>")]
     pub keep_days: u32,
-    /// Most bytes of a thread's log; its oldest turns are removed first; 0: no limit.
+    /// Most bytes of a thread's log; its oldest runs are removed first; 0: no limit.
     #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
     pub keep_thread_bytes: u64,
 }

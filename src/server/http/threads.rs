@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct ThreadsQuery {
     /// The `older` of the page before; absent for the first page.
     before: Option<String>,
-    /// The most threads in the page.
+    /// The most threads in the page; the first page may have up to 50 more, which wait for the user.
     limit: Option<u32>,
 }
 

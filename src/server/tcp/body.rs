@@ -136,6 +136,6 @@ impl HttpBody for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        self.shared.deadlines.lock().answer_written(Instant::now());
+        self.shared.deadlines.lock().answer_taken(Instant::now());
     }
 }

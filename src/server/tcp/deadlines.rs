@@ -15,7 +15,7 @@ pub(super) struct Timeouts {
     pub(super) header: Duration,
     /// Between two requests.
     pub(super) idle: Duration,
-    /// How long a body or an answer may wait in all; each byte gives some of it back.
+    /// How long a body, or a connection's answers together, may wait for the peer; each byte gives some of it back.
     pub(super) stall: Duration,
     /// How many bytes give back one second.
     pub(super) bytes_per_second: u64,
@@ -82,7 +82,7 @@ pub(super) struct Deadlines {
     writing: WaitBudget,
     request_read: bool,
     answer_begun: bool,
-    answer_written: bool,
+    answer_taken: bool,
 }
 
 impl Deadlines {
@@ -95,7 +95,7 @@ impl Deadlines {
             writing: WaitBudget::new(timeouts),
             request_read: true,
             answer_begun: false,
-            answer_written: true,
+            answer_taken: true,
         }
     }
 
@@ -138,7 +138,7 @@ impl Deadlines {
 
     /// A request's header is complete.
     pub(super) fn request(&mut self, has_body: bool, now: Instant) {
-        (self.request_read, self.answer_begun, self.answer_written) = (!has_body, false, false);
+        (self.request_read, self.answer_begun, self.answer_taken) = (!has_body, false, false);
         self.reading = WaitBudget::new(self.timeouts);
         self.enter(if has_body { Phase::Body } else { Phase::Answer }, now);
     }
@@ -160,14 +160,14 @@ impl Deadlines {
         }
     }
 
-    /// HTTP has taken the whole answer.
-    pub(super) fn answer_written(&mut self, now: Instant) {
-        self.answer_written = true;
+    /// Hyper has taken the whole answer; the end of it may still have to be written to the socket.
+    pub(super) fn answer_taken(&mut self, now: Instant) {
+        self.answer_taken = true;
         self.end_exchange(now);
     }
 
     fn end_exchange(&mut self, now: Instant) {
-        if self.request_read && self.answer_written && self.phase == Phase::Answer {
+        if self.request_read && self.answer_taken && self.phase == Phase::Answer {
             self.enter(Phase::Idle, now);
         }
     }
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(deadlines.deadline(), Some((begin + seconds(530), Timeout::Answer)));
         deadlines.sent(100_000, begin + seconds(510));
         assert_eq!(deadlines.deadline(), None);
-        deadlines.answer_written(begin + seconds(511));
+        deadlines.answer_taken(begin + seconds(511));
         assert_eq!(deadlines.deadline(), Some((begin + seconds(586), Timeout::Idle)));
         deadlines.received(1, begin + seconds(520));
         assert_eq!(deadlines.deadline(), Some((begin + seconds(540), Timeout::Header)));
@@ -319,7 +319,7 @@ mod tests {
         deadlines.received(500, begin);
         deadlines.request(false, begin);
         deadlines.answer_begins(false, begin);
-        deadlines.answer_written(begin);
+        deadlines.answer_taken(begin);
         deadlines.write_blocked(begin + seconds(1));
         assert_eq!(deadlines.deadline(), Some((begin + seconds(31), Timeout::Answer)));
         deadlines.sent(10_000, begin + seconds(20));
@@ -333,7 +333,7 @@ mod tests {
         deadlines.received(500, begin);
         deadlines.request(true, begin);
         deadlines.answer_begins(false, begin);
-        deadlines.answer_written(begin);
+        deadlines.answer_taken(begin);
         deadlines.read_blocked(begin);
         assert_eq!(deadlines.deadline(), Some((begin + seconds(30), Timeout::Body)));
         assert!(deadlines.may_send_more() && !deadlines.can_refuse());
@@ -349,7 +349,7 @@ mod tests {
         deadlines.received(500, begin);
         deadlines.request(false, begin);
         deadlines.answer_begins(true, begin);
-        deadlines.answer_written(begin);
+        deadlines.answer_taken(begin);
         deadlines.write_blocked(begin);
         deadlines.received(5, begin + seconds(1));
         assert_eq!(deadlines.deadline(), None);

@@ -1,4 +1,5 @@
-//! Problem documents, as raw bytes, for requests that hyper cannot parse or that time out.
+//! Problem documents for requests on excess connections and, as raw bytes, for requests that hyper cannot parse or that
+//! time out.
 
 use axum::http::StatusCode;
 

@@ -72,7 +72,7 @@ impl Stream {
             return Ok(None);
         }
         let Some(answer) = refusal::with_problem(written) else { return Ok(None) };
-        // The first bytes of a connection fit into the kernel's buffer; if they do not, the end of the text is lost.
+        // So short an answer fits into the kernel's buffer, unless the peer reads slowly: then the end of it is lost.
         match self.tcp()?.try_write(&answer) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(Some(written.len())),

@@ -23,7 +23,7 @@ pub struct Telemetry {
 /// Starts logging, and tracing where it is configured. A second call in the same process changes nothing.
 ///
 /// # Errors
-/// `NETRA_LOG` is not a valid filter, or the endpoint cannot be used.
+/// `NETRA_LOG` or `log.filter` is not a valid filter, or the endpoint for traces cannot be used.
 pub fn init(config: &Config) -> Result<Telemetry, ConfigError> {
     let registry = tracing_subscriber::registry().with(log_layer(&config.log)?);
     #[cfg(feature = "otlp")]

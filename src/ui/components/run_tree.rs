@@ -35,8 +35,9 @@ impl<T> std::ops::Deref for PtrEq<T> {
 pub(crate) struct NodeTree(HashMap<Option<usize>, Vec<usize>>);
 
 impl NodeTree {
-    /// Builds the tree of a run's nodes. A node whose sub-agent is unknown, or begins after it, becomes a child of the run, so
-    /// no node is hidden and there are no cycles.
+    /// Builds the tree of a run's nodes, without those that show nothing: spans of reasoning and withdrawn nodes. A
+    /// node whose sub-agent is unknown, or begins after it, becomes a child of the run, so it is shown and there are no
+    /// cycles.
     pub(crate) fn new(nodes: &[Arc<Node>]) -> Self {
         let mut subagents = HashMap::new();
         let mut tree: HashMap<Option<usize>, Vec<usize>> = HashMap::new();

@@ -81,7 +81,7 @@ async fn a_finished_runs_deltas_become_one_and_the_thread_looks_the_same() {
 }
 
 #[tokio::test]
-async fn old_turns_and_turns_over_the_size_limit_are_removed_completely() {
+async fn old_runs_and_runs_over_the_size_limit_are_removed_completely() {
     on_both_engines(async |test_store| {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;
@@ -150,7 +150,7 @@ async fn raw_events_count_while_they_are_kept_and_are_removed_with_their_run() {
 }
 
 #[tokio::test]
-async fn a_state_is_kept_after_the_turn_that_set_it_is_removed() {
+async fn a_state_is_kept_after_the_run_that_set_it_is_removed() {
     on_both_engines(async |test_store| {
         let (channels, _) = test_store.node().await;
         let thread = test_store.create_thread(&channels).await;

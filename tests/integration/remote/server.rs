@@ -113,7 +113,7 @@ pub struct Responder {
 }
 
 impl Responder {
-    /// Sends bytes unchanged.
+    /// Sends bytes unchanged; after [`Self::chunked`], as one chunk.
     pub async fn raw(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         let bytes = bytes.as_ref();
         if self.chunked {
@@ -190,7 +190,7 @@ impl Responder {
         Ok(())
     }
 
-    /// Resets the connection, as a host that crashes does.
+    /// Resets the connection instead of closing it.
     pub fn cut(self) -> io::Result<()> {
         self.stream.set_zero_linger()
     }

@@ -51,8 +51,8 @@ pub(super) fn messages_weighted_bytes(messages: &[ModelMessage]) -> u64 {
 
 /// The bytes of a text, or more for a text with more tokens than prose, such as a table of numbers.
 ///
-/// Some tokenizers have a token for each digit. A letter counts as a quarter of a token, a digit as one, another ASCII character as
-/// two thirds, and a byte of a character beyond ASCII as a half.
+/// Some tokenizers have a token for each digit. A letter counts as a quarter of a token, a digit as one, a space as a
+/// twelfth, another ASCII character as two thirds, and a byte of a character beyond ASCII as a half.
 pub(super) fn weighted_bytes(text: &str) -> u64 {
     const PARTS_PER_TOKEN: u64 = 12;
     let parts = |byte: u8| match byte {

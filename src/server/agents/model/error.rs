@@ -58,7 +58,7 @@ pub enum ModelError {
     },
     /// The stream ended or broke off before the answer was complete.
     #[error(
-        "The connection to the model broke before its answer was complete. The part that arrived is shown above; ask again for the rest."
+        "The connection to the model broke before its answer was complete. What arrived is shown above; ask again."
     )]
     Cut,
     /// The response cannot be read as an answer.

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The bounds of images and PDFs, which all providers take.
+/// The bounds of images and PDFs. No provider refuses files of these sizes.
 const MEDIA: Bounds = Bounds { per_file: 3 << 20, total: 8 << 20 };
 /// The most bytes that are sent of a text that does not fit, or a quarter of the room if that is less.
 const MAX_EXCERPT_BYTES: u64 = 4 << 10;
@@ -137,7 +137,8 @@ impl Loader<'_> {
             }
             Ok(media) => (format!("[Attached file: {about}.]"), Some(media)),
             Err(why) => {
-                let instead = "Tools that read the files of this thread may; without one, say that you cannot see it.";
+                let instead = "Tools that read the files of this thread may be able to read it; \
+                    without one, say that you cannot see it.";
                 (format!("[Attached file: {about}. You are not shown what is in it, because {why}. {instead}]"), None)
             }
         }

@@ -89,11 +89,11 @@ pub(super) fn conversation(
                 let provider_state = encrypted_values(message).filter(|_| at >= newest).find_map(&read_state);
                 match messages.last_mut() {
                     // Text and calls of one answer may be two messages.
-                    Some(ModelMessage::Assistant { text, calls: known, provider_state: none }) if known.is_empty() => {
+                    Some(ModelMessage::Assistant { text, calls: known, provider_state: state }) if known.is_empty() => {
                         let gap = if text.is_empty() || new_text.is_empty() { "" } else { "\n\n" };
                         text.push_str(gap);
                         text.push_str(&new_text);
-                        (*known, *none) = (calls, provider_state);
+                        (*known, *state) = (calls, provider_state);
                     }
                     _ => messages.push(ModelMessage::Assistant { text: new_text, calls, provider_state }),
                 }

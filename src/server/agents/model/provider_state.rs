@@ -21,7 +21,7 @@ pub(super) struct ProviderState {
     /// Signed or encrypted thoughts, in their order; they come before the rest of the answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<StatePart>,
-    /// The signatures of each call, where those of `parts` are others. Empty: no call has any.
+    /// The signatures of each call, from providers that sign calls separately (Gemini). Empty: no call has a signature.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Option<Vec<String>>>,
 }

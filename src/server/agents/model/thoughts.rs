@@ -160,9 +160,9 @@ impl Thoughts {
                 true
             }
             None => {
-                let kept = self.held.len() - partial_mark(&self.held, close);
+                let handed_on = self.held.len() - partial_mark(&self.held, close);
                 self.state = State::Thought { close, has_text: has_text || has_more };
-                self.held.drain(..kept);
+                self.held.drain(..handed_on);
                 false
             }
         }

@@ -18,7 +18,7 @@ const TOKENS_PER_FILE: u64 = 1_000;
 pub enum Tokens {
     /// As the provider reported them.
     Counted(Usage),
-    /// Estimated from the bytes of text.
+    /// Estimated from the bytes of text and the number of files.
     Estimated(Usage),
 }
 

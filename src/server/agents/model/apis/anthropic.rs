@@ -127,7 +127,7 @@ pub(super) struct Decoder {
 /// The block of the answer that is being read.
 #[derive(Debug, Default)]
 enum Block {
-    /// None, or one that is complete with its first event.
+    /// None, a text, or one that is complete with its first event.
     #[default]
     Other,
     Thinking {
@@ -249,7 +249,7 @@ impl Decoder {
         }
     }
 
-    /// Anthropic's `input_tokens` are those that no cache had; ours are all.
+    /// Anthropic's `input_tokens` leave out those that were read from the cache or written to it; ours are all.
     fn count(&mut self, usage: &Value) {
         let tokens = |field: &str| usage[field].as_u64();
         let written = tokens("cache_creation_input_tokens").unwrap_or(0);

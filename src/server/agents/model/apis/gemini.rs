@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What Gemini 3 takes in place of the signature of a turn's first call, if there is none.
+/// What Gemini 3 takes in place of the signature of an answer's first call, if there is none.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// Writes a request.

@@ -91,8 +91,9 @@ pub(super) trait AnswerDecoder: Send {
         Framing::Events
     }
 
-    /// The number of decoded parts, once the answer has its finish reason: then only usage and the end of the stream can follow, and
-    /// the reader waits for them only briefly. `None` before.
+    /// `None` until the answer has its finish reason, then the number of parts decoded so far. The reader waits only
+    /// briefly for what follows. Some servers give a finish reason in every chunk: the wait begins again when the
+    /// number grows.
     fn finished_parts(&self) -> Option<usize> {
         None
     }

@@ -57,7 +57,8 @@ impl Tools<'_> {
             }
             let answer = self.answer(call);
             match (answer.output(), answer) {
-                // The tools may have changed since the person was asked. The call is made by its name, and its source reports a change.
+                // The tool may have changed since the person was asked: the call fails if it is gone or refuses these
+                // arguments.
                 (None, Answer::Approved { args, edited }) => {
                     jobs.push(Job { edited, ..Job::new(call, Ok(Action::Call(args))) });
                 }
@@ -75,8 +76,9 @@ impl Tools<'_> {
         Ok(if interrupts.is_empty() { Settled::Done(results) } else { Settled::Interrupted(interrupts) })
     }
 
-    /// The open calls of a run that resumes another: those of the newest answer, and those with an interrupt of the resumed run, which
-    /// may be older than the person's newest message, since a task outlives its run. If nobody answered, only tasks are polled.
+    /// The open calls of a run that resumes another: those of the newest turn, and those with an interrupt of the
+    /// resumed run, which may be of an earlier turn, since a task outlives its run. If the interrupts were abandoned,
+    /// only those of tasks count.
     fn open_calls(&self, history: &[Message]) -> Vec<ModelCall> {
         if self.input.resume.is_empty() {
             return Vec::new();
@@ -108,7 +110,7 @@ impl Tools<'_> {
         Some(run).filter(|run| run.agent == self.input.agent)
     }
 
-    /// Whether a person answered that run's interrupts, rather than sending another message.
+    /// Whether that run's interrupts were answered (by a person, or as cancelled on expiry), and not abandoned.
     fn is_answered(&self) -> bool {
         self.resumed_run().is_some_and(|run| matches!(run.answered, Some(Resolution::Answered { .. })))
     }
@@ -180,8 +182,8 @@ fn allows(run: &RunView, call: &str) -> bool {
     })
 }
 
-/// The calls of an agent in a thread that have no result and whose task the agent's own runs keep. Tasks of runs that a person stopped
-/// are left out, since they were cancelled.
+/// The calls of an agent in a thread that have no result and whose task is recorded in the agent's own runs. Tasks of
+/// runs that a person stopped are left out, since they were cancelled.
 fn tasks(thread: &ThreadView, agent: &str) -> Vec<Job> {
     let runs = || thread.runs().filter(move |run| run.agent == agent);
     let open = |id: &str| {

@@ -49,7 +49,8 @@ impl InterruptBatch {
         if all.is_err() {
             self.interrupts.truncate(count);
             self.bytes = bytes;
-            let text = "The tool asked a person more questions than can be shown at once, and the call failed. It may have done part of its work.";
+            let text = "The tool asked a person more than can be shown at once, or questions nested too deeply, \
+                and the call failed. It may have done part of its work.";
             return Err(ToolOutput::failed(text));
         }
         all
