@@ -3,7 +3,10 @@
 //! Guarantees: the position of a column does not matter; a nested name (`usage.prompt_tokens`) is recognised only inside known
 //! containers of usage, so that fields of a chat message are never taken for usage.
 
-use super::synonyms::{CONTAINERS, SYNONYMS};
+use super::{
+    synonyms::{CONTAINERS, GROUPS, SYNONYMS},
+    values::{Unit, currency_code},
+};
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,79 +15,153 @@ pub enum Role {
     Time,
     /// End of the request; with the start it gives the latency if no column has it.
     End,
+    /// Time of day, beside a column with the date.
+    TimeOfDay,
+    /// Time zone of the times.
+    Zone,
     /// Model name.
     Model,
     /// Input tokens.
     Input,
     /// Output tokens.
     Output,
+    /// Input and output tokens together.
+    Total,
     /// Input tokens read from a cache.
     Cached,
     /// Input tokens written to a cache.
     CacheWrite,
+    /// Output tokens that are reasoning.
+    Reasoning,
     /// Time from request to last token.
     Latency,
-    /// Cost in US dollars.
+    /// Time from request to first token.
+    FirstToken,
+    /// Cost.
     Cost,
+    /// Currency of the cost.
+    Currency,
+    /// Number of requests that the row stands for.
+    Requests,
+    /// Id of the request.
+    RequestId,
+    /// Whether the request succeeded.
+    Status,
 }
 
 impl Role {
     /// Number of roles, the length of an array indexed by `role as usize`.
-    pub const COUNT: usize = 9;
+    pub const COUNT: usize = 18;
+
+    /// All roles, in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Time,
+        Self::End,
+        Self::TimeOfDay,
+        Self::Zone,
+        Self::Model,
+        Self::Input,
+        Self::Output,
+        Self::Total,
+        Self::Cached,
+        Self::CacheWrite,
+        Self::Reasoning,
+        Self::Latency,
+        Self::FirstToken,
+        Self::Cost,
+        Self::Currency,
+        Self::Requests,
+        Self::RequestId,
+        Self::Status,
+    ];
 
     /// The name in reports.
     pub fn label(self) -> &'static str {
         match self {
             Self::Time => "time",
             Self::End => "end time",
+            Self::TimeOfDay => "time of day",
+            Self::Zone => "time zone",
             Self::Model => "model",
             Self::Input => "input tokens",
             Self::Output => "output tokens",
+            Self::Total => "total tokens",
             Self::Cached => "cached tokens",
             Self::CacheWrite => "cache-write tokens",
+            Self::Reasoning => "reasoning tokens",
             Self::Latency => "latency",
+            Self::FirstToken => "time to first token",
             Self::Cost => "cost",
+            Self::Currency => "currency",
+            Self::Requests => "requests",
+            Self::RequestId => "request id",
+            Self::Status => "status",
         }
     }
-}
 
-/// The unit of a time or latency, stated in the name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// Nanoseconds.
-    Nanos,
-    /// Microseconds.
-    Micros,
-    /// Milliseconds.
-    Millis,
-    /// Seconds.
-    Seconds,
-}
-
-impl Unit {
-    /// Milliseconds in one of this unit.
-    pub fn in_ms(self) -> f64 {
+    /// The short name, in answers and on the command line: `input`, `first_token`.
+    pub fn key(self) -> &'static str {
         match self {
-            Self::Nanos => 1e-6,
-            Self::Micros => 1e-3,
-            Self::Millis => 1.0,
-            Self::Seconds => 1e3,
+            Self::Time => "time",
+            Self::End => "end",
+            Self::TimeOfDay => "time_of_day",
+            Self::Zone => "zone",
+            Self::Model => "model",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Total => "total",
+            Self::Cached => "cached",
+            Self::CacheWrite => "cache_write",
+            Self::Reasoning => "reasoning",
+            Self::Latency => "latency",
+            Self::FirstToken => "first_token",
+            Self::Cost => "cost",
+            Self::Currency => "currency",
+            Self::Requests => "requests",
+            Self::RequestId => "request_id",
+            Self::Status => "status",
         }
+    }
+
+    /// The role with this short name.
+    pub fn from_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.key() == key)
+    }
+
+    /// Whether it counts tokens.
+    pub fn is_tokens(self) -> bool {
+        matches!(self, Self::Input | Self::Output | Self::Total | Self::Cached | Self::CacheWrite | Self::Reasoning)
+    }
+
+    /// Whether its values have a unit of time.
+    pub(super) fn has_unit(self) -> bool {
+        matches!(self, Self::Time | Self::End | Self::Latency | Self::FirstToken)
     }
 }
 
 /// A recognised column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Column {
     /// Its role.
     pub role: Role,
     /// The unit in its name, if any.
     pub unit: Option<Unit>,
+    /// The currency in its name, if any.
+    pub currency: Option<&'static str>,
+    /// What its numbers are multiplied with: 0.01 for cents.
+    pub scale: f64,
     /// Quality of the match; of several columns with the same role, the one with the lowest rank is used.
     pub rank: u16,
     /// Whether Anthropic's API uses this name (`input_tokens`, `cache_read_input_tokens`). If both names are Anthropic's, the
     /// input tokens exclude the cached ones; with OpenTelemetry's and OpenAI's names they include them.
     pub anthropic: bool,
+}
+
+impl Column {
+    /// A column with this role that somebody named.
+    pub fn named(role: Role, unit: Option<Unit>) -> Self {
+        Self { role, unit, currency: None, scale: 1.0, rank: 0, anthropic: false }
+    }
 }
 
 /// Recognised names, shown when a log has none of them.
@@ -93,70 +170,107 @@ pub const EXAMPLE_NAMES: &str = "input tokens as input_tokens, prompt_tokens, Co
 
 /// Recognises a column by its name (nested names joined with `.`); `None` for a name without a role.
 pub fn recognise(name: &str) -> Option<Column> {
-    let (base, unit) = split_unit(name);
+    let (base, suffix) = split_suffix(name);
     let parts: Vec<String> = base.split('.').map(normalize).filter(|part| !part.is_empty()).collect();
     let otel = parts.iter().any(|part| part == "genai");
     // Find the longest suffix that is a known name and follows known containers only.
     (0..parts.len()).find_map(|start| {
-        if !parts[..start].iter().all(|part| CONTAINERS.split(' ').any(|known| known == part)) {
+        if !parts[..start].iter().all(|part| CONTAINERS.split_whitespace().any(|known| known == part)) {
             return None;
         }
         let rest = parts[start..].concat();
         let (role, position, known) = find_role(&rest).or_else(|| strip_container(&rest).and_then(find_role))?;
-        // Only times, latencies and costs have a unit: "tokens_ms" means something else.
-        if unit.is_some() && !matches!(role, Role::Time | Role::End | Role::Latency | Role::Cost) {
+        // "tokens_ms" means something else.
+        if !suffix.fits(role) {
             return None;
         }
         let rank = u16::try_from(start * 100 + position).unwrap_or(u16::MAX);
         let anthropic = !otel && ["inputtokens", "cachereadinputtokens", "cachecreationinputtokens"].contains(&known);
-        Some(Column { role, unit, rank, anthropic })
+        let Suffix { unit, currency, scale } = suffix;
+        Some(Column { role, unit, currency, scale: scale.unwrap_or(1.0), rank, anthropic })
     })
+}
+
+/// The name to group by that a column with this name stands for: `user` for `user_id`.
+pub fn group_name(name: &str) -> Option<&'static str> {
+    let parts: Vec<String> = name.split('.').map(normalize).collect();
+    let (last, containers) = parts.split_last()?;
+    let known = |part: &String| CONTAINERS.split_whitespace().any(|known| known == part);
+    if !containers.iter().all(|part| known(part) || part == "metadata" || part == "tags") {
+        return None;
+    }
+    GROUPS.iter().find_map(|(group, names)| names.split_whitespace().any(|known| known == last).then_some(*group))
 }
 
 /// The role of a normalised name, its position among the synonyms, and the synonym.
 fn find_role(name: &str) -> Option<(Role, usize, &'static str)> {
     SYNONYMS.iter().find_map(|(role, names)| {
-        let (position, known) = names.split(' ').enumerate().find(|(_, known)| *known == name)?;
+        let (position, known) = names.split_whitespace().enumerate().find(|(_, known)| *known == name)?;
         Some((*role, position, known))
     })
 }
 
 /// Removes a container written with another separator than a dot: `usage_prompt_tokens`, `llm_latency`.
 fn strip_container(name: &str) -> Option<&str> {
-    ["genaiusage", "genai", "llmusage", "llm", "usage", "total", "avg"].iter().find_map(|prefix| {
+    ["genaiusage", "genai", "llmusage", "llm", "usage", "total", "sumof", "sum", "avg"].iter().find_map(|prefix| {
         // "total_tokens" does not become a role, because "tokens" is not a synonym.
         name.strip_prefix(prefix).filter(|rest| !rest.is_empty())
     })
 }
 
 /// Lower-cases a name and removes its separators.
-fn normalize(part: &str) -> String {
+pub(super) fn normalize(part: &str) -> String {
     part.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Splits the unit off the end of a name: `latency_ms`, `Duration (s)`, `startTimeUnixNano`, `cost_usd`.
-fn split_unit(name: &str) -> (&str, Option<Unit>) {
-    const WORDS: &[(&str, Option<Unit>)] = &[
-        ("nanoseconds", Some(Unit::Nanos)),
-        ("nanos", Some(Unit::Nanos)),
-        ("nano", Some(Unit::Nanos)),
-        ("microseconds", Some(Unit::Micros)),
-        ("micros", Some(Unit::Micros)),
-        ("milliseconds", Some(Unit::Millis)),
-        ("millis", Some(Unit::Millis)),
-        ("msec", Some(Unit::Millis)),
-        ("seconds", Some(Unit::Seconds)),
-        ("secs", Some(Unit::Seconds)),
-        ("sec", Some(Unit::Seconds)),
-        ("usd", None),
-        ("dollars", None),
-        ("ns", Some(Unit::Nanos)),
-        ("us", Some(Unit::Micros)),
-        ("ms", Some(Unit::Millis)),
-        ("s", Some(Unit::Seconds)),
-    ];
-    let trimmed = name.trim_end_matches(|c: char| !c.is_alphanumeric());
-    for (word, unit) in WORDS {
+/// What the end of a name says of its values.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Suffix {
+    unit: Option<Unit>,
+    currency: Option<&'static str>,
+    scale: Option<f64>,
+}
+
+impl Suffix {
+    const fn unit(unit: Unit) -> Self {
+        Self { unit: Some(unit), currency: None, scale: None }
+    }
+
+    fn fits(self, role: Role) -> bool {
+        (self.unit.is_none() || role.has_unit())
+            && ((self.currency.is_none() && self.scale.is_none()) || role == Role::Cost)
+    }
+}
+
+const UNIT_WORDS: &[(&str, Unit)] = &[
+    ("nanoseconds", Unit::Nanos),
+    ("nanos", Unit::Nanos),
+    ("nano", Unit::Nanos),
+    ("microseconds", Unit::Micros),
+    ("micros", Unit::Micros),
+    ("milliseconds", Unit::Millis),
+    ("millis", Unit::Millis),
+    ("msec", Unit::Millis),
+    ("seconds", Unit::Seconds),
+    ("secs", Unit::Seconds),
+    ("sec", Unit::Seconds),
+    ("minutes", Unit::Minutes),
+    ("ns", Unit::Nanos),
+    ("us", Unit::Micros),
+    ("µs", Unit::Micros),
+    ("ms", Unit::Millis),
+    ("s", Unit::Seconds),
+];
+
+/// Splits unit or currency off the end of a name: `latency_ms`, `Duration (s)`, `startTimeUnixNano`, `cost_usd`, `Cost (€)`.
+fn split_suffix(name: &str) -> (&str, Suffix) {
+    let trimmed = name.trim_end_matches([')', ']', ' ', '_', '-', '.']);
+    for sign in ["€", "£", "¥", "₹", "$"] {
+        if let Some(base) = trimmed.strip_suffix(sign) {
+            return (base, Suffix { currency: currency_code(sign), ..Suffix::default() });
+        }
+    }
+    for (word, suffix) in UNIT_WORDS.iter().map(|(word, unit)| (*word, Suffix::unit(*unit))).chain(money_words()) {
         let Some(at) = trimmed.len().checked_sub(word.len()).filter(|&at| at > 0 && trimmed.is_char_boundary(at))
         else {
             continue;
@@ -165,14 +279,23 @@ fn split_unit(name: &str) -> (&str, Option<Unit>) {
         if !tail.eq_ignore_ascii_case(word) {
             continue;
         }
-        // The unit must be a separate word: after a separator, or camel case.
-        let own_word = base.ends_with(|c: char| !c.is_alphanumeric())
+        // The word must stand apart: after a separator, or in camel case.
+        let stands_apart = base.ends_with(|c: char| !c.is_alphanumeric())
             || (tail.starts_with(char::is_uppercase) && base.ends_with(|c: char| c.is_lowercase()));
-        if own_word {
-            return (base, *unit);
+        if stands_apart {
+            return (base, suffix);
         }
     }
-    (name, None)
+    (name, Suffix::default())
+}
+
+fn money_words() -> impl Iterator<Item = (&'static str, Suffix)> {
+    let codes = ["usd", "eur", "gbp", "chf", "jpy", "cny", "inr", "sek", "nok", "dkk", "pln", "cad", "aud", "brl"];
+    codes.into_iter().map(|code| (code, Suffix { currency: currency_code(code), ..Suffix::default() })).chain([
+        ("dollars", Suffix { currency: Some("USD"), ..Suffix::default() }),
+        ("euros", Suffix { currency: Some("EUR"), ..Suffix::default() }),
+        ("cents", Suffix { scale: Some(0.01), ..Suffix::default() }),
+    ])
 }
 
 #[cfg(test)]
@@ -218,13 +341,14 @@ mod tests {
         for name in ["gen_ai.request.model", "model", "Model Name", "gen_ai.response.model"] {
             assert_eq!(role(name), Some(Role::Model), "{name}");
         }
-        for name in ["spend", "cost_usd", "Cost (USD)", "response_cost", "gen_ai.usage.cost"] {
+        for name in ["spend", "cost_usd", "Cost (USD)", "response_cost", "gen_ai.usage.cost", "Cost (€)", "cost_cents"]
+        {
             assert_eq!(role(name), Some(Role::Cost), "{name}");
         }
     }
 
     #[test]
-    fn units_in_names_are_read() {
+    fn units_and_currencies_in_names_are_read() {
         let unit = |name: &str| recognise(name).and_then(|c| c.unit);
         assert_eq!(unit("latency_ms"), Some(Unit::Millis));
         assert_eq!(unit("Duration (s)"), Some(Unit::Seconds));
@@ -232,22 +356,27 @@ mod tests {
         assert_eq!(unit("durationMs"), Some(Unit::Millis));
         assert_eq!(unit("latency"), None);
         assert_eq!(role("latency_seconds"), Some(Role::Latency));
+        let currency = |name: &str| recognise(name).and_then(|c| c.currency);
+        assert_eq!([currency("cost_eur"), currency("Cost (€)"), currency("cost")], [Some("EUR"), Some("EUR"), None]);
+        assert_eq!(recognise("cost_cents").map(|c| c.scale), Some(0.01));
     }
 
     #[test]
     fn names_with_another_meaning_are_not_recognised() {
-        for name in [
-            "total_tokens",
-            "user",
-            "messages.content",
-            "metadata.model",
-            "tools.model",
-            "completionStartTime",
-            "tokens_ms",
-            "",
-            ".",
-        ] {
+        for name in
+            ["user", "messages.content", "metadata.model", "tools.model", "completionStartTime", "tokens_ms", "", "."]
+        {
             assert_eq!(role(name), None, "{name}");
+        }
+        assert_eq!(role("total_tokens"), Some(Role::Total));
+    }
+
+    #[test]
+    fn columns_to_group_by_are_recognised() {
+        for (name, group) in
+            [("user_id", "user"), ("metadata.team", "team"), ("API Key", "key"), ("Feature", "feature"), ("x", "")]
+        {
+            assert_eq!(group_name(name).unwrap_or_default(), group, "{name}");
         }
     }
 }

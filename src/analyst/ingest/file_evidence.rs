@@ -1,0 +1,165 @@
+//! What all rows of one file show of its columns: whether cached and reasoning tokens stand beside input and output, whether
+//! rows are sums of a day, which columns have values that repeat.
+
+use std::{
+    collections::{HashSet, hash_map::RandomState},
+    hash::BuildHasher,
+};
+
+use super::{IngestReport, collector::FILE, synonyms::GROUPS, usage::Usage};
+use crate::analyst::{
+    dataset::{Dataset, NO_VALUE},
+    format::whole,
+};
+
+/// Milliseconds of a day.
+const DAY: i64 = 86_400_000;
+
+/// How the parts of a row make up the total that it states.
+#[derive(Debug, Clone, Copy, Default)]
+struct Totals {
+    /// Rows with a total.
+    stated: u64,
+    /// Input and output.
+    plain: u64,
+    /// Input, output and reasoning: reasoning stands beside the output.
+    with_reasoning: u64,
+    /// Input, output and cache: cached tokens stand beside the input.
+    with_cache: u64,
+    /// All of them.
+    with_both: u64,
+}
+
+/// The evidence of one file.
+#[derive(Debug, Default)]
+pub(super) struct FileEvidence {
+    /// The first row of the file.
+    start: usize,
+    /// Whether cached and reasoning tokens may be added by evidence: the file is of no known source.
+    pub(super) infer_parts: bool,
+    /// Whether input tokens exclude cached ones in the file, by its names.
+    pub(super) input_excludes_cache: bool,
+    /// Rows with more cached tokens than input tokens.
+    cache_exceeds_input: u64,
+    totals: Totals,
+}
+
+impl FileEvidence {
+    /// Starts a file whose rows begin at `start`.
+    pub(super) fn new(start: usize) -> Self {
+        Self { start, ..Self::default() }
+    }
+
+    /// Adds a row.
+    pub(super) fn add(&mut self, usage: &Usage<'_>) {
+        let within = |part: Option<u64>| part.is_none_or(|part| part <= usage.input.unwrap_or(0));
+        self.cache_exceeds_input += u64::from(!within(usage.cached) || !within(usage.cache_write));
+        let (Some(total), Some(input), Some(output)) = (usage.total, usage.input, usage.output) else { return };
+        let sum = input.saturating_add(output);
+        let reasoning = usage.reasoning.unwrap_or(0);
+        let cache = usage.cached.unwrap_or(0).saturating_add(usage.cache_write.unwrap_or(0));
+        let totals = &mut self.totals;
+        totals.stated += 1;
+        totals.plain += u64::from(total == sum);
+        totals.with_reasoning += u64::from(total == sum.saturating_add(reasoning));
+        totals.with_cache += u64::from(total == sum.saturating_add(cache));
+        totals.with_both += u64::from(total == sum.saturating_add(reasoning).saturating_add(cache));
+    }
+
+    /// Decides what the columns mean.
+    pub(super) fn apply(self, data: &mut Dataset, report: &mut IngestReport) {
+        self.add_cache(data, report);
+        self.add_parts(data, report);
+        drop_unique_groups(data);
+        if self.infer_parts {
+            self.recognise_daily_sums(data, report);
+        }
+    }
+
+    /// Adds cached tokens to the input if rows show that it excludes them; says how they are counted.
+    fn add_cache(&self, data: &mut Dataset, report: &mut IngestReport) {
+        let note = if self.input_excludes_cache {
+            "Input tokens exclude cached ones in this log (as in Anthropic's API); they are added, so input means all input tokens."
+        } else if self.infer_parts && self.cache_exceeds_input > 0 {
+            for i in self.start..data.len() {
+                data.input[i] += data.cached(i).saturating_add(data.cache_write(i));
+            }
+            "Some rows have more cached tokens than input tokens, so input excludes cached ones in this log; they are added."
+        } else if self.infer_parts && data.present().cached {
+            "Cached tokens count as a part of the input tokens."
+        } else {
+            return;
+        };
+        report.notes.push(note.into());
+    }
+
+    /// Adds cached or reasoning tokens to input or output if the stated totals show that they stand beside them.
+    fn add_parts(&self, data: &mut Dataset, report: &mut IngestReport) {
+        let totals = self.totals;
+        // 99 of 100 rows decide; the simplest explanation wins.
+        let explains = |rows: u64| rows * 100 >= totals.stated * 99;
+        let candidates = [
+            (totals.plain, false, false),
+            (totals.with_reasoning, true, false),
+            (totals.with_cache, false, true),
+            (totals.with_both, true, true),
+        ];
+        match candidates.into_iter().find(|(rows, ..)| explains(*rows)) {
+            Some((_, reasoning, cache)) if self.infer_parts && (reasoning || cache) => {
+                let cache = cache && self.cache_exceeds_input == 0;
+                for i in self.start..data.len() {
+                    let (reasoned, cached) = (data.reasoning(i), data.cached(i).saturating_add(data.cache_write(i)));
+                    data.output[i] += if reasoning { reasoned } else { 0 };
+                    data.input[i] += if cache { cached } else { 0 };
+                }
+                let what = match (reasoning, cache) {
+                    (true, false) => "reasoning tokens stand beside the output",
+                    (false, _) => "cached tokens stand beside the input",
+                    _ => "cached tokens stand beside the input and reasoning tokens beside the output",
+                };
+                report.notes.push(format!("By the stated totals, {what}; they are added."));
+            }
+            Some(_) => {}
+            None => {
+                let best = candidates.iter().map(|(rows, ..)| *rows).max().unwrap_or(0);
+                report.unknown.push(format!(
+                    "In {} of {} rows the stated total of tokens is not the sum of the parts; the parts are counted.",
+                    whole((totals.stated - best) as f64),
+                    whole(totals.stated as f64)
+                ));
+            }
+        }
+    }
+
+    /// Dates without a time of day, each with one row for each combination of the other columns: the rows are sums of a day.
+    fn recognise_daily_sums(&self, data: &mut Dataset, report: &mut IngestReport) {
+        let range = self.start..data.len();
+        if data.present().sums || range.len() < 2 {
+            return;
+        }
+        let (hasher, mut seen) = (RandomState::new(), HashSet::new());
+        for i in range {
+            let Some(time) = data.time(i).filter(|time| time.rem_euclid(DAY) == 0) else { return };
+            let key: Vec<u16> = data.groups.iter().map(|column| column.codes[i]).collect();
+            if !seen.insert(hasher.hash_one((time, data.model_index(i), key))) {
+                return;
+            }
+        }
+        data.mark_as_sums(Some(DAY));
+        report.notes.push(
+            "Times are dates alone, with one row for each date and combination of the other columns: each row counts as the sum of a day.".into(),
+        );
+    }
+}
+
+/// Drops the columns of a table that are not known to be ones to group by, and whose values do not repeat.
+fn drop_unique_groups(data: &mut Dataset) {
+    let rows = data.len();
+    data.retain_groups(|column| {
+        let named = GROUPS.iter().any(|(name, _)| *name == column.name) || column.name == FILE;
+        let valued = column.codes.iter().filter(|code| **code != NO_VALUE).count();
+        let repeats = column.values.len() * 2 <= valued.max(1) || (rows < 20 && column.values.len() < valued);
+        let is_numeric = column.values.iter().all(|value| value.parse::<f64>().is_ok());
+        named || (repeats && column.values.len() > 1 && !(is_numeric && column.values.len() > 20))
+    });
+}
