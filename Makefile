@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share cargo's target folder, so they run one at a time even with -j.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt tools test-tools databases chaos frameworks model clean
+.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt prices tools test-tools databases chaos frameworks model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -108,6 +108,9 @@ bench: $(BUILT) databases ## Benchmark appends on both databases, the cost of an
 fmt: ## Format the sources
 	cargo fmt
 	cargo fmt --manifest-path scripts/bindgen/Cargo.toml
+
+prices: ## Update src/analyst/prices.json, the analyst's price table, from the newest litellm on PyPI (VERSION=1.110.2 for another)
+	@scripts/prices
 
 tools: ## Install missing tools in the pinned versions (including cargo-leptos, which only watch and e2e-dev need)
 	@scripts/tools all

@@ -49,7 +49,7 @@ use self::{
     provider::{EndReason, ModelCall, ModelMessage, ModelProvider},
 };
 use super::{
-    attached::{IMAGES, LOGS, PDFS, TEXTS},
+    attached::{IMAGES, LOGS, PACKED_LOGS, PDFS, TEXTS},
     builtin::AnalystModel,
     tools::ToolBox,
 };
@@ -57,7 +57,7 @@ use crate::{
     analyst::pricing::{Price, PriceTable},
     protocol::http::{AgentInfo, Health},
     server::{
-        config::agents::{AgentConfig, AgentEntry, FileType, KindConfig, ModelConfig},
+        config::agents::{AgentConfig, AgentEntry, FileType, KindConfig, ModelConfig, Provider},
         runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
         usage::Allowance,
     },
@@ -138,20 +138,26 @@ pub fn analyst_model(
     }
 }
 
+/// The configured price of a model, else that of the table at its provider. Many servers speak OpenAI's protocol, so with an address
+/// of its own it says nothing about the provider.
 fn price(config: &ModelConfig, table: &PriceTable) -> Option<Price> {
-    config.price().or_else(|| table.find(&config.model).cloned())
+    let any_server =
+        matches!(config.provider, Provider::OpenAi | Provider::OpenAiResponses) && config.base_url.is_some();
+    let provider = (!any_server).then(|| config.provider.name());
+    config.price().or_else(|| table.find_at(&config.model, provider).cloned())
 }
 
 #[async_trait]
 impl Agent for ModelAgent {
     fn info(&self) -> AgentInfo {
         let accepts = |what| self.config.accepts(what);
-        let kinds: [(bool, &[&str]); 4] = [
+        let kinds: [(bool, &[&str]); 5] = [
             (accepts(FileType::Image), &IMAGES),
             (accepts(FileType::Pdf), &PDFS),
             (accepts(FileType::Text), &TEXTS),
             // Tools may read them, too.
             (accepts(FileType::Text) || self.toolbox.is_some(), &LOGS),
+            (self.toolbox.is_some(), &PACKED_LOGS),
         ];
         let files =
             kinds.iter().filter(|(reads, _)| *reads).flat_map(|(_, kinds)| kinds.iter().map(ToString::to_string));

@@ -6,7 +6,13 @@
 use serde_json::{Map, Value, json};
 
 use super::provider::{ModelMessage, ModelProvider, ModelRequest};
-use crate::{analyst::pricing::Price, protocol::agui::Usage};
+use crate::{
+    analyst::{
+        dataset::Tier,
+        pricing::{self, Price},
+    },
+    protocol::agui::Usage,
+};
 
 /// Bytes of text that count as one token in an estimate.
 const BYTES_PER_TOKEN: u64 = 4;
@@ -86,12 +92,15 @@ impl Spent {
         };
         if let Some(price) = price {
             let tokens = |count: Option<u64>| count.unwrap_or(0) as f64;
-            *self.cost.get_or_insert(0.0) += price.cost(
-                tokens(usage.input_tokens),
-                tokens(usage.cached_input_tokens),
-                tokens(usage.cache_write_input_tokens),
-                tokens(usage.output_tokens),
-            );
+            let request = pricing::Tokens {
+                input: tokens(usage.input_tokens),
+                cached: tokens(usage.cached_input_tokens),
+                cache_write: tokens(usage.cache_write_input_tokens),
+                output: tokens(usage.output_tokens),
+                reasoning: tokens(usage.reasoning_tokens),
+                ..pricing::Tokens::default()
+            };
+            *self.cost.get_or_insert(0.0) += price.cost_of(&request, Tier::Standard);
         }
         let same = |known: &&mut Usage| (&known.provider, &known.model) == (&usage.provider, &usage.model);
         match self.by_model.iter_mut().find(same) {
@@ -156,8 +165,7 @@ mod tests {
 
     #[test]
     fn steps_of_a_model_are_summed_and_priced() {
-        let price =
-            Price { model: "a".into(), input: 1e-6, output: 2e-6, cached: 1e-7, cache_write: 1e-6, batch: None };
+        let price = Price::simple("a", 1e-6, 2e-6, 1e-7, 1e-6);
         let mut spent = Spent::default();
         spent.add(counted("a", 1000, 10), Some(&price));
         let cached = Usage { cached_input_tokens: Some(1000), ..usage("a", 2000, 20) };

@@ -122,7 +122,7 @@ impl ModelConfig {
         let cached = cached_input.unwrap_or(input);
         let per_token = |per_million: f64| per_million / 1e6;
         let (input, output, cached) = (per_token(input), per_token(output), per_token(cached));
-        Some(Price { model: self.model.clone(), input, output, cached, cache_write: input, batch: None })
+        Some(Price::simple(&self.model, input, output, cached, input))
     }
 }
 
