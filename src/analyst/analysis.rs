@@ -3,18 +3,21 @@
 use serde::Serialize;
 
 use super::{
+    figures::{self, Figure, TierCost},
     forecast::{Forecast, ModelCost, Speed},
     format::{money, percent, whole},
     goals::{Goal, Question},
     ingest::{IngestError, IngestReport, StopFn, UsageLog},
     optimize::{Evidence, Quality, SavingOption, Savings},
     peaks::PeakShift,
-    pricing::{PriceTable, Pricing},
+    pricing::{MissingPrice, PriceTable, Pricing},
     profile::{Load, Profile},
 };
 
 /// Smallest share of the list cost that makes an option an action.
 pub const MIN_ACTION_SHARE: f64 = 0.005;
+
+const LOG_CHECK: &str = "One day of it is enough to ask again.";
 
 /// A concrete change, ordered by effect.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,14 +43,22 @@ pub struct Analysis {
     pub question: Question,
     /// The report of reading the file.
     pub ingest: IngestReport,
+    /// The figures that the question asks for, one for each [`Goal::Query`], in order.
+    pub figures: Vec<Figure>,
     /// The profile of the log.
     pub profile: Profile,
     /// Models whose prices apply, including an assumed one.
     pub priced_as: Vec<String>,
     /// The model whose prices are assumed for the whole log, if any.
     pub assumed_model: Option<String>,
-    /// Models without a price, with their number of requests.
-    pub unpriced: Vec<(String, u64)>,
+    /// Models without a price, those with most tokens first.
+    pub missing_prices: Vec<MissingPrice>,
+    /// Names in the log with the names in the price table whose prices they have, where these differ.
+    pub matched: Vec<(String, String)>,
+    /// What list costs do not show, in sentences.
+    pub price_notes: Vec<String>,
+    /// What the requests would cost at the service tiers that the question names.
+    pub tiers: Vec<TierCost>,
     /// Source and date of the prices.
     pub price_origin: String,
     /// The options that save money.
@@ -86,7 +97,7 @@ impl Analysis {
     ) -> Result<Self, IngestError> {
         let question = Question::parse(text, table);
         let pricing = price_log(log, &question, table);
-        let profile = Profile::compute(&log.data, &pricing, stop)?;
+        let profile = Profile::compute_with(&log.data, &pricing, &question.profile_options(), stop)?;
         let savings = Savings::compute(&log.data, &pricing, table, &profile, &question, stop)?;
         let compared = if needs_comparison(&question) {
             super::forecast::compare(&log.data, &pricing, table, &profile, &question)
@@ -97,7 +108,7 @@ impl Analysis {
     }
 
     /// Assembles an analysis from its parts; computes forecast, speed and actions.
-    #[allow(clippy::too_many_arguments, reason = "one argument for each part of an analysis")]
+    #[expect(clippy::too_many_arguments, reason = "one argument for each part of an analysis")]
     pub fn assemble(
         file: &str,
         question: Question,
@@ -113,10 +124,14 @@ impl Analysis {
         let actions = actions(&profile, &savings, &question, speed.as_ref());
         Self {
             file: file.to_owned(),
+            figures: figures::compute(&log.data, pricing, &question, &|| false),
             ingest: log.report.clone(),
             priced_as: pricing.in_use().iter().map(|price| price.model.clone()).collect(),
             assumed_model: pricing.assumed.clone(),
-            unpriced: pricing.unpriced.clone(),
+            missing_prices: pricing.missing.clone(),
+            matched: pricing.matched.clone(),
+            price_notes: pricing.notes.clone(),
+            tiers: figures::tier_costs(&log.data, pricing, &question),
             price_origin: table.origin(),
             question,
             profile,
@@ -131,25 +146,48 @@ impl Analysis {
 
 /// The changes to make: options that save at least [`MIN_ACTION_SHARE`], then changes that save no money.
 ///
-/// Options come with the largest saving first; those that need a test come last if the question asks for the same quality.
+/// Options that the log proves and that leave answers unchanged come first, then those that rest on an assumption or
+/// need a test, each with the largest saving first; those that need a test come last if the question asks for the same
+/// quality.
 pub fn actions(profile: &Profile, savings: &Savings, question: &Question, speed: Option<&Speed>) -> Vec<Action> {
     let mut options: Vec<_> = savings.options.iter().filter(|option| option.share >= MIN_ACTION_SHARE).collect();
-    options.sort_by_key(|option| question.same_quality() && option.quality == Quality::NeedsTest);
+    options.sort_by_key(|option| {
+        let proven = option.quality == Quality::Unchanged && option.evidence == Evidence::Log;
+        (question.same_quality() && option.quality == Quality::NeedsTest, !proven)
+    });
     let mut actions: Vec<Action> = options.into_iter().map(|option| option_action(option, question)).collect();
+    actions.extend(zero_cost_action(profile));
     if let (Some(shift), Some(load)) = (savings.peak_shift, &profile.load) {
         actions.push(peak_action(shift, load));
     }
-    actions.extend(missing_columns_action(profile, speed));
+    actions.extend(missing_columns_action(profile, savings, speed));
     actions
+}
+
+/// The question about rows that are logged at no cost.
+fn zero_cost_action(profile: &Profile) -> Option<Action> {
+    let rows = profile.zero_cost_rows;
+    (rows > 0).then(|| Action {
+        title: "Check the rows that cost nothing".into(),
+        change: format!(
+            "{} rows have tokens and a logged cost of 0: a free tier, answers from a cache, credits, or a model that \
+             the log's writer has no price for?",
+            whole(rows as f64)
+        ),
+        effect: "shows whether the logged cost is the whole cost".into(),
+        usd: 0.0,
+        check: "Compare with the provider's bill.".into(),
+    })
 }
 
 fn option_action(option: &SavingOption, question: &Question) -> Action {
     let certain = match option.evidence {
+        Evidence::Log if option.quality == Quality::NeedsTest => "if a test shows that answers stay good",
         Evidence::Log => "computed from the log",
         Evidence::Assumption => "if the assumption holds",
     };
     let check = match (option.quality, question.same_quality()) {
-        (Quality::Unchanged, _) => "Answers stay the same; compare the bill of a week before and after.".to_owned(),
+        (Quality::Unchanged, _) => "Answers do not change; compare the bill of a week before and after.".to_owned(),
         (Quality::NeedsTest, true) => {
             "You asked for the same quality: only after an evaluation shows no difference.".to_owned()
         }
@@ -182,11 +220,27 @@ fn peak_action(shift: PeakShift, load: &Load) -> Action {
 }
 
 /// The advice to log the columns without which figures are missing; `None` when the log has all of them.
-fn missing_columns_action(profile: &Profile, speed: Option<&Speed>) -> Option<Action> {
+fn missing_columns_action(profile: &Profile, savings: &Savings, speed: Option<&Speed>) -> Option<Action> {
+    if profile.sums {
+        return Some(Action {
+            title: "Log single requests".into(),
+            change: "Add a log with one row for each request: time, model, tokens, cached tokens, latency, session."
+                .into(),
+            effect: "shows long prompts, peaks, latency, and what caching and cheaper models would save".into(),
+            usd: 0.0,
+            check: LOG_CHECK.into(),
+        });
+    }
+    let caching_unproven =
+        savings.option("caching").is_none() && savings.cache.is_some_and(|cache| !cache.is_complete());
+    let has_session = ["session", "prompt"].iter().any(|name| profile.group(name).is_some());
     let missing = [
+        (!profile.input_known, "input tokens (`input_tokens`)", "what prompts cost"),
+        (!profile.output_known && profile.by_kind.is_empty(), "output tokens (`output_tokens`)", "what answers cost"),
         (speed.is_none(), "latency (`latency_ms`)", "how fast answers are and what would make them faster"),
         (profile.cached.is_none(), "cached tokens (`cached_tokens`)", "what caching saves and misses"),
-        (profile.load.is_none(), "time (`timestamp`)", "peaks, months and growth"),
+        (caching_unproven && !has_session, "the session (`session_id`)", "which requests could use the cache"),
+        (profile.from_ms.is_none(), "time (`timestamp`)", "peaks, months and growth"),
         (
             profile.by_model.first().is_none_or(|segment| segment.name.is_empty()),
             "the model (`model`)",
@@ -204,6 +258,6 @@ fn missing_columns_action(profile: &Profile, speed: Option<&Speed>) -> Option<Ac
         change: format!("Add {}.", columns.join(", ")),
         effect: format!("shows {}", shows.join("; ")),
         usd: 0.0,
-        check: "One day of it is enough to ask again.".into(),
+        check: LOG_CHECK.into(),
     })
 }

@@ -7,6 +7,12 @@ use super::profile::Load;
 /// Largest share of tokens that may wait; above it, the log has single requests rather than peaks.
 const MAX_DELAYED_SHARE: f64 = 0.2;
 
+/// Least ratio of the busiest minute to the limit; below it, there is little to spread.
+const MIN_RATIO: f64 = 1.2;
+
+/// Least number of minutes with requests; fewer show no pattern.
+const MIN_BUSY_MINUTES: usize = 20;
+
 /// The effect of spreading peaks: a lower rate limit suffices; the cost stays the same.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct PeakShift {
@@ -24,7 +30,7 @@ impl PeakShift {
     /// Queues the tokens above the 95th-percentile minute, first in, first out; `None` when there are no peaks.
     pub fn from_load(load: &Load) -> Option<Self> {
         let (peak, limit) = (load.peak_tokens.0, load.p95_tokens);
-        if limit == 0 || peak <= limit {
+        if limit == 0 || (peak as f64) < MIN_RATIO * limit as f64 || load.by_minute.len() < MIN_BUSY_MINUTES {
             return None;
         }
         let (mut backlog, mut delayed, mut longest, mut last) = (0u64, 0u64, 0u64, None);
@@ -35,7 +41,8 @@ impl PeakShift {
                 backlog = backlog.saturating_sub(idle.saturating_mul(limit));
             }
             backlog = (backlog + tokens).saturating_sub(limit);
-            // First in, first out: the last tokens of the queue are this minute's, so `min(backlog, tokens)` of them wait.
+            // First in, first out: the last tokens of the queue are this minute's, so `min(backlog, tokens)` of them
+            // wait.
             delayed += backlog.min(tokens);
             longest = longest.max(backlog.div_ceil(limit));
             last = Some(minute);
@@ -72,6 +79,16 @@ mod tests {
         (tokens[5], tokens[6], tokens[7]) = (50, 0, 0);
         let shift = PeakShift::from_load(&load(&tokens, 20)).expect("a peak");
         assert!((shift.delayed_share - 30.0 / 420.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn slightly_busier_minutes_and_short_logs_are_not_peaks() {
+        let mut tokens = [100; 40];
+        tokens[5] = 119;
+        assert_eq!(PeakShift::from_load(&load(&tokens, 100)), None);
+        tokens[5] = 120;
+        assert!(PeakShift::from_load(&load(&tokens, 100)).is_some());
+        assert_eq!(PeakShift::from_load(&load(&tokens[..19], 100)), None);
     }
 
     #[test]

@@ -1,27 +1,45 @@
 //! Options that save money, each with its saving computed request by request at list prices.
 //!
-//! Guarantees: a saving is the difference between two sums over the same requests, as logged and as changed by the option;
-//! the saving of several options is computed together, never added up; what the log cannot show is marked as an assumption.
+//! Guarantees: a saving is the difference between two sums over the same requests, as logged and as changed by the
+//! option; the saving of several options is computed together, never added up; options that need a test stand apart,
+//! also in the sums; no option saves by construction; what the log cannot show is marked as an assumption, or has no
+//! figure and a note instead; requests that were logged at no cost, in a log that has costs, save nothing.
 
 mod options;
+mod scenario;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 
+use self::scenario::Scenario;
 use super::{
-    caching::{CacheUsage, MIN_CACHEABLE_TOKENS},
+    caching::CacheUsage,
     dataset::Dataset,
     goals::{Goal, Question},
     ingest::{IngestError, StopFn},
     peaks::PeakShift,
-    pricing::{Price, PriceTable, Pricing},
+    pricing::{PriceTable, Pricing},
     profile::Profile,
 };
 
-/// Share of a long prompt assumed to be a cached prefix, if the log has no cached tokens.
-pub const ASSUMED_PREFIX_SHARE: f64 = 0.5;
-
 /// Share of the work assumed to be able to wait for a batch.
 pub const ASSUMED_BATCH_SHARE: f64 = 0.2;
+
+/// Most input tokens of a small request: about two pages.
+pub const SMALL_INPUT: u64 = 1000;
+
+/// Most output tokens of a small request: a few sentences.
+pub const SMALL_OUTPUT: u64 = 250;
+
+/// Longest time between two requests of a session that count as the same one sent twice, in ms.
+pub const DUPLICATE_MS: i64 = 10 * 60_000;
+
+/// Least input tokens of a request that may count as sent twice: short ones are equal by chance.
+pub const DUPLICATE_INPUT: u64 = 256;
+
+/// Least output tokens of a request that may count as sent twice.
+pub const DUPLICATE_OUTPUT: u64 = 32;
 
 /// The effect of an option on answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,14 +57,14 @@ pub enum Quality {
 pub enum Evidence {
     /// The log alone.
     Log,
-    /// A share that the log cannot show; included in the combined saving only if the question asks for the option.
+    /// What the log cannot show; included in the combined savings only if the question asks for the option.
     Assumption,
 }
 
 /// An option that saves money.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SavingOption {
-    /// Stable name: `cheaper_model`, `caching`, `batch`, `output_cap`, `prompt_cap`.
+    /// Stable name: `cheaper_model`, `caching`, `batch`, `failed_requests`, `duplicates`.
     pub id: &'static str,
     /// A short title.
     pub title: String,
@@ -54,7 +72,7 @@ pub struct SavingOption {
     pub saving_usd: f64,
     /// The saving as a share of the list cost.
     pub share: f64,
-    /// Number of requests that it changes.
+    /// Number of requests that it changes; of a sum of unknown requests, the row counts as one.
     pub requests: u64,
     /// Its effect on answers.
     pub quality: Quality,
@@ -73,15 +91,23 @@ pub struct SavingOption {
 pub struct Savings {
     /// List cost of the log in US dollars.
     pub base_usd: f64,
-    /// The options, largest saving first.
+    /// The options that save something, largest saving first.
     pub options: Vec<SavingOption>,
-    /// Ids of the options in the combined saving.
+    /// Ids of the options in the combined saving that leaves answers unchanged.
     pub together: Vec<&'static str>,
     /// The combined saving in US dollars.
     pub together_usd: f64,
     /// The combined saving as a share of the list cost.
     pub together_share: f64,
-    /// Why other options do not apply.
+    /// Ids of the options in the combined saving that also has those that need a test.
+    pub together_with_test: Vec<&'static str>,
+    /// The combined saving with them in US dollars.
+    pub together_with_test_usd: f64,
+    /// The combined saving with them as a share of the list cost.
+    pub together_with_test_share: f64,
+    /// Why other options do not apply, or what to log to see them; each with the option's id.
+    pub reasons: Vec<(&'static str, String)>,
+    /// The sentences of `reasons`.
     pub notes: Vec<String>,
     /// What caching already saves, if the log has cached tokens.
     pub cache: Option<CacheUsage>,
@@ -89,66 +115,17 @@ pub struct Savings {
     pub peak_shift: Option<PeakShift>,
 }
 
-/// How options would change the requests.
-#[derive(Debug, Clone, Default)]
-struct Scenario {
-    /// The price of the cheaper model for small requests, by index of the log's model.
-    cheaper_prices: Vec<Option<Price>>,
-    /// Most input and most output tokens of a small request.
-    small_request: (u32, u32),
-    /// Most output tokens.
-    output_cap: Option<u32>,
-    /// Most input tokens.
-    input_cap: Option<u32>,
-    /// Share of a long prompt that is cached, for prompts without cached tokens in the log.
-    cached_share: Option<f64>,
-    /// Share of each request at batch prices.
-    batch_share: f64,
+/// What the options are computed from.
+#[derive(Clone, Copy)]
+struct Workload<'a> {
+    data: &'a Dataset,
+    pricing: &'a Pricing,
+    table: &'a PriceTable,
+    question: &'a Question,
 }
 
-impl Scenario {
-    /// The price of the cheaper model that request `i` moves to, if it does.
-    fn cheaper_price<'a>(&'a self, data: &Dataset, i: usize) -> Option<&'a Price> {
-        let (max_input, max_output) = self.small_request;
-        let is_small = data.input[i] <= max_input && data.output[i] <= max_output;
-        self.cheaper_prices.get(data.model_index(i))?.as_ref().filter(|_| is_small)
-    }
-
-    /// The cost of request `i` with the changes, in US dollars.
-    fn cost(&self, data: &Dataset, pricing: &Pricing, i: usize) -> f64 {
-        let Some(own) = pricing.price(data, i) else { return 0.0 };
-        let price = self.cheaper_price(data, i).unwrap_or(own);
-        let output = f64::from(data.output[i].min(self.output_cap.unwrap_or(u32::MAX)));
-        let input = f64::from(data.input[i].min(self.input_cap.unwrap_or(u32::MAX)));
-        let cached = f64::from(data.cached(i)).min(input);
-        let write = f64::from(data.cache_write(i)).min(input - cached);
-        let cached = match self.cached_share {
-            Some(share) if cached == 0.0 && input >= f64::from(MIN_CACHEABLE_TOKENS) => share * input,
-            _ => cached,
-        };
-        let standard = price.cost(input, cached, write.min(input - cached), output);
-        // Batch prices have no further discount for cached tokens.
-        let batch = price.batch.map_or(standard, |(input_price, output_price)| {
-            (input * input_price + output * output_price).min(standard)
-        });
-        standard + self.batch_share * (batch - standard)
-    }
-
-    fn total_cost(&self, data: &Dataset, pricing: &Pricing) -> f64 {
-        (0..data.len()).map(|i| self.cost(data, pricing, i)).sum()
-    }
-
-    /// Adds the changes of another scenario.
-    fn merge(&mut self, other: Self) {
-        if !other.cheaper_prices.is_empty() {
-            (self.cheaper_prices, self.small_request) = (other.cheaper_prices, other.small_request);
-        }
-        self.output_cap = self.output_cap.or(other.output_cap);
-        self.input_cap = self.input_cap.or(other.input_cap);
-        self.cached_share = self.cached_share.or(other.cached_share);
-        self.batch_share = self.batch_share.max(other.batch_share);
-    }
-}
+/// An option with its scenario, or the reason why it does not apply.
+type OptionResult = Result<(SavingOption, Scenario), String>;
 
 impl Savings {
     /// Computes every option for a log.
@@ -163,43 +140,82 @@ impl Savings {
         question: &Question,
         stop: StopFn<'_>,
     ) -> Result<Self, IngestError> {
-        let base_usd = profile.list_cost;
-        let mut combined = Scenario::default();
-        let mut savings = Self { base_usd, ..Self::default() };
-        for find in options::FINDERS {
-            if stop() {
-                return Err(IngestError::Stopped);
-            }
-            match find(data, pricing, table, profile, question) {
-                Ok((mut option, scenario)) => {
-                    option.saving_usd = (base_usd - scenario.total_cost(data, pricing)).max(0.0);
-                    option.share = if base_usd > 0.0 { option.saving_usd / base_usd } else { 0.0 };
-                    let requested = option.id == "batch" && question.has_goal(|goal| *goal == Goal::Batch);
-                    let allowed = option.quality == Quality::Unchanged || !question.same_quality();
-                    if (option.evidence == Evidence::Log || requested) && allowed && option.saving_usd > 0.0 {
-                        combined.merge(scenario);
-                        savings.together.push(option.id);
-                    }
-                    savings.options.push(option);
-                }
-                Err(note) => savings.notes.push(note),
-            }
+        let mut savings = Self {
+            base_usd: profile.list_cost,
+            cache: CacheUsage::measure(data, pricing),
+            peak_shift: profile.load.as_ref().and_then(PeakShift::from_load),
+            ..Self::default()
+        };
+        if profile.list_cost > 0.0 {
+            savings.find_options(Workload { data, pricing, table, question }, stop)?;
+        } else {
+            let why = "Savings are computed at list prices, and no token of the log has one, so there are no figures.";
+            savings.reasons.push(("all", why.to_owned()));
         }
-        savings.options.sort_by(|a, b| b.saving_usd.total_cmp(&a.saving_usd));
-        if !savings.together.is_empty() {
-            savings.together_usd = (base_usd - combined.total_cost(data, pricing)).max(0.0);
-        }
-        savings.together_share = if base_usd > 0.0 { savings.together_usd / base_usd } else { 0.0 };
-        savings.cache = CacheUsage::measure(data, pricing);
-        savings.peak_shift = profile.load.as_ref().and_then(PeakShift::from_load);
+        savings.notes = savings.reasons.iter().map(|(_, note)| note.clone()).collect();
         Ok(savings)
     }
 
-    /// An option by its id.
+    fn find_options(&mut self, work: Workload<'_>, stop: StopFn<'_>) -> Result<(), IngestError> {
+        let (data, pricing, base) = (work.data, work.pricing, self.base_usd);
+        let (mut safe, mut all) = (Scenario::default(), Scenario::default());
+        for (id, find) in options::FINDERS {
+            if stop() {
+                return Err(IngestError::Stopped);
+            }
+            let (mut option, scenario) = match find(work) {
+                Ok(found) => found,
+                Err(reason) => {
+                    self.reasons.push((id, reason));
+                    continue;
+                }
+            };
+            option.saving_usd = base - scenario.total_cost(data, pricing);
+            // Sums of the same figures in another order differ in the last digits.
+            if option.saving_usd <= base * 1e-9 {
+                self.reasons.push((id, format!("{}: saves nothing in this log.", option.title)));
+                continue;
+            }
+            option.share = option.saving_usd / base;
+            let asked = id == "batch" && work.question.has_goal(|goal| *goal == Goal::Batch);
+            if option.evidence == Evidence::Log || asked {
+                if option.quality == Quality::Unchanged {
+                    safe.merge(&scenario);
+                    self.together.push(id);
+                }
+                all.merge(&scenario);
+                self.together_with_test.push(id);
+            }
+            self.options.push(option);
+        }
+        self.options.sort_by(|a, b| b.saving_usd.total_cmp(&a.saving_usd));
+        let saved = |ids: &[&str], scenario: &Scenario| {
+            if ids.is_empty() { 0.0 } else { (base - scenario.total_cost(data, pricing)).max(0.0) }
+        };
+        self.together_usd = saved(&self.together, &safe);
+        self.together_with_test_usd = saved(&self.together_with_test, &all);
+        self.together_share = self.together_usd / base;
+        self.together_with_test_share = self.together_with_test_usd / base;
+        Ok(())
+    }
+
+    /// The options that leave answers unchanged, largest saving first.
+    pub fn safe(&self) -> impl Iterator<Item = &SavingOption> {
+        self.options.iter().filter(|option| option.quality == Quality::Unchanged)
+    }
+
+    /// The options that need a test, largest saving first.
+    pub fn needs_test(&self) -> impl Iterator<Item = &SavingOption> {
+        self.options.iter().filter(|option| option.quality == Quality::NeedsTest)
+    }
+
+    /// An option by its id; `None` if it saves nothing or has no figure, see [`Self::reason`].
     pub fn option(&self, id: &str) -> Option<&SavingOption> {
         self.options.iter().find(|option| option.id == id)
     }
-}
 
-/// An option with its scenario, or the reason why it does not apply.
-type OptionResult = Result<(SavingOption, Scenario), String>;
+    /// Why an option is not there.
+    pub fn reason(&self, id: &str) -> Option<&str> {
+        self.reasons.iter().find(|(of, _)| *of == id || *of == "all").map(|(_, reason)| reason.as_str())
+    }
+}

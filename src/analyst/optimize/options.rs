@@ -1,31 +1,44 @@
-//! The saving options. For each: how many requests it changes, its assumption, the change to make, and the scenario to compute.
+//! The saving options. For each: how many requests it changes, its assumption, the change to make, and the scenario to
+//! compute.
+
+use std::{collections::HashMap, rc::Rc};
 
 use super::{
-    ASSUMED_BATCH_SHARE, ASSUMED_PREFIX_SHARE, Dataset, Evidence, OptionResult, Price, PriceTable, Pricing, Profile,
-    Quality, Question, SavingOption, Scenario,
+    ASSUMED_BATCH_SHARE, DUPLICATE_INPUT, DUPLICATE_MS, DUPLICATE_OUTPUT, Evidence, OptionResult, Quality, SMALL_INPUT,
+    SMALL_OUTPUT, SavingOption, Workload,
+    scenario::{Scenario, batch_cost, has_costs, is_free, is_small},
 };
 use crate::analyst::{
-    caching::MIN_CACHEABLE_TOKENS,
-    format::{money, whole},
+    caching::{CacheUsage, MIN_CACHEABLE_TOKENS, Misses, NoEvidence},
+    dataset::{Dataset, GroupColumn, NO_VALUE},
+    format::{list, money, whole},
+    pricing::{Price, Tokens},
+    profile::has_tokens,
 };
 
 /// Returns an option for a log, or why it does not apply.
-type OptionFinder = fn(&Dataset, &Pricing, &PriceTable, &Profile, &Question) -> OptionResult;
+type OptionFinder = fn(Workload<'_>) -> OptionResult;
 
-/// One function for each option.
-pub(super) const FINDERS: [OptionFinder; 5] = [cheaper_model, caching, output_cap, prompt_cap, batch];
+/// One function for each option, with its id.
+pub(super) const FINDERS: [(&str, OptionFinder); 5] = [
+    ("caching", caching),
+    ("failed_requests", failed_requests),
+    ("duplicates", duplicates),
+    ("batch", batch),
+    ("cheaper_model", cheaper_model),
+];
 
 /// An option without its saving, requests, assumption and change.
 fn new_option(
     id: &'static str,
-    title: String,
+    title: &str,
     quality: Quality,
     evidence: Evidence,
     latency: &'static str,
 ) -> SavingOption {
     SavingOption {
         id,
-        title,
+        title: title.to_owned(),
         saving_usd: 0.0,
         share: 0.0,
         requests: 0,
@@ -37,20 +50,15 @@ fn new_option(
     }
 }
 
-fn count_requests(data: &Dataset, test: impl Fn(usize) -> bool) -> u64 {
-    (0..data.len()).filter(|&i| test(i)).count() as u64
-}
-
-fn cheaper_model(
-    data: &Dataset,
-    pricing: &Pricing,
-    table: &PriceTable,
-    profile: &Profile,
-    question: &Question,
-) -> OptionResult {
+fn cheaper_model(work: Workload<'_>) -> OptionResult {
+    let Workload { data, pricing, table, .. } = work;
+    if data.present().sums {
+        return Err("A cheaper model for small requests: sums do not show how large single requests are.".to_owned());
+    }
     let in_use = pricing.in_use();
     // The first model named in the question that the log does not use.
-    let named = question
+    let named = work
+        .question
         .models
         .iter()
         .filter_map(|name| table.find(name))
@@ -65,7 +73,6 @@ fn cheaper_model(
         cheaper_prices: (0..data.models.len().max(1))
             .map(|model| pricing.model_price(model).and_then(target))
             .collect(),
-        small_request: (profile.input.p50 as u32, profile.output.p50 as u32),
         ..Scenario::default()
     };
     let mut moves: Vec<String> =
@@ -73,161 +80,205 @@ fn cheaper_model(
     moves.truncate(4);
     if moves.is_empty() {
         let names: Vec<&str> = in_use.iter().map(|price| price.model.as_str()).collect();
-        return Err(format!("No cheaper model of the same family is known for {}.", names.join(", ")));
+        return Err(format!("No cheaper model of the same family is known for {}.", list(&names)));
     }
-    let mut option = new_option(
-        "cheaper_model",
-        "A cheaper model for small requests".into(),
-        Quality::NeedsTest,
-        Evidence::Log,
-        "usually faster",
-    );
-    option.requests = count_requests(data, |i| scenario.cheaper_price(data, i).is_some());
-    let (input, output) = scenario.small_request;
+    let small = (0..data.len()).filter(|&i| is_small(data, i));
+    let moves_to = |i: usize| scenario.cheaper_price(data, pricing.price(data, i)?, i);
+    let requests = small.filter(|&i| moves_to(i).is_some()).count() as u64;
+    let (input, output) = (whole(SMALL_INPUT as f64), whole(SMALL_OUTPUT as f64));
+    if requests == 0 {
+        return Err(format!(
+            "No chat request is small (at most {input} input and {output} output tokens) and has a cheaper model of \
+             the same family."
+        ));
+    }
+    let title = "A cheaper model for small requests";
+    let mut option =
+        new_option("cheaper_model", title, Quality::NeedsTest, Evidence::Log, "latency not shown by the log");
+    option.requests = requests;
     option.assumption = format!(
-        "Small means at most {} input and {} output tokens, the medians of the log; token counts stay as they are ({}).",
-        whole(input.into()),
-        whole(output.into()),
-        moves.join(", ")
+        "Small means a chat request of at most {input} input and {output} output tokens; token counts stay as they \
+         are ({}). Whether the cheaper model answers as well, only a test shows.",
+        list(&moves)
     );
     option.change = format!(
-        "Route requests with prompts of at most {} tokens and short expected answers ({}). Compare answers on a few hundred logged requests first.",
-        whole(input.into()),
-        moves.join(", ")
+        "Route requests with prompts of at most {input} tokens and short expected answers ({}). Compare answers on a \
+         few hundred logged requests first.",
+        list(&moves)
     );
     Ok((option, scenario))
 }
 
-fn caching(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> OptionResult {
-    if !pricing.in_use().iter().any(|price| price.cached < price.input) {
-        return Err("No model in use has a price for cached input, so caching saves nothing.".into());
-    }
-    let long = |i: usize| data.input[i] >= MIN_CACHEABLE_TOKENS;
-    let requests = count_requests(data, |i| long(i) && data.cached(i) == 0);
-    if requests == 0 {
+fn caching(work: Workload<'_>) -> OptionResult {
+    let data = work.data;
+    if CacheUsage::measure(data, work.pricing).is_some_and(|cache| cache.long_requests > 0 && cache.is_complete()) {
         return Err(format!(
-            "Caching can save no more: no request of {MIN_CACHEABLE_TOKENS} input tokens or more lacks cached tokens."
+            "Caching can save no more: every chat request of {MIN_CACHEABLE_TOKENS} input tokens or more reads from a \
+             cache or writes to it."
         ));
     }
-    let change = "Put what never changes (instructions, tools, documents) first and what changes last; keep it identical byte by byte; \
-                  send requests that share it close together."
+    let misses = Misses::find(data).map_err(|missing| {
+        let what = match missing {
+            NoEvidence::Sums => {
+                "sums do not show single requests. Log single requests with a session and cached tokens"
+            }
+            NoEvidence::NoCachedTokens => {
+                "the log has no cached tokens. Log them (`cached_tokens`, `cache_read_input_tokens`) with a session \
+                 of each request"
+            }
+            NoEvidence::NoTimes => "the log has no start times. Log `timestamp`",
+            NoEvidence::NoSession => {
+                "the log does not show which requests begin with the same text. Log a session (`session_id`) or the \
+                 name of the prompt (`prompt_name`)"
+            }
+        };
+        format!("What more caching would save cannot be computed: {what}.")
+    })?;
+    if misses.requests == 0 {
+        return Err("Caching: no request provably misses a prefix that an earlier one left in the cache.".to_owned());
+    }
+    let title = "Cached prefixes for requests that miss them";
+    let mut option = new_option("caching", title, Quality::Unchanged, Evidence::Log, "faster first token");
+    option.requests = misses.requests;
+    option.assumption = format!(
+        "{} requests repeat the beginning of an earlier one of their session within the cache's life and do not read \
+         it from the cache ({} tokens). Counted are continued conversations and requests between two hits; first \
+         writes are no misses, and what has to be written is paid for.",
+        whole(misses.requests as f64),
+        whole(misses.tokens as f64)
+    );
+    option.change = "Put what never changes (instructions, tools, documents) first and what changes last, keep it \
+                     identical byte by byte, and mark it for the cache if the provider asks for that."
         .to_owned();
-    if !data.present().cached {
-        let mut option = new_option(
-            "caching",
-            "Cached prompt prefixes".into(),
-            Quality::Unchanged,
-            Evidence::Assumption,
-            "faster first token",
-        );
-        option.requests = requests;
-        option.assumption = format!(
-            "The log has no cached tokens, so it cannot show whether prompts repeat or are cached already. The saving assumes that \
-             {:.0} % of each prompt of {MIN_CACHEABLE_TOKENS} tokens or more is a prefix that is always found in the cache.",
-            ASSUMED_PREFIX_SHARE * 100.0
-        );
-        option.change = format!("Log cached tokens first (`cached_tokens`, `cache_read_input_tokens`). {change}");
-        return Ok((option, Scenario { cached_share: Some(ASSUMED_PREFIX_SHARE), ..Scenario::default() }));
+    Ok((option, Scenario { misses: Some(Rc::new(misses)), ..Scenario::default() }))
+}
+
+fn failed_requests(work: Workload<'_>) -> OptionResult {
+    let Workload { data, pricing, .. } = work;
+    if !data.present().failed {
+        return Err("Failed requests: the log does not state which requests failed. Log `status`.".to_owned());
     }
-    let sum = |tokens: &dyn Fn(usize) -> u32| {
-        (0..data.len()).filter(|&i| long(i) && data.cached(i) > 0).map(|i| f64::from(tokens(i))).sum::<f64>()
+    let has_costs = has_costs(data);
+    let rows = (0..data.len()).filter(|&i| data.failed(i) == Some(true) && !(has_costs && is_free(data, i)));
+    let not_sent: Vec<u32> = rows
+        .filter(|&i| has_tokens(data, i) && pricing.cost(data, i) > 0.0)
+        .filter_map(|i| u32::try_from(i).ok())
+        .collect();
+    if not_sent.is_empty() {
+        return Err("No failed request has a cost.".to_owned());
+    }
+    let billed = has_costs && not_sent.iter().all(|&i| data.cost(i as usize).is_some());
+    let evidence = if billed { Evidence::Log } else { Evidence::Assumption };
+    let mut option =
+        new_option("failed_requests", "No paid requests that fail", Quality::Unchanged, evidence, "latency unchanged");
+    option.requests = not_sent.len() as u64;
+    option.assumption = if billed {
+        "The log has a cost for each of these failed requests; the figure is what avoiding all of them saves at list \
+         prices."
+            .to_owned()
+    } else {
+        "The log has tokens for these failed requests, but no cost: the figure assumes that the provider bills them, \
+         and that all of them can be avoided."
+            .to_owned()
     };
-    let (hit, input) = (sum(&|i| data.cached(i)), sum(&|i| data.input[i]));
-    if hit == 0.0 {
-        return Err(format!(
-            "No request of {MIN_CACHEABLE_TOKENS} input tokens or more has cached tokens, so the log cannot show how much caching would save."
-        ));
+    option.change =
+        "Find out why they fail (status, length, time limits), check requests before sending them, and wait longer \
+         before each new attempt."
+            .to_owned();
+    Ok((option, Scenario { not_sent, ..Scenario::default() }))
+}
+
+fn duplicates(work: Workload<'_>) -> OptionResult {
+    let data = work.data;
+    let present = data.present();
+    let session = data.group("session").filter(|_| present.time && present.input && present.output && !present.sums);
+    let Some(session) = session else {
+        return Err("Requests sent twice: the log cannot show them without single requests with a session and a time."
+            .to_owned());
+    };
+    let not_sent = repeated(data, session);
+    if not_sent.is_empty() {
+        return Err("No request was provably sent twice.".to_owned());
     }
-    let share = hit / input;
     let mut option = new_option(
-        "caching",
-        "Cached prefixes for requests without them".into(),
+        "duplicates",
+        "Requests sent twice",
         Quality::Unchanged,
         Evidence::Log,
-        "faster first token",
+        "no wait for the second one",
     );
-    option.requests = requests;
+    option.requests = not_sent.len() as u64;
     option.assumption = format!(
-        "Requests of {MIN_CACHEABLE_TOKENS} input tokens or more without cached tokens get {:.1} % of their input from the cache, like those with cached tokens.",
-        share * 100.0
+        "Same session, model, input and output tokens (at least {DUPLICATE_INPUT} and {DUPLICATE_OUTPUT}) within {} \
+         minutes count as the same request; one that was only logged twice saves nothing.",
+        DUPLICATE_MS / 60_000
     );
-    option.change = change;
-    Ok((option, Scenario { cached_share: Some(share), ..Scenario::default() }))
+    option.change =
+        "Keep the first answer for the second request; look for double clicks, two workers on one job, and attempts \
+         after a time limit that is too short."
+            .to_owned();
+    Ok((option, Scenario { not_sent, ..Scenario::default() }))
 }
 
-fn output_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> OptionResult {
-    let cap = profile.output.p95 as u32;
-    let requests = count_requests(data, |i| data.output[i] > cap);
-    if requests == 0 {
-        return Err("No answer is longer than the 95th percentile: a cap on output saves nothing.".into());
+/// The rows that repeat an earlier one of their session, in order.
+fn repeated(data: &Dataset, session: &GroupColumn) -> Vec<u32> {
+    const FORGET_AT: usize = 100_000;
+    let mut seen: HashMap<(u16, u16, u64, u64), i64> = HashMap::new();
+    let mut forget_at = FORGET_AT;
+    let mut rows = Vec::new();
+    for row in data.by_time() {
+        let i = row as usize;
+        let code = session.codes.get(i).copied().unwrap_or(NO_VALUE);
+        let is_long = data.input[i] >= DUPLICATE_INPUT && data.output[i] >= DUPLICATE_OUTPUT;
+        let Some(time) = data.time(i).filter(|_| is_long && code != NO_VALUE && data.failed(i) != Some(true)) else {
+            continue;
+        };
+        let model = data.model.get(i).copied().unwrap_or(0);
+        if seen.insert((code, model, data.input[i], data.output[i]), time).is_some_and(|at| time - at <= DUPLICATE_MS) {
+            rows.push(row);
+        }
+        if seen.len() >= forget_at {
+            seen.retain(|_, at| time - *at <= DUPLICATE_MS);
+            forget_at = FORGET_AT.max(2 * seen.len());
+        }
     }
-    let mut option = new_option(
-        "output_cap",
-        "A cap on the longest answers".into(),
-        Quality::NeedsTest,
-        Evidence::Log,
-        "faster for the longest answers",
-    );
-    option.requests = requests;
-    option.assumption = format!(
-        "Answers longer than {} tokens (the 95th percentile) are cut to it; all others stay as they are.",
-        whole(cap.into())
-    );
-    option.change = format!(
-        "Set the maximum output tokens to {cap} and ask for short answers; check that requests with cut answers are not sent again."
-    );
-    Ok((option, Scenario { output_cap: Some(cap), ..Scenario::default() }))
+    rows.sort_unstable();
+    rows
 }
 
-fn prompt_cap(data: &Dataset, _: &Pricing, _: &PriceTable, profile: &Profile, _: &Question) -> OptionResult {
-    let cap = profile.input.p95 as u32;
-    let requests = count_requests(data, |i| data.input[i] > cap);
+fn batch(work: Workload<'_>) -> OptionResult {
+    let Workload { data, pricing, .. } = work;
+    let saves = |i: usize| {
+        let price = pricing.price(data, i).filter(|_| has_tokens(data, i))?;
+        let tokens = Tokens::from_row(data, i);
+        Some(pricing.cost(data, i) - batch_cost(price, data, i, &tokens)?)
+    };
+    let (requests, max_saving) = (0..data.len())
+        .filter_map(|i| Some((i, saves(i)?)))
+        .fold((0u64, 0.0), |(requests, usd), (i, saving)| (requests + requests_of(data, i), usd + saving));
     if requests == 0 {
-        return Err("No prompt is longer than the 95th percentile: trimming prompts saves nothing.".into());
+        return Err("No model in use has batch prices in the table, or all requests are batched already.".to_owned());
     }
-    let mut option = new_option(
-        "prompt_cap",
-        "A cap on the longest prompts".into(),
-        Quality::NeedsTest,
-        Evidence::Log,
-        "faster for the longest prompts",
-    );
-    option.requests = requests;
-    option.assumption = format!(
-        "Prompts longer than {} tokens (the 95th percentile) are trimmed to it; their cached tokens stay cached.",
-        whole(cap.into())
-    );
-    option.change = format!(
-        "Look at what fills prompts over {} tokens (history, retrieved passages, tool output), and summarise or drop it.",
-        whole(cap.into())
-    );
-    Ok((option, Scenario { input_cap: Some(cap), ..Scenario::default() }))
-}
-
-fn batch(data: &Dataset, pricing: &Pricing, _: &PriceTable, _: &Profile, _: &Question) -> OptionResult {
-    let scenario = Scenario { batch_share: ASSUMED_BATCH_SHARE, ..Scenario::default() };
-    let has_batch = |i: usize| pricing.price(data, i).is_some_and(|price| price.batch.is_some());
-    let requests = count_requests(data, has_batch);
-    if requests == 0 {
-        return Err("No model in use has batch prices in the table.".into());
-    }
-    let all = Scenario { batch_share: 1.0, ..Scenario::default() };
-    let max_saving: f64 = (0..data.len()).map(|i| pricing.cost(data, i) - all.cost(data, pricing, i)).sum();
     let mut option = new_option(
         "batch",
-        "Batch prices for requests that can wait".into(),
+        "Batch prices for requests that can wait",
         Quality::Unchanged,
         Evidence::Assumption,
         "answers within 24 hours",
     );
-    option.requests = (requests as f64 * ASSUMED_BATCH_SHARE).round() as u64;
+    option.requests = (requests as f64 * ASSUMED_BATCH_SHARE).round().max(1.0) as u64;
     option.assumption = format!(
-        "The log cannot show which requests can wait: the saving assumes {:.0} % of the work, spread evenly, without a discount for cached \
-         tokens in addition to the batch price. All of the work would save {}.",
+        "The log cannot show which requests can wait: the saving assumes {:.0} % of the work, spread evenly. All of \
+         the work would save {}.",
         ASSUMED_BATCH_SHARE * 100.0,
         money(max_saving)
     );
     option.change =
-        "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".into();
-    Ok((option, scenario))
+        "Send evaluations, summaries, enrichment and reports through the provider's batch interface.".to_owned();
+    Ok((option, Scenario { batch_share: ASSUMED_BATCH_SHARE, ..Scenario::default() }))
+}
+
+/// Number of requests of row `i`; 1 for a sum that does not state it.
+fn requests_of(data: &Dataset, i: usize) -> u64 {
+    data.requests.get(i).map_or(1, |n| (*n).max(1))
 }
