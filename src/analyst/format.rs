@@ -8,12 +8,28 @@ pub fn whole(n: f64) -> String {
     format!("{}{}", if n <= -0.5 { "-" } else { "" }, grouped.join(","))
 }
 
+/// A number of things: `1 request`, `1,200 requests`.
+pub fn counted(n: u64, noun: &str) -> String {
+    format!("{} {noun}{}", whole(n as f64), if n == 1 { "" } else { "s" })
+}
+
 /// US dollars, with more decimals for smaller amounts: `$1,234`, `$12.34`, `$0.0123`.
 pub fn money(usd: f64) -> String {
     match usd.abs() {
         size if size >= 1000.0 => format!("${}", whole(usd)),
         size if size >= 0.1 || size == 0.0 => format!("${usd:.2}"),
         _ => format!("${usd:.4}"),
+    }
+}
+
+/// An amount in a currency (ISO 4217), with more decimals for smaller amounts: `$12.34`, `€12.34`, `CHF 12.34`.
+pub fn money_in(amount: f64, currency: &str) -> String {
+    let dollars = money(amount);
+    match currency {
+        "" | "USD" => dollars,
+        "EUR" => dollars.replacen('$', "€", 1),
+        "GBP" => dollars.replacen('$', "£", 1),
+        other => dollars.replacen('$', &format!("{other} "), 1),
     }
 }
 
@@ -36,7 +52,8 @@ pub fn duration(days: f64) -> String {
     }
 }
 
-/// Milliseconds since 1970: `2023-11-16 18:17 UTC`. Small values are relative to the start of the log: `minute 5 of the log`.
+/// Milliseconds since 1970: `2023-11-16 18:17 UTC`. Small values are relative to the start of the log: `minute 5 of
+/// the log`.
 pub fn timestamp(ms: i64) -> String {
     if ms.unsigned_abs() < 100_000_000_000 {
         return format!("minute {} of the log", ms / 60_000);
@@ -44,6 +61,14 @@ pub fn timestamp(ms: i64) -> String {
     match jiff::Timestamp::from_millisecond(ms) {
         Ok(time) => time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string(),
         Err(_) => format!("{ms} ms"),
+    }
+}
+
+/// The day of a time in ms since 1970, in UTC: `2023-11-16`. Small values are relative to the start of the log.
+pub fn date(ms: i64) -> String {
+    match timestamp(ms) {
+        text if ms.unsigned_abs() < 100_000_000_000 => text,
+        text => text.chars().take(10).collect(),
     }
 }
 
@@ -58,8 +83,8 @@ pub fn list(names: &[impl AsRef<str>]) -> String {
     }
 }
 
-/// Untrusted text as inline code, cut to 80 characters; control characters, backticks and bars become spaces, so that it
-/// cannot break a Markdown table.
+/// Untrusted text as inline code, cut to 80 characters; control characters, backticks and bars become spaces, so
+/// that it cannot break a Markdown table.
 pub fn inline_code(text: &str) -> String {
     let short: String =
         text.chars().take(80).map(|c| if c.is_control() || matches!(c, '`' | '|') { ' ' } else { c }).collect();
@@ -80,6 +105,11 @@ mod tests {
             ("12.3 %".into(), "850 ms".into(), "2.35 s".into())
         );
         assert_eq!(timestamp(1_700_158_623_979), "2023-11-16 18:17 UTC");
+        assert_eq!(date(1_700_158_623_979), "2023-11-16");
+        assert_eq!(
+            ["EUR", "GBP", "CHF", "USD"].map(|currency| money_in(12.0, currency)),
+            ["€12.00", "£12.00", "CHF 12.00", "$12.00"]
+        );
         assert_eq!(list(&["a", "b", "c"]), "a, b and c");
         assert_eq!(inline_code("a|b\n`c`"), "`a b  c `");
     }

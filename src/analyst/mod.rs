@@ -2,8 +2,9 @@
 //!
 //! Pure computation, without a model, network, runtime or database. Layers, low to high: `ingest` (reads a file into a
 //! [`dataset::Dataset`]); `pricing` and `profile` (sums, percentiles and costs); `goals` (what the question asks for);
-//! `optimize` and `forecast` (possible changes and their effect); `analysis` (all results together); `answer`, `report`,
-//! `charts` and `narration` (text, tables and charts). The agent `server/agents/builtin` presents it in a thread.
+//! `figures` (the figures that it asks for); `optimize` and `forecast` (possible changes and their effect);
+//! `analysis` (all results together); `answer`, `report`, `charts` and `narration` (text, tables and charts). The
+//! agent `server/agents/builtin` presents it in a thread.
 //!
 //! Every number is computed from the log and shown with its assumption; answers say what the log cannot show.
 
@@ -12,6 +13,7 @@ pub mod answer;
 pub mod caching;
 pub mod charts;
 pub mod dataset;
+pub mod figures;
 pub mod forecast;
 pub mod format;
 pub mod goals;
@@ -25,17 +27,18 @@ pub mod profile;
 pub mod report;
 pub mod sample;
 pub mod stats;
+pub mod zones;
 
 /// Example questions, offered as prompts; `tests/integration/analyst` checks the answer to each.
 pub const EXAMPLES: [&str; 10] = [
     "Where do my tokens go, and what should I change?",
+    "Which day was dearest, and which model costs the most?",
     "Cut our cost by 20 % at the same quality.",
-    "Make it three times faster at the same spend.",
+    "Halve latency without paying more.",
     "We expect 50 % growth. What will it cost, and does the peak still fit?",
     "Audit our caching: what does it save, and what does it miss?",
-    "Compare gpt-4.1 with gpt-4.1-mini for this traffic.",
+    "What would it cost on claude-sonnet-4-5?",
     "When are our peaks, and which rate limit do we need?",
-    "Which small requests could use a cheaper model, and what would that save?",
     "What would batch prices save us?",
-    "Cut cost, keep the latency, and prepare for 2x traffic within $80 a month.",
+    "Can we stay within $80 a month if our traffic doubles every quarter?",
 ];

@@ -8,9 +8,10 @@ use super::{
     format::{list, money, percent, timestamp, whole},
     goals::Question,
     ingest::UsageLog,
-    optimize::Savings,
+    optimize::{Quality, Savings},
     pricing::Pricing,
-    profile::Profile,
+    profile::{CostBasis, Grouping, Profile},
+    report,
 };
 
 /// Most characters of a question or a name in a tool call, a prompt or a message.
@@ -24,8 +25,7 @@ pub fn truncate(text: &str) -> String {
 /// Sentences about reading the log: format, rows, columns, rows that cannot be used.
 pub fn describe_ingest(log: &UsageLog) -> Vec<String> {
     let report = &log.report;
-    let columns: Vec<String> = report.columns.iter().map(|(role, name)| format!("{role} ({name})")).collect();
-    let mut sentences = vec![format!("{}: {} rows with {}.", report.format, whole(report.rows as f64), list(&columns))];
+    let mut sentences = vec![format!("{}: {} rows.", report.sources().join("; "), whole(report.rows as f64))];
     if report.bad_rows > 0 {
         let share = report.bad_rows as f64 / (report.rows + report.bad_rows) as f64;
         sentences.push(format!(
@@ -34,51 +34,89 @@ pub fn describe_ingest(log: &UsageLog) -> Vec<String> {
             percent(share)
         ));
     }
-    sentences.extend(report.notes.iter().cloned());
+    sentences.extend(report.unknown.iter().chain(&report.notes).cloned());
     sentences
 }
 
 /// The prices used, as a tool result.
 pub(crate) fn pricing_json(pricing: &Pricing) -> Value {
     let used: Vec<_> = pricing.in_use().into_iter().take(20).collect();
-    let unpriced: Vec<_> = pricing.unpriced.iter().take(20).collect();
-    json!({"prices_usd_per_token": used, "assumed_for_all": pricing.assumed, "without_price": unpriced})
+    let missing: Vec<_> = pricing.missing.iter().take(20).collect();
+    let matched: Vec<_> = pricing.matched.iter().take(20).collect();
+    json!({
+        "prices_usd_per_token": used,
+        "assumed_for_all": pricing.assumed,
+        "without_price": missing,
+        "matched_names": matched,
+        "notes": pricing.notes,
+    })
 }
 
-/// The profile, without its time series, as a tool result.
+/// The profile, without its time series, as a tool result. Costs are in `currency`; a cost of 0 beside
+/// `unpriced_tokens` means that no price is known.
 pub(crate) fn profile_json(profile: &Profile) -> Value {
+    let group = |group: &Grouping| json!({"column": group.name, "values": group.values});
     json!({
         "requests": profile.requests,
+        "rows": profile.rows,
+        "rows_are_sums": profile.sums,
+        "left_out": profile.left_out,
+        "input_tokens": profile.input_known.then_some(profile.input_tokens),
+        "output_tokens": profile.output_known.then_some(profile.output_tokens),
         "input": profile.input,
         "output": profile.output,
         "latency_ms": profile.latency,
+        "time_to_first_token_ms": profile.first_token,
         "cached_tokens": profile.cached,
-        "cost_usd": profile.cost,
-        "list_cost_usd": profile.list_cost,
+        "reasoning_tokens": profile.reasoning,
+        "cost": known_cost(profile),
+        "currency": profile.currency,
+        "cost_basis": profile.cost_basis,
+        "unpriced_tokens": profile.unpriced_tokens,
+        "list_cost_usd": (profile.list_cost > 0.0).then_some(profile.list_cost),
+        "logged_cost": profile.logged_cost,
         "by_model": profile.by_model.iter().take(20).collect::<Vec<_>>(),
+        "by_kind": profile.by_kind,
         "by_prompt_size": profile.by_size,
+        "groups": profile.by_group.iter().map(group).collect::<Vec<_>>(),
+        "failures": profile.failures,
         "load": profile.load,
         "heaviest": profile.heaviest,
     })
+}
+
+/// The cost; `None` if none of it is known.
+fn known_cost(profile: &Profile) -> Option<f64> {
+    (profile.cost_basis != CostBasis::None).then_some(profile.cost)
 }
 
 /// Sentences about prices, cost and load.
 pub fn describe_profile(profile: &Profile, pricing: &Pricing) -> Vec<String> {
     let mut sentences = Vec::new();
     if let Some(model) = &pricing.assumed {
-        sentences.push(format!("No priced model is named in the log, so every request is priced as {model}."));
+        sentences
+            .push(format!("The log names no model, so every request is priced as {model}, which the question names."));
     }
-    if !pricing.unpriced.is_empty() {
-        let requests: u64 = pricing.unpriced.iter().map(|(_, requests)| requests).sum();
+    if !pricing.missing.is_empty() {
         sentences.push(format!(
-            "{} requests are of models without a price; list costs exclude them.",
-            whole(requests as f64)
+            "{} models, {} of the tokens, have no price.",
+            pricing.missing.len(),
+            percent(pricing.missing_share())
         ));
     }
-    let output = profile.output.sum / profile.tokens().max(1.0);
-    sentences.push(format!("{} of the tokens are output; the cost is {}.", percent(output), money(profile.cost)));
-    sentences
-        .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(profile.heaviest.tokens_top_10)));
+    sentences.extend(profile.left_out.iter().cloned());
+    sentences.push(format!("The cost is {}.", answer::cost_with_basis(profile)));
+    if profile.input_known && profile.output_known {
+        let output = profile.output_tokens as f64 / profile.tokens().max(1.0);
+        sentences.push(format!("{} of the tokens are output.", percent(output)));
+    }
+    if let Some(heaviest) = profile.heaviest {
+        sentences
+            .push(format!("The heaviest 10 % of requests take {} of the tokens.", percent(heaviest.tokens_top_10)));
+    }
+    if let Some(failures) = profile.failures.as_ref().filter(|failures| failures.requests > 0) {
+        sentences.push(format!("{} requests failed.", whole(failures.requests as f64)));
+    }
     if let Some(load) = &profile.load {
         sentences.push(format!(
             "The busiest minute is {} with {} tokens.",
@@ -94,7 +132,10 @@ pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
     let mut sentences: Vec<String> = savings
         .options
         .iter()
-        .map(|option| format!("{}: {} ({}).", option.title, money(option.saving_usd), percent(option.share)))
+        .map(|option| {
+            let test = if option.quality == Quality::NeedsTest { ", only after a test" } else { "" };
+            format!("{}: {} ({}){test}.", option.title, money(option.saving_usd), percent(option.share))
+        })
         .collect();
     sentences.extend(savings.notes.iter().cloned());
     if question.same_quality() {
@@ -102,36 +143,40 @@ pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
             .push("The question asks for the same quality, so only options that leave answers unchanged count.".into());
     }
     if savings.together.len() > 1 {
-        sentences.push(format!("Computed together, without counting a token twice: {}.", money(savings.together_usd)));
+        sentences.push(format!(
+            "Those that leave answers unchanged, computed together without counting a token twice: {}.",
+            money(savings.together_usd)
+        ));
     }
     sentences
 }
 
-/// The closing summary: the log in one line, the first sentence of each answer, the first three actions.
+/// The closing summary: what is not known, the log in one line, the answers, the first three actions.
 pub fn summary(analysis: &Analysis) -> String {
-    let profile = &analysis.profile;
-    let assumed = analysis
-        .assumed_model
-        .as_ref()
-        .map(|model| format!(" (priced as {model}, because the log names no priced model)"))
-        .unwrap_or_default();
-    let unpriced: u64 = analysis.unpriced.iter().map(|(_, requests)| requests).sum();
-    let left_out = match unpriced {
-        0 => String::new(),
-        requests => format!(", without {} requests of models that have no price", whole(requests as f64)),
+    let (profile, question) = (&analysis.profile, &analysis.question);
+    if question.unclear {
+        return answer::answers(analysis).join(" ");
+    }
+    let mut text: String = report::unknown(analysis).iter().map(|sentence| format!("{sentence}\n\n")).collect();
+    let requests = match profile.requests {
+        Some(requests) => format!("{} requests", whole(requests as f64)),
+        None => format!("{} rows", whole(profile.rows as f64)),
     };
-    let mut text = format!(
-        "{} requests, {} tokens, {}{assumed}{left_out}.\n\n",
-        whole(profile.requests as f64),
-        whole(profile.tokens()),
-        money(profile.cost)
-    );
+    text += &format!("{requests}, {} tokens, {}.\n\n", whole(profile.tokens()), answer::cost_with_basis(profile));
+    let figures: Vec<&str> = analysis.figures.iter().map(|figure| figure.answer.as_str()).collect();
     for answer in answer::answers(analysis) {
-        let first = answer.split_once(". ").map_or(answer.as_str(), |(first, _)| first);
-        text += &format!("- {}.\n", first.trim_end_matches('.'));
+        // The answer about savings says in its second sentence what needs a test; a figure may begin with what
+        // limits it.
+        let whole_answer = figures.contains(&answer.as_str()) || answer.starts_with("**Savings");
+        let short = if whole_answer {
+            answer.as_str()
+        } else {
+            answer.split_once(". ").map_or(answer.as_str(), |(first, _)| first)
+        };
+        text += &format!("- {}.\n", short.trim_end_matches('.'));
     }
     let next: Vec<&str> = analysis.actions.iter().take(3).map(|action: &Action| action.title.as_str()).collect();
-    if !next.is_empty() {
+    if !next.is_empty() && answer::is_about_savings(question) {
         text += &format!("\nDo first: {}. The report has the figures and their basis.\n", list(&next));
     }
     text

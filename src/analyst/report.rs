@@ -1,12 +1,16 @@
-//! The report: sections of Markdown, each number with its assumption.
+//! The report: what could not be known, the answer, three sentences, what can be saved, and how it was computed.
 
 use super::{
     analysis::Analysis,
     answer,
-    format::{duration, inline_code, list, millis, money, percent, timestamp, whole},
+    format::{counted, date, duration, inline_code, list, millis, money, money_in, percent, timestamp, whole},
     goals::Goal,
-    optimize::{Evidence, Quality},
+    optimize::{Evidence, Quality, SavingOption},
+    profile::{CostBasis, Profile},
 };
+
+/// Most changes in the list of what to do.
+const MAX_ACTIONS: usize = 5;
 
 /// A section of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,200 +21,242 @@ pub struct Section {
     pub body: String,
 }
 
-/// The sections of the report: the answers first, the assumptions last.
+/// The sections of the report: what could not be known first, the method last.
 pub fn sections(analysis: &Analysis) -> Vec<Section> {
-    let mut sections = vec![
-        Section { heading: "Answer", body: answers(analysis) },
-        Section { heading: "What the log holds", body: log(analysis) },
-        Section { heading: "Where the load is", body: load(analysis) },
-    ];
-    if analysis.speed.is_some() {
-        sections.push(Section { heading: "Latency", body: latency(analysis) });
-    }
-    sections.push(Section { heading: "What can be saved", body: savings(analysis) });
-    if !analysis.compared.is_empty() {
-        sections.push(Section { heading: "Models side by side", body: comparison(analysis) });
-    }
-    if analysis.question.has_goal(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. }))
-        && analysis.forecast.is_some()
-    {
-        sections.push(Section { heading: "Months ahead", body: forecast(analysis) });
-    }
-    sections.push(Section { heading: "What to do, in this order", body: actions(analysis) });
-    sections.push(Section { heading: "What this rests on", body: basis(analysis) });
+    let mut sections = opening_sections(analysis);
+    sections.push(method(analysis));
     sections
 }
 
 /// The whole report as one text.
 pub fn markdown(analysis: &Analysis) -> String {
-    sections(analysis)
-        .iter()
-        .map(|section| format!("## {}\n\n{}\n\n", section.heading, section.body.trim_end()))
-        .collect()
+    text_of(&sections(analysis))
+}
+
+/// The report up to the charts and tables.
+pub fn opening(analysis: &Analysis) -> String {
+    text_of(&opening_sections(analysis))
+}
+
+/// The report after the charts and tables: the method.
+pub fn closing(analysis: &Analysis) -> String {
+    text_of(&[method(analysis)])
+}
+
+fn text_of(sections: &[Section]) -> String {
+    sections.iter().map(|section| format!("## {}\n\n{}\n\n", section.heading, section.body.trim_end())).collect()
+}
+
+fn opening_sections(analysis: &Analysis) -> Vec<Section> {
+    let question = &analysis.question;
+    let mut sections = Vec::new();
+    let unknown = unknown(analysis);
+    if !unknown.is_empty() {
+        sections.push(Section { heading: "What is not known", body: bullets(&unknown) });
+    }
+    if question.unclear || !question.goals.is_empty() {
+        sections.push(Section { heading: "Answer", body: answers(analysis) });
+    }
+    sections.push(Section { heading: "The log in short", body: in_short(analysis) });
+    if question.unclear {
+        return sections;
+    }
+    if question.has_goal(|goal| matches!(goal, Goal::Faster { .. } | Goal::Latency)) && analysis.speed.is_some() {
+        sections.push(Section { heading: "Latency", body: latency(analysis) });
+    }
+    if !analysis.compared.is_empty() {
+        sections.push(Section { heading: "Models side by side", body: comparison(analysis) });
+    }
+    if question.has_goal(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. }))
+        && analysis.forecast.is_some()
+    {
+        sections.push(Section { heading: "Months ahead", body: forecast(analysis) });
+    }
+    if answer::is_about_savings(question) {
+        if analysis.savings.base_usd > 0.0 {
+            sections.push(Section { heading: "What can be saved", body: savings(analysis) });
+        }
+        if !analysis.actions.is_empty() {
+            sections.push(Section { heading: "What to do, in this order", body: actions(analysis) });
+        }
+    }
+    sections
+}
+
+fn bullets(sentences: &[String]) -> String {
+    sentences.iter().map(|sentence| format!("- {sentence}\n")).collect()
+}
+
+/// What the figures lack, in sentences; stated before all of them.
+pub fn unknown(analysis: &Analysis) -> Vec<String> {
+    let profile = &analysis.profile;
+    let mut sentences = analysis.ingest.unknown.clone();
+    sentences.extend(unknown_prices(analysis));
+    if profile.logged_cost.len() > 1 {
+        let sums: Vec<String> = profile.logged_cost.iter().map(|(currency, sum)| money_in(*sum, currency)).collect();
+        let shown =
+            if profile.cost_basis == CostBasis::List { "the cost below is at list prices" } else { "there is no sum" };
+        sentences.push(format!(
+            "The log has costs in several currencies ({}), which I do not convert or add up; {shown}.",
+            list(&sums)
+        ));
+    }
+    if profile.zero_cost_rows > 0 {
+        sentences.push(format!(
+            "{} rows have tokens and a logged cost of 0 (a free tier, credits, or no price where the log was \
+            written?); they count as 0.",
+            whole(profile.zero_cost_rows as f64)
+        ));
+    }
+    sentences.extend(profile.left_out.iter().cloned());
+    if let Some(model) = &analysis.assumed_model {
+        sentences
+            .push(format!("The log names no model: all requests are priced as {model}, which the question names."));
+    }
+    sentences
+}
+
+/// How many models and tokens have no price: in the cost, or only in what is computed at list prices.
+fn unknown_prices(analysis: &Analysis) -> Option<String> {
+    let (profile, missing) = (&analysis.profile, &analysis.missing_prices);
+    if missing.is_empty() {
+        return None;
+    }
+    let share = missing.iter().map(|price| price.share).sum::<f64>();
+    let names: Vec<String> = missing.iter().take(5).map(|price| inline_code(&price.model)).collect();
+    let more =
+        if missing.len() > names.len() { format!(" and {} more", missing.len() - names.len()) } else { String::new() };
+    let names = names.join(", ") + &more;
+    let models = match missing.len() {
+        1 => "1 model".to_owned(),
+        count => format!("{count} models"),
+    };
+    let has = if missing.len() == 1 { "has" } else { "have" };
+    let whose = if missing.len() == 1 { "its" } else { "their" };
+    let effect = match profile.cost_basis {
+        CostBasis::None => "so there is no cost in this report",
+        CostBasis::List | CostBasis::Mixed if profile.unpriced_tokens > 0 => "and are in no cost below",
+        _ => "so savings and comparisons at list prices leave them out; the cost is as logged",
+    };
+    if !profile.by_model.iter().any(|segment| !segment.name.is_empty()) {
+        return Some(format!(
+            "The log names no model and its tokens have no price, {effect}. Name the model in the question (“We run \
+            gpt-4.1”)."
+        ));
+    }
+    Some(format!(
+        "{models}, {} of the tokens, {has} no price, {effect}: {names}. A price file gives {whose} prices.",
+        percent(share)
+    ))
 }
 
 fn answers(analysis: &Analysis) -> String {
-    let mut text: String = answer::answers(analysis).iter().map(|answer| format!("- {answer}\n")).collect();
+    let mut text = bullets(&answer::answers(analysis));
     for conflict in &analysis.question.conflicts {
         text += &format!("- **Conflicting goals:** {conflict}\n");
     }
-    if analysis.question.goals.is_empty() {
-        text += "- I found no goal in the question that I know, so this is the overview. I understand: cut cost, same quality, faster, latency, same spend, growth, \
-                 budget, caching, compare models, where tokens go, peaks, cheaper model, batch.\n";
-    }
     text
 }
 
-fn log(analysis: &Analysis) -> String {
-    let (profile, ingest) = (&analysis.profile, &analysis.ingest);
-    let columns: Vec<String> =
-        ingest.columns.iter().map(|(role, name)| format!("{role} from {}", inline_code(name))).collect();
-    let mut text = format!(
-        "{} ({}): **{} requests**, **{} input** and **{} output tokens**, **{}** {}. Read: {}.",
-        inline_code(&analysis.file),
-        ingest.format,
-        whole(profile.requests as f64),
-        whole(profile.input.sum),
-        whole(profile.output.sum),
-        money(profile.cost),
-        if profile.logged_cost.is_some() { "as logged" } else { "at list prices" },
-        list(&columns)
-    );
-    if let Some(logged) = profile.logged_cost {
-        text += &format!(
-            " At list prices it would be {}; savings below are computed at list prices (logged: {}).",
-            money(profile.list_cost),
-            money(logged)
-        );
-    }
-    if !ingest.unused.is_empty() {
-        let names: Vec<String> = ingest.unused.iter().take(12).map(|name| inline_code(name)).collect();
-        let more = if ingest.unused.len() > 12 { " and more" } else { "" };
-        text += &format!(" Found and not used: {}{more}.", names.join(", "));
-    }
-    if ingest.bad_rows > 0 {
-        let reasons: Vec<String> =
-            ingest.bad_by_reason.iter().map(|(reason, count)| format!("{} × {reason}", whole(*count as f64))).collect();
-        text += &format!("\n\n**{} rows are left out** ({}).", whole(ingest.bad_rows as f64), list(&reasons));
-    }
-    text
-}
-
-fn load(analysis: &Analysis) -> String {
-    let profile = &analysis.profile;
-    let mut text = format!(
-        "- A request has {} input and {} output tokens at the median, {} and {} at the 95th percentile.\n\
-         - The heaviest 1 % of requests take {} of the tokens and {} of the cost, the heaviest 10 % {} and {}.\n",
-        whole(profile.input.p50),
-        whole(profile.output.p50),
-        whole(profile.input.p95),
-        whole(profile.output.p95),
-        percent(profile.heaviest.tokens_top_1),
-        percent(profile.heaviest.cost_top_1),
-        percent(profile.heaviest.tokens_top_10),
-        percent(profile.heaviest.cost_top_10),
-    );
-    match &profile.load {
-        Some(load) => {
-            text += &format!(
-                "- From {} to {} ({}), the busiest minute has {} tokens ({}), {:.1} times the mean of {}; the most requests in a minute are {}.\n",
-                timestamp(load.from_ms),
-                timestamp(load.to_ms),
-                duration(load.days()),
-                whole(load.peak_tokens.0 as f64),
-                timestamp(load.peak_tokens.1),
-                load.peak_tokens.0 as f64 / load.mean_tokens.max(f64::MIN_POSITIVE),
-                whole(load.mean_tokens),
-                whole(load.peak_requests.0 as f64)
-            );
+/// The figures that matter, in three sentences: what the log holds, where it goes, what can be saved.
+pub fn in_short(analysis: &Analysis) -> String {
+    let mut sentences = vec![log_in_short(&analysis.profile)];
+    let question = &analysis.question;
+    if !question.unclear {
+        if !question.has_goal(|goal| *goal == Goal::WhereTokensGo) {
+            sentences.push(answer::where_money_goes(analysis));
         }
-        None => text += "- The log has no times, so peaks and months cannot be computed.\n",
+        if !question.has_goal(|goal| matches!(goal, Goal::CutCost { .. })) {
+            sentences.push(answer::savings_in_short(analysis));
+        }
     }
-    text
+    bullets(&sentences)
+}
+
+/// The log in one sentence: requests, tokens, cost, period.
+pub fn log_in_short(profile: &Profile) -> String {
+    let requests = match profile.requests {
+        Some(requests) => format!("**{} requests**", whole(requests as f64)),
+        None => format!("**{} rows**, sums of an unknown number of requests", whole(profile.rows as f64)),
+    };
+    let part = |known: bool, tokens: u64, name: &str| {
+        if known { format!("{} {name}", whole(tokens as f64)) } else { format!("{name} not known") }
+    };
+    let period = match (profile.from_ms, profile.to_ms) {
+        (Some(from), Some(to)) => {
+            let days = profile.elapsed_days.map_or_else(String::new, |days| format!(" ({})", duration(days)));
+            // The last sum ends where the next one would begin.
+            let (from, to) = (date(from), date(to - i64::from(profile.sums)));
+            if from == to { format!(", on {from}{days}") } else { format!(", from {from} to {to}{days}") }
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{requests}, **{} tokens** ({}, {}), **{}**{period}.",
+        whole(profile.tokens()),
+        part(profile.input_known, profile.input_tokens, "input"),
+        part(profile.output_known, profile.output_tokens, "output"),
+        answer::cost_with_basis(profile)
+    )
 }
 
 fn latency(analysis: &Analysis) -> String {
     let Some(speed) = &analysis.speed else { return String::new() };
-    let mut text = format!(
-        "Median {}, 95th percentile {}, 99th {}.",
-        millis(speed.now.p50),
-        millis(speed.now.p95),
-        millis(speed.now.p99)
-    );
-    if let (Some(fit), Some(share)) = (speed.fit, speed.output_share) {
-        text += &format!(
-            " A straight line through the log: {} + {:.2} ms for each input token + {:.1} ms for each output token (R² {:.2}); output makes {} of the mean.",
-            millis(fit.base_ms.max(0.0)),
-            fit.per_input_ms,
-            fit.per_output_ms,
-            fit.r2,
-            percent(share)
-        );
-    }
-    let rows: Vec<_> = analysis
-        .profile
-        .by_model
-        .iter()
-        .zip(&analysis.profile.latency_by_model)
-        .filter(|(_, stats)| stats.count > 0)
-        .take(10)
-        .collect();
-    if rows.len() > 1 {
-        text += "\n\n| Model | p50 | p95 | p99 |\n|---|--:|--:|--:|\n";
-        for (segment, stats) in rows {
-            text += &format!(
-                "| {} | {} | {} | {} |\n",
-                inline_code(&segment.name),
-                millis(stats.p50),
-                millis(stats.p95),
-                millis(stats.p99)
-            );
-        }
-    }
-    text
+    let (Some(fit), Some(share)) = (speed.fit, speed.output_share) else {
+        return format!("Token counts do not explain the latency (median {}).", millis(speed.now.p50));
+    };
+    format!(
+        "A straight line through the log: {} + {:.2} ms for each input token + {:.1} ms for each output token (R² \
+        {:.2}); output \
+         makes {} of the mean.",
+        millis(fit.base_ms.max(0.0)),
+        fit.per_input_ms,
+        fit.per_output_ms,
+        fit.r2,
+        percent(share)
+    )
 }
 
 fn savings(analysis: &Analysis) -> String {
     let savings = &analysis.savings;
-    let mut text = format!(
-        "Each alone, of {} at list prices:\n\n| Option | Saves | Share | Requests | Answers | Rests on |\n|---|--:|--:|--:|---|---|\n",
-        money(savings.base_usd)
-    );
-    for option in &savings.options {
-        text += &format!(
-            "| {} | {} | {} | {} | {} | {} |\n",
+    let line = |option: &SavingOption| {
+        format!(
+            "- **{}**: {} ({}), {}, {}. {}\n",
             option.title,
             money(option.saving_usd),
             percent(option.share),
-            whole(option.requests as f64),
-            match option.quality {
-                Quality::Unchanged => "unchanged",
-                Quality::NeedsTest => "test first",
-            },
-            match option.evidence {
-                Evidence::Log => "the log",
-                Evidence::Assumption => "an assumption",
-            }
-        );
-    }
-    text.push('\n');
-    for option in &savings.options {
-        text += &format!("- **{}** ({}): {}\n", option.title, option.latency, option.assumption);
-    }
-    for note in &savings.notes {
-        text += &format!("- {note}\n");
+            counted(option.requests, "request"),
+            option.latency,
+            option.assumption
+        )
+    };
+    let of = |quality: Quality, evidence: Evidence| {
+        let options = savings.options.iter().filter(|option| option.quality == quality && option.evidence == evidence);
+        options.map(line).collect::<String>()
+    };
+    let mut text = String::new();
+    for (heading, body) in [
+        ("Answers stay as they are, computed from the log:", of(Quality::Unchanged, Evidence::Log)),
+        (
+            "Answers stay as they are, if the assumption holds (not in the sums):",
+            of(Quality::Unchanged, Evidence::Assumption),
+        ),
+        ("Only after a test shows that answers stay good:", of(Quality::NeedsTest, Evidence::Log)),
+        ("Only after such a test, and if the assumption holds:", of(Quality::NeedsTest, Evidence::Assumption)),
+    ] {
+        if !body.is_empty() {
+            text += &format!("{heading}\n\n{body}\n");
+        }
     }
     if savings.together.len() > 1 {
-        let options: Vec<_> = savings.together.iter().filter_map(|id| savings.option(id)).collect();
-        let titles: Vec<&str> = options.iter().map(|option| option.title.as_str()).collect();
-        let sum: f64 = options.iter().map(|option| option.saving_usd).sum();
         text += &format!(
-            "\n**Together** ({}): {}, {} of the list cost. Added up they would seem to save {}; some touch the same tokens.\n",
-            list(&titles),
+            "Together, without counting a token twice, those that leave answers unchanged save {} ({}).\n\n",
             money(savings.together_usd),
-            percent(savings.together_share),
-            money(sum)
+            percent(savings.together_share)
         );
+    }
+    if !savings.notes.is_empty() {
+        text += &format!("Without a figure: {}\n", savings.notes.join(" "));
     }
     text
 }
@@ -225,74 +271,90 @@ fn comparison(analysis: &Analysis) -> String {
             (requests, Some(latency)) => format!("{} requests, median {}", whole(requests as f64), millis(latency.p50)),
             (requests, None) => format!("{} requests", whole(requests as f64)),
         };
-        let batch = model.usd_batch.map_or("none".into(), money);
         text += &format!(
-            "| {} | {} | {} | {batch} | {measured} |\n",
+            "| {} | {} | {} | {} | {measured} |\n",
             model.model,
             money(model.usd),
-            money(model.usd_per_1000)
+            model.usd_per_1000.map_or("–".into(), money),
+            model.usd_batch.map_or("none".into(), money)
         );
     }
-    text + "\nThe same token counts for every model, cached tokens at each model's own price. Requests that the models answered in the log may differ in kind.\n"
+    text + "\nThe same token counts for every model, cached tokens at each model's own price.\n"
 }
 
 fn forecast(analysis: &Analysis) -> String {
     let Some(forecast) = &analysis.forecast else { return String::new() };
+    let amount = |value: f64| money_in(value, &forecast.currency);
     let mut text = String::from(
-        "| | Requests a month | Cost | With the options together | Busiest minute (tokens) |\n|---|--:|--:|--:|--:|\n",
+        "| | Requests a month | Cost | With savings that change no answer | Busiest minute (tokens) |\n|---|--:|--:|\
+        --:|--:|\n",
     );
     for ahead in &forecast.ahead {
         text += &format!(
             "| {} | {} | {} | {} | {} |\n",
             ahead.label,
-            whole(ahead.requests),
-            money(ahead.usd),
-            money(ahead.usd_with_savings),
-            whole(ahead.peak_tokens)
+            ahead.requests.map_or("–".into(), whole),
+            amount(ahead.usd),
+            amount(ahead.usd_with_savings),
+            ahead.peak_tokens.map_or("–".into(), whole)
         );
     }
-    text.push('\n');
-    for assumption in &forecast.assumptions {
-        text += &format!("- {assumption}\n");
-    }
-    text
+    text + "\n" + &bullets(&forecast.assumptions)
 }
 
 fn actions(analysis: &Analysis) -> String {
-    let lines = analysis.actions.iter().enumerate();
+    let lines = analysis.actions.iter().take(MAX_ACTIONS).enumerate();
     lines
         .map(|(n, action)| {
-            format!("{}. **{}**: {} Effect: {}. {}\n", n + 1, action.title, action.change, action.effect, action.check)
+            // What a saving amounts to stands in the section above.
+            let effect = if action.usd > 0.0 { String::new() } else { format!(" Effect: {}.", action.effect) };
+            format!("{}. **{}**: {}{effect} {}\n", n + 1, action.title, action.change, action.check)
         })
         .collect()
 }
 
-fn basis(analysis: &Analysis) -> String {
-    let mut text = match &analysis.assumed_model {
-        Some(model) if analysis.ingest.columns.iter().any(|(role, _)| role == "model") => {
-            format!(
-                "- **No model of the log has a known price: all requests are priced as {model}.** Name your model in the question, or configure a price file.\n"
-            )
-        }
-        Some(model) => format!(
-            "- **The log names no model: all requests are priced as {model}.** Name yours in the question to change that.\n"
-        ),
-        None => format!("- Priced as {}.\n", list(&analysis.priced_as)),
-    };
-    text += &format!("- Prices: {}. List prices in US dollars, without discounts or taxes.\n", analysis.price_origin);
-    if !analysis.unpriced.is_empty() {
-        let names: Vec<String> = analysis
-            .unpriced
-            .iter()
-            .take(10)
-            .map(|(name, requests)| format!("{} ({} requests)", inline_code(name), whole(*requests as f64)))
-            .collect();
-        text += &format!("- **Without a price, and so not in any list cost:** {}.\n", list(&names));
+/// How the figures came about: files, columns, prices, rules.
+fn method(analysis: &Analysis) -> Section {
+    let (profile, ingest) = (&analysis.profile, &analysis.ingest);
+    let mut lines = vec![format!("Read: {}.", ingest.sources().join("; "))];
+    for file in ingest.files.iter().filter(|file| !file.unused.is_empty()) {
+        let names: Vec<String> = file.unused.iter().take(12).map(|name| inline_code(name)).collect();
+        let more = if file.unused.len() > 12 { " and more" } else { "" };
+        lines.push(format!("Not used, in {}: {}{more}.", file.name, names.join(", ")));
     }
-    for note in &analysis.ingest.notes {
-        text += &format!("- {note}\n");
+    if ingest.bad_rows > 0 {
+        let reasons: Vec<String> =
+            ingest.bad_by_reason.iter().map(|(reason, count)| format!("{} × {reason}", whole(*count as f64))).collect();
+        lines.push(format!("**{} rows are left out** ({}).", whole(ingest.bad_rows as f64), list(&reasons)));
     }
-    text += "- Percentiles are nearest-rank; a request counts in the minute in which it starts; times are UTC.\n\
-             - This analysis follows fixed rules; no language model took part.\n";
-    text
+    lines.extend(ingest.notes.iter().cloned());
+    if let (Some(from), Some(to)) = (profile.from_ms, profile.to_ms) {
+        lines.push(format!(
+            "Times: {} to {}; days and hours in {}.",
+            timestamp(from),
+            timestamp(to),
+            profile.time_zone
+        ));
+    }
+    if !analysis.priced_as.is_empty() {
+        let matched: Vec<String> =
+            analysis.matched.iter().take(8).map(|(name, price)| format!("{} as {price}", inline_code(name))).collect();
+        let matched = if matched.is_empty() { String::new() } else { format!(" Matched: {}.", list(&matched)) };
+        lines.push(format!("Prices: {}, in US dollars, without discounts or taxes.{matched}", analysis.price_origin));
+        lines.extend(analysis.price_notes.iter().cloned());
+    }
+    if !profile.logged_cost.is_empty() && profile.cost_basis != CostBasis::List && profile.list_cost > 0.0 {
+        lines.push(format!(
+            "The cost is {}; at list prices it would be {}. Savings are computed at list prices.",
+            answer::cost_with_basis(profile),
+            money(profile.list_cost)
+        ));
+    }
+    lines.push(
+        "Percentiles are nearest-rank; a request counts in the minute in which it starts; fixed rules computed all \
+        of it, no \
+         language model took part."
+            .into(),
+    );
+    Section { heading: "Method", body: bullets(&lines) }
 }

@@ -1,14 +1,21 @@
 //! Reads the goals of a question by rules over its words, each goal with the words that state it.
 //!
-//! Guarantees: a goal has a number only if the question states one; a question without a known goal gets the overview, and
-//! the report says so.
+//! Guarantees: a goal has a number only if the question states one; a question whose words are not understood has no
+//! goal and is marked as such ([`Question::unclear`]): it is answered with what can be asked, never with a report in
+//! its place.
 
+pub mod periods;
+mod quantities;
+pub mod query;
+mod query_rules;
 mod rules;
-mod text;
+pub(in crate::analyst) mod text;
 
 use serde::Serialize;
 
-use super::pricing::PriceTable;
+pub use self::query::Query;
+pub(in crate::analyst) use self::query_rules::{is_known_word, second_dimension};
+use super::{dataset::Tier, format::money_in, pricing::PriceTable, profile::ProfileOptions, zones::Zone};
 
 /// A goal, with the numbers that the question states.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,10 +50,12 @@ pub enum Goal {
     },
     /// Forecast the cost.
     Forecast,
-    /// Stay under this many US dollars a month.
+    /// Stay under this amount a month.
     Budget {
-        /// US dollars a month.
-        usd_a_month: f64,
+        /// The amount a month.
+        amount_a_month: f64,
+        /// Its currency (ISO 4217).
+        currency: String,
     },
     /// Check how well caching is used.
     AuditCaching,
@@ -63,6 +72,13 @@ pub enum Goal {
     CheaperModel,
     /// Use batch prices.
     Batch,
+    /// Use another service tier.
+    ServiceTier {
+        /// The tier.
+        tier: Tier,
+    },
+    /// Know a figure of the log.
+    Query(Query),
 }
 
 impl Goal {
@@ -100,10 +116,14 @@ impl Goal {
             Self::SameSpend => "keep the spend".into(),
             Self::Growth { by, monthly, months } => {
                 let span = months.map_or(String::new(), |months| format!(" for {months} months"));
-                format!("plan for {:.0} % more traffic{}{span}", by * 100.0, if *monthly { " each month" } else { "" })
+                // Growth of a quarter or a year is stated as growth of a month, with decimals.
+                let by = (by * 1000.0).round() / 10.0;
+                format!("plan for {by} % more traffic{}{span}", if *monthly { " each month" } else { "" })
             }
             Self::Forecast => "forecast the cost".into(),
-            Self::Budget { usd_a_month } => format!("stay within ${usd_a_month:.0} a month"),
+            Self::Budget { amount_a_month, currency } => {
+                format!("stay within {} a month", money_in(*amount_a_month, currency))
+            }
             Self::AuditCaching => "audit caching".into(),
             Self::CompareModels { models } if models.is_empty() => "compare the models".into(),
             Self::CompareModels { models } => format!("compare {}", models.join(" and ")),
@@ -111,6 +131,8 @@ impl Goal {
             Self::Peaks => "know peaks and limits".into(),
             Self::CheaperModel => "use a cheaper model where it is good enough".into(),
             Self::Batch => "use batch prices".into(),
+            Self::ServiceTier { tier } => format!("use {} prices", format!("{tier:?}").to_lowercase()),
+            Self::Query(query) => query.label(),
         }
     }
 }
@@ -125,14 +147,44 @@ pub struct Question {
     pub goals: Vec<(Goal, String)>,
     /// The models it names, as in the price table.
     pub models: Vec<String>,
+    /// Words that look like the name of a model, but are none of the price table.
+    pub unknown_models: Vec<String>,
+    /// The time zone of days and hours.
+    pub zone: Zone,
+    /// Parts of the question that are not understood.
+    pub not_understood: Vec<String>,
+    /// Whether none of it is understood. Then the answer is what can be asked.
+    pub unclear: bool,
     /// A sentence for each conflict between goals.
     pub conflicts: Vec<String>,
 }
+
+/// Words that ask for an overview.
+const OVERVIEW: &str = "analy*|overview|summar*|report|look at|go through|insight*|review|profile|explain|inspect|\
+    what do you see|\
+                        what is in|what's in|evaluate|assess|usage|check|statistics|stats|help me understand";
+
+/// Words with which a question begins.
+const QUESTION_WORDS: &str =
+    "what|which|how|who|whose|when|where|why|can|could|does|do|is|are|should|will|would|show|list|give|tell";
 
 impl Question {
     /// Whether any goal satisfies `test`.
     pub fn has_goal(&self, test: impl Fn(&Goal) -> bool) -> bool {
         self.goals.iter().any(|(goal, _)| test(goal))
+    }
+
+    /// The questions for figures, in order.
+    pub fn queries(&self) -> impl Iterator<Item = &Query> {
+        self.goals.iter().filter_map(|(goal, _)| match goal {
+            Goal::Query(query) => Some(query),
+            _ => None,
+        })
+    }
+
+    /// How to profile the log for this question: with days and hours in its time zone.
+    pub fn profile_options(&self) -> ProfileOptions {
+        ProfileOptions { time_zone: self.zone.rule().clone(), time_zone_name: Some(self.zone.name.clone()) }
     }
 
     /// Whether quality must stay as it is.
@@ -150,25 +202,55 @@ impl Question {
 
     /// Parses a question; `table` has the known model names.
     pub fn parse(text: &str, table: &PriceTable) -> Self {
-        let plain = text::normalize(text);
-        let mut question = Self { models: text::find_models(&plain, table), ..Self::default() };
+        let mut plain = text::normalize(text);
+        let mut question = Self::default();
+        if let Some((zone, words)) = Zone::find_in(&plain) {
+            question.zone = zone;
+            plain = plain.replacen(&words, "", 1);
+        }
+        question.models = text::find_models(&plain, table);
+        let (models, unknown) = text::find_unknown_models(&plain, &question.models, table);
+        question.models.extend(models);
+        question.unknown_models = unknown;
         for clause in text::split_clauses(&plain) {
-            rules::apply(clause, &mut question);
+            let clause = clause.trim().trim_start_matches("and ").trim_start_matches("but ");
+            let mut part = Self {
+                models: question.models.clone(),
+                unknown_models: question.unknown_models.clone(),
+                ..Self::default()
+            };
+            rules::apply(clause, &mut part, table);
+            let understood = !part.goals.is_empty();
+            part.goals.into_iter().for_each(|(goal, _)| question.add_goal(goal, clause));
+            let first = clause.split_whitespace().next().unwrap_or_default();
+            let asks = text::contains_any(first, QUESTION_WORDS) && clause.split_whitespace().count() > 2;
+            if !understood && asks && !rules::restates(clause) {
+                question.not_understood.push(clause.trim().chars().take(MAX_QUOTE).collect());
+            }
         }
         question.apply_horizon(&plain);
         question.add_conflicts();
+        let is_overview = plain.trim().is_empty() || text::contains_any(&plain, OVERVIEW);
+        question.unclear = question.goals.is_empty() && !is_overview;
         question
     }
 
     /// Adds goals that a model found in `text`, a question in which the rules found none.
     pub fn add_goals(&mut self, goals: Vec<Goal>, text: &str) {
         goals.into_iter().for_each(|goal| self.add_goal(goal, text));
+        self.unclear &= self.goals.is_empty();
+        if !self.goals.is_empty() {
+            self.not_understood.clear();
+        }
         self.add_conflicts();
     }
 
-    /// Adds a goal, unless there is one of its kind.
+    /// Adds a goal, unless there is one of its kind; of figures and tiers there may be several.
     fn add_goal(&mut self, goal: Goal, clause: &str) {
-        let same_kind = |known: &Goal| std::mem::discriminant(known) == std::mem::discriminant(&goal);
+        let several = matches!(goal, Goal::Query(_) | Goal::ServiceTier { .. });
+        let same_kind = |known: &Goal| {
+            if several { *known == goal } else { std::mem::discriminant(known) == std::mem::discriminant(&goal) }
+        };
         if !self.has_goal(same_kind) {
             self.goals.push((goal, clause.trim().chars().take(MAX_QUOTE).collect()));
         }
@@ -176,7 +258,9 @@ impl Question {
 
     /// Takes the months of a growth from the whole question: "We grow 10 % a month. Forecast the next 6 months".
     fn apply_horizon(&mut self, plain: &str) {
-        let stated = text::Quantities::parse(plain).months;
+        let rest = quantities::repetition(plain, false)
+            .map_or_else(|| plain.to_owned(), |(_, words)| plain.replace(&words, " "));
+        let stated = quantities::Quantities::parse(&rest).months;
         for (goal, _) in &mut self.goals {
             if let Goal::Growth { months, .. } = goal {
                 *months = months.or(stated);
@@ -199,7 +283,8 @@ impl Question {
         };
         note(
             quality && cost,
-            "Cutting cost and keeping quality conflict: a cheaper model, shorter answers and shorter prompts are listed separately, \
+            "Cutting cost and keeping quality conflict: a cheaper model, shorter answers and shorter prompts are \
+            listed separately, \
              because this log cannot show that answers stay as good.",
         );
         note(
@@ -215,83 +300,4 @@ impl Question {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn goals(text: &str) -> Vec<Goal> {
-        Question::parse(text, &PriceTable::shipped()).goals.into_iter().map(|(goal, _)| goal).collect()
-    }
-
-    #[test]
-    fn the_numbers_of_a_question_are_read() {
-        assert_eq!(
-            goals("Cut cost by 30 % at the same quality."),
-            [Goal::SameQuality, Goal::CutCost { by: Some(0.3) }]
-        );
-        assert_eq!(
-            goals("Make it three times faster at the same spend."),
-            [Goal::Faster { factor: Some(3.0) }, Goal::SameSpend]
-        );
-        assert_eq!(goals("make it 2.5x faster"), [Goal::Faster { factor: Some(2.5) }]);
-        assert_eq!(
-            goals("We grow 10 % a month. Forecast the next 6 months"),
-            [Goal::Growth { by: 0.1, monthly: true, months: Some(6) }, Goal::Forecast]
-        );
-        assert_eq!(
-            goals("prepare for 2x traffic within $5,000 a month"),
-            [Goal::Budget { usd_a_month: 5000.0 }, Goal::Growth { by: 1.0, monthly: false, months: None }]
-        );
-        assert_eq!(goals("Reduce latency by 50%"), [Goal::Faster { factor: Some(2.0) }]);
-        assert_eq!(
-            goals("Traffic will grow 20% per month for a year"),
-            [Goal::Growth { by: 0.2, monthly: true, months: Some(12) }]
-        );
-        assert_eq!(goals("halve our bill"), [Goal::CutCost { by: Some(0.5) }]);
-        assert_eq!(goals("Can we stay under 60k USD a year?"), [Goal::Budget { usd_a_month: 5000.0 }]);
-    }
-
-    #[test]
-    fn plain_questions_state_their_goals() {
-        for (text, goal) in [
-            ("why is my bill so high?", Goal::WhereTokensGo),
-            ("Which model is the most expensive?", Goal::WhereTokensGo),
-            ("What is our p95 latency?", Goal::Latency),
-            ("Is our prompt caching working?", Goal::AuditCaching),
-            ("Which hours are the busiest?", Goal::Peaks),
-            ("What happens if traffic triples?", Goal::Growth { by: 2.0, monthly: false, months: None }),
-        ] {
-            assert_eq!(goals(text), [goal], "{text}");
-        }
-        assert_eq!(
-            goals("Can I get the same results for less money?"),
-            [Goal::SameQuality, Goal::CutCost { by: None }]
-        );
-        assert_eq!(
-            goals("Can we halve the spend and keep response times?"),
-            [Goal::CutCost { by: Some(0.5) }, Goal::SameLatency]
-        );
-    }
-
-    #[test]
-    fn models_are_matched_by_their_whole_name() {
-        let question = Question::parse("Compare gpt-4o with gpt-4o-mini.", &PriceTable::shipped());
-        assert_eq!(question.models, ["gpt-4o", "gpt-4o-mini"]);
-        assert!(question.has_goal(|goal| matches!(goal, Goal::CompareModels { models } if models.len() == 2)));
-        assert_eq!(Question::parse("we run gpt-4.1.", &PriceTable::shipped()).models, ["gpt-4.1"]);
-    }
-
-    #[test]
-    fn a_question_without_a_known_goal_has_none() {
-        assert_eq!(goals("Hello there"), []);
-        assert_eq!(goals(""), []);
-    }
-
-    #[test]
-    fn conflicting_goals_are_noted() {
-        let question = Question::parse(
-            "Cut cost at the same quality, make it 2x faster, and use batch prices",
-            &PriceTable::shipped(),
-        );
-        assert_eq!(question.conflicts.len(), 3, "{question:?}");
-    }
-}
+mod tests;
