@@ -60,6 +60,28 @@ test('a run that failed can be asked again, with its file', async ({ page, signe
   await expectAccessible(page);
 });
 
+test('a log with unclear columns is asked about once', async ({ page, signedIn }) => {
+  const lines = ['timestamp,model,counter_a,counter_b', '2026-01-05T09:00:00Z,gpt-4o,100,10', '2026-01-05T09:01:00Z,gpt-4o,200,20'];
+  await ask(page, question, { name: 'unclear.csv', mimeType: 'text/csv', buffer: Buffer.from(`${lines.join('\n')}\n`) });
+  await waitForRunState(page, 'interrupted');
+  // The first rows of the file are above the form.
+  await expect(lastRun(page).getByRole('region', { name: 'The first rows of unclear.csv' })).toContainText('counter_b');
+  const form = page.getByRole('region', { name: 'Question from the agent' });
+  await expect(form).toContainText('unclear.csv: No column with input tokens was recognised.');
+  await expectAccessible(page);
+  await form.getByLabel('Column with input tokens').selectOption({ label: 'counter_a' });
+  await form.getByRole('button', { name: 'Answer', exact: true }).click();
+  await expect(form.getByLabel('Column with output tokens')).toBeFocused();
+  await form.getByLabel('Column with output tokens').selectOption({ label: 'counter_b' });
+  await form.getByRole('button', { name: 'Answer', exact: true }).click();
+  await waitForRunState(page, 'finished');
+  await expect(form).toContainText(`Answered by ${signedIn.name}:`);
+  // Another question about the same file needs no answer.
+  await sendMessage(page, 'And if we grow by 50 % a year?');
+  await expect(page.locator('[data-run-id]')).toHaveCount(3);
+  await waitForRunState(page, 'finished');
+});
+
 test('an empty page offers an example question', async ({ page, signedIn: _ }) => {
   await page.goto('/');
   await waitForConnection(page);

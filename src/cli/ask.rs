@@ -1,19 +1,25 @@
 //! `netra ask`: sends a message to an agent. Progress goes to standard error, the answer to standard output. Exit code 0: the
-//! run finished; 1: it did not; 2: the message could not be sent.
+//! run finished; 1: it did not, or waits for an answer; 2: the message could not be sent.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::{fs::File, sync::mpsc};
 use tokio_util::io::ReaderStream;
 
 use super::{Failure, ServerArgs, print_line, read_password};
 use crate::{
+    analyst::ingest::{COLUMNS_LINE, ColumnChoice},
     protocol::{
         ChannelName, CreateThread, Entry, ErrorBody, ErrorCode, FileId, RunId, SendMessage, Snapshot, ThreadId,
         agui::TextRole,
         http::{AccessToken, Config, Problem, SignIn, Uploaded},
+        limits,
     },
     socket::{
         machine::Status,
@@ -30,9 +36,15 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct AskArgs {
     /// Text of the message
     question: String,
-    /// File to attach, such as a usage log in CSV or JSON Lines
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
+    /// File to attach, such as a usage log: CSV, JSON Lines, JSON or .xlsx, also packed as .gz or .zip. May be repeated; files of
+    /// one message are read together
+    #[arg(long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Say which column of the log is which, if the analyst asks for it or took the wrong one:
+    /// 'input=Eingabe,output=Ausgabe,latency:ms=Dauer,dates=day_first'. Without a name after `=`, the log has no such column. The
+    /// message gets a line with it
+    #[arg(long, value_name = "ROLE=COLUMN,...", value_parser = parse_columns)]
+    columns: Option<String>,
     #[command(flatten)]
     login: ServerArgs,
     /// Send to this thread instead of a new one
@@ -44,6 +56,11 @@ pub(super) struct AskArgs {
 }
 
 pub(super) async fn run(args: AskArgs) -> Result<(), Failure> {
+    check_files(&args.files).await?;
+    let text = match &args.columns {
+        Some(columns) => format!("{}\n\n{COLUMNS_LINE} {columns}", args.question),
+        None => args.question,
+    };
     let http = Http::new(&args.login.server)?;
     let token = match (args.login.token, args.login.email) {
         (Some(token), _) => token,
@@ -57,7 +74,7 @@ pub(super) async fn run(args: AskArgs) -> Result<(), Failure> {
     let config: Config = send(http.client.get(http.url("/api/config"))).await?;
     let client = Client::connect(ClientConfig::bearer(config.socket.url, &token));
 
-    let sending = ask(&client, &http, &token, args.question, args.file, args.thread, args.agent);
+    let sending = ask(&client, &http, &token, text, args.files, args.thread, args.agent);
     let (thread_id, run_id) = tokio::select! {
         // First, since the reason of a closed connection says more than the error of the command that failed with it.
         biased;
@@ -74,19 +91,43 @@ pub(super) async fn run(args: AskArgs) -> Result<(), Failure> {
         RunState::Failed { message, .. } => Err(Failure::Failed(message)),
         RunState::Cancelled => Err(Failure::Failed("the run was stopped".into())),
         RunState::Interrupted { .. } => {
-            Err(Failure::Failed("the run waits for an answer from you; answer it in the page".into()))
+            print_questions(&run);
+            Err(Failure::Failed(how_to_answer(&run, &http.url(&format!("/threads/{thread_id}")), thread_id)))
         }
         RunState::Waiting | RunState::Running => Err(Failure::Failed("the run did not end".into())),
     }
 }
 
-/// Creates the thread, uploads the file and sends the message.
+/// Checks a `--columns` before anything is sent.
+fn parse_columns(text: &str) -> Result<String, String> {
+    match ColumnChoice::parse(text)?.is_empty() {
+        true => Err("no column is named".into()),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// Checks that the files can be opened and attached, before a thread is created for them.
+async fn check_files(files: &[PathBuf]) -> Result<(), Failure> {
+    if files.len() > limits::MAX_ATTACHMENTS {
+        return Err(Failure::Usage(format!("a message has at most {} files", limits::MAX_ATTACHMENTS)));
+    }
+    for path in files {
+        File::open(path).await.map_err(|error| unreadable(path, &error))?;
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Usage(format!("{}: {error}", path.display()))
+}
+
+/// Creates the thread, uploads the files and sends the message.
 async fn ask(
     client: &Client,
     http: &Http,
     token: &str,
     text: String,
-    file: Option<PathBuf>,
+    files: Vec<PathBuf>,
     thread: Option<ThreadId>,
     agent: Option<String>,
 ) -> Result<(ThreadId, RunId), Failure> {
@@ -95,8 +136,8 @@ async fn ask(
         let create = CreateThread { thread_id, title: None, agent: agent.clone() };
         client.send(create).await.map_err(refused)?;
     }
-    let mut attachments = Vec::new();
-    if let Some(file) = file {
+    let mut attachments = Vec::with_capacity(files.len());
+    for file in files {
         attachments.push(http.upload(token, thread_id, file).await?);
     }
     let message = SendMessage { agent, attachments, ..SendMessage::new(thread_id, text) };
@@ -150,18 +191,78 @@ fn depth(run: &RunView, node: &Node) -> usize {
     std::iter::successors(up(&node.within), |owner| up(&owner.within)).take(8).count()
 }
 
-/// The answer: the texts of the run itself and of the last sub-agent that wrote any.
+/// The answer: the texts and tables of the run itself and of the last sub-agent that wrote any text.
 fn answer(run: &RunView) -> String {
-    let texts = run.nodes.iter().filter_map(|node| match &node.body {
-        NodeBody::Text { role: TextRole::Assistant, text } if !text.is_empty() => {
-            Some((node.within.as_deref(), text.trim_end()))
-        }
+    let is_text = |node: &Node| matches!(node.body, NodeBody::Text { role: TextRole::Assistant, .. });
+    let last = run.nodes.iter().filter(|node| is_text(node)).filter_map(|node| node.within.as_deref()).next_back();
+    let shown = run.nodes.iter().filter(|node| node.within.is_none() || node.within.as_deref() == last);
+    let parts = shown.filter_map(|node| match &node.body {
+        NodeBody::Text { role: TextRole::Assistant, text } if !text.is_empty() => Some(text.trim_end().to_owned()),
+        NodeBody::Custom { name, value } if name == TABLE => Some(markdown_table(value)),
         _ => None,
     });
-    let last = texts.clone().filter_map(|(within, _)| within).next_back();
-    let answer: Vec<&str> =
-        texts.filter(|(within, _)| within.is_none() || *within == last).map(|(_, text)| text).collect();
-    answer.join("\n\n")
+    parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// The custom event that shows a table.
+const TABLE: &str = "netra.table";
+
+/// A table as Markdown, under its title.
+fn markdown_table(table: &Value) -> String {
+    let title = table["title"].as_str().map(escape_invisible).unwrap_or_default();
+    let columns = table["columns"].as_array().map_or(0, Vec::len);
+    let lines = table_text(table);
+    let mut lines = lines.lines().map(|line| format!("| {} |\n", line.trim_start()));
+    let header = lines.next().unwrap_or_default();
+    format!("**{title}**\n\n{header}|{}\n{}", "---|".repeat(columns), lines.collect::<String>()).trim_end().to_owned()
+}
+
+/// Prints the open questions of a run, each after the table that belongs to it.
+fn print_questions(run: &RunView) {
+    for interrupt in run.open_interrupts() {
+        let data = |key: &str| interrupt.metadata.as_ref().and_then(|metadata| metadata.get(key));
+        let question = interrupt.message.as_deref().unwrap_or("The agent has a question.");
+        eprintln!("\n{}", escape_invisible(question));
+        let table = run.nodes.iter().find_map(|node| match &node.body {
+            NodeBody::Custom { name, value } if name == TABLE && value.get("id") == data("table") => Some(value),
+            _ => None,
+        });
+        if let Some(table) = table {
+            eprint!("{}", table_text(table));
+        }
+    }
+}
+
+/// A table as lines with bars between the cells.
+fn table_text(table: &Value) -> String {
+    let rows = table["rows"].as_array().into_iter().flatten();
+    let cell = |cell: &Value| match cell {
+        Value::String(text) => escape_invisible(text),
+        other => other.to_string(),
+    };
+    let line = |row: &Value| {
+        let cells: Vec<String> = row.as_array().into_iter().flatten().map(cell).collect();
+        format!("  {}\n", cells.join(" | "))
+    };
+    std::iter::once(&table["columns"]).chain(rows).map(line).collect()
+}
+
+/// How to answer the questions of a run: in the page, and columns also here.
+fn how_to_answer(run: &RunView, page: &str, thread: ThreadId) -> String {
+    let roles =
+        run.open_interrupts().iter().filter_map(|interrupt| interrupt.metadata.as_ref()?.get("roles")?.as_array());
+    let mut named: Vec<String> = Vec::new();
+    for role in roles.flatten().filter_map(Value::as_str) {
+        let part = if role == "dates" { "dates=day_first".to_owned() } else { format!("{role}=COLUMN") };
+        if !named.contains(&part) {
+            named.push(part);
+        }
+    }
+    let waits = format!("the run waits for your answer; give it at {page}");
+    match named.is_empty() {
+        true => waits,
+        false => format!("{waits}, or ask again with --thread {thread} --columns '{}'", named.join(",")),
+    }
 }
 
 /// Waits until the connection is closed for good; meanwhile prints when it is lost.
@@ -201,9 +302,8 @@ impl Http {
 
     /// Streams a file from disk into a thread.
     async fn upload(&self, token: &str, thread: ThreadId, path: PathBuf) -> Result<FileId, Failure> {
-        let unreadable = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-        let file = File::open(&path).await.map_err(unreadable)?;
-        let bytes = file.metadata().await.map_err(unreadable)?.len();
+        let file = File::open(&path).await.map_err(|error| unreadable(&path, &error))?;
+        let bytes = file.metadata().await.map_err(|error| unreadable(&path, &error))?.len();
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let body = reqwest::Body::wrap_stream(ReaderStream::new(file));
         let part = reqwest::multipart::Part::stream_with_length(body, bytes).file_name(name);

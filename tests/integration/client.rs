@@ -62,6 +62,61 @@ async fn the_terminal_sends_a_question_and_prints_the_report() {
     }
 }
 
+/// A log whose columns of counts have names that say nothing.
+const UNNAMED: &str = "timestamp,model,counter_a,counter_b\n\
+                       2026-01-31T12:00:00Z,gpt-4.1,100,10\n2026-01-31T12:01:00Z,gpt-4.1,200,20\n";
+
+#[tokio::test]
+async fn several_files_are_sent_together_and_columns_are_named_with_the_question() {
+    let server = TestServer::start().await;
+    let path = |name: &str, text: &str| {
+        let path = server.folder().join(name);
+        std::fs::write(&path, text).expect("the log is written");
+        path.to_str().expect("a plain path").to_owned()
+    };
+    let (first, second) = (path("a.csv", UNNAMED), path("b.csv", &log()));
+    let files = ["Where do my tokens go?", "--file", &first, "--file", &second];
+    let asked = ask(&server, &files, ADMIN.password).await;
+    let error = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert_eq!(asked.status.code(), Some(1), "{error}");
+    assert!(asked.stdout.is_empty());
+    for part in [
+        "a.csv: No column with input tokens was recognised.",
+        "timestamp | model | counter_a | counter_b",
+        "2026-01-31T12:01:00Z | gpt-4.1 | 200 | 20",
+        "--columns 'input=COLUMN,output=COLUMN'",
+    ] {
+        assert!(error.contains(part), "{part} is missing: {error}");
+    }
+    assert!(!error.contains("b.csv: No column"), "only the first file needs an answer: {error}");
+
+    let (_, after) = error.split_once("--thread ").expect("the thread's id");
+    let thread = after.split_whitespace().next().expect("an id");
+    let columns = ["--columns", "input=counter_a,output=counter_b"];
+    let again = [&["Where do my tokens go?", "--thread", thread][..], &columns].concat();
+    let named = ask(&server, &again, ADMIN.password).await;
+    assert_eq!(named.status.code(), Some(0), "{}", String::from_utf8_lossy(&named.stderr));
+    assert!(!named.stdout.is_empty());
+    let kept = ask(&server, &["And next month?", "--thread", thread], ADMIN.password).await;
+    assert_eq!(kept.status.code(), Some(0), "{}", String::from_utf8_lossy(&kept.stderr));
+
+    let at_once = ask(&server, &[&files[..], &columns].concat(), ADMIN.password).await;
+    assert_eq!(at_once.status.code(), Some(0), "{}", String::from_utf8_lossy(&at_once.stderr));
+}
+
+#[tokio::test]
+async fn columns_that_cannot_be_understood_and_too_many_files_are_refused_before_anything_is_sent() {
+    let server = TestServer::start().await;
+    for columns in ["", "counter_a", "size=counter_a", "input=a,output=a"] {
+        let wrong = ask(&server, &["why?", "--columns", columns], ADMIN.password).await;
+        assert_eq!(wrong.status.code(), Some(2), "{columns}: {}", String::from_utf8_lossy(&wrong.stderr));
+    }
+    let many = [["--file", "Cargo.toml"]; 9].concat();
+    let refused = ask(&server, &[&["why?"][..], &many].concat(), ADMIN.password).await;
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && error.contains("at most 8 files"), "{error}");
+}
+
 #[tokio::test]
 async fn an_invalid_question_exits_with_two_and_the_reason() {
     let server = TestServer::start().await;

@@ -17,7 +17,27 @@ use crate::{
 const HEAD_BYTES: u64 = 4 * 1024;
 
 /// File types of usage logs, as in the `accept` attribute of a file input.
-pub(super) const LOGS: [&str; 7] = [".csv", ".tsv", ".jsonl", ".ndjson", ".json", "text/csv", "application/x-ndjson"];
+pub(super) const LOGS: [&str; 10] = [
+    ".csv",
+    ".tsv",
+    ".jsonl",
+    ".ndjson",
+    ".json",
+    ".txt",
+    "text/csv",
+    "text/plain",
+    "application/json",
+    "application/x-ndjson",
+];
+/// File types of packed usage logs and workbooks, which only the analyst can open.
+pub(super) const PACKED_LOGS: [&str; 6] = [
+    ".gz",
+    ".zip",
+    ".xlsx",
+    "application/gzip",
+    "application/zip",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+];
 /// Other text files.
 pub(super) const TEXTS: [&str; 8] = ["text/*", ".md", ".txt", ".log", ".xml", ".yaml", ".yml", ".toml"];
 /// Images that are sent to models.

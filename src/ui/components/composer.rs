@@ -69,7 +69,14 @@ fn accepted_types(text: &str, current: Option<&str>, agents: &[AgentInfo]) -> St
 
 /// The accepted files in words.
 fn describe_accepted(accept: &str) -> String {
-    let kinds = [(".csv", "CSV, JSON Lines"), ("image/", "images"), (".pdf", "PDF"), ("text/*", "other text")];
+    let kinds = [
+        (".csv", "CSV, JSON Lines"),
+        (".xlsx", "Excel"),
+        (".gz", "gzip, ZIP"),
+        ("image/", "images"),
+        (".pdf", "PDF"),
+        ("text/*", "other text"),
+    ];
     let names: Vec<&str> = kinds.iter().filter(|(kind, _)| accept.contains(kind)).map(|(_, name)| *name).collect();
     let max = limits::MAX_FILE_BYTES / 1024 / 1024;
     match names.is_empty() {

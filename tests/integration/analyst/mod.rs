@@ -2,7 +2,9 @@
 
 mod figures;
 mod properties;
+mod questions;
 mod runs;
+mod sources;
 
 use std::{
     collections::HashSet,

@@ -63,8 +63,8 @@ async fn without_a_file_the_run_says_what_it_needs_and_does_not_fail() {
 async fn an_unreadable_file_ends_the_run_with_a_code_and_what_to_do() {
     for (bytes, words) in [
         (b"".as_slice(), "empty"),
-        (b"\x1f\x8b\x08\x00\x00".as_slice(), "gunzip"),
-        (b"name,age\nx,1\n".as_slice(), "name, age"),
+        (b"\x1f\x8b\x08\x00\x00".as_slice(), "cannot be unpacked"),
+        (b"name,city\nx,y\n".as_slice(), "name, city"),
         (b"{\"prompt_tokens\":1,\"completion_tokens\":2}\n{\"prompt_to".as_slice(), "cut off"),
     ] {
         let mut file = tempfile::NamedTempFile::new().expect("a file");

@@ -5,7 +5,9 @@
 //! stop takes effect at once.
 
 mod analyst_model;
+mod columns;
 mod events;
+mod files;
 mod run;
 
 use std::{path::Path, sync::Arc};
@@ -14,11 +16,13 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 pub use self::analyst_model::AnalystModel;
+pub(super) use self::columns::named_before;
 use self::run::AnalystRun;
-use super::attached::LOGS;
+use super::attached::{LOGS, PACKED_LOGS};
 use crate::{
     analyst::{
         EXAMPLES,
+        ingest::ColumnChoice,
         pricing::{PriceError, PriceTable},
     },
     protocol::http::AgentInfo,
@@ -31,10 +35,14 @@ pub const ID: &str = "analyst";
 /// The error code of a run whose file could not be analysed.
 pub const UNREADABLE_FILE: &str = "unreadable_file";
 
+/// The error code of a run whose message names columns in a way that cannot be understood.
+pub const INVALID_COLUMNS: &str = "invalid_columns";
+
 const NO_FILE: &str = "I analyse the usage log of an AI service, and this thread has none yet. Attach one and ask again:\n\n\
-    - **CSV** with a header line, or **JSON Lines**, up to 100 MB.\n\
+    - **CSV** with a header line, **JSON** or **JSON Lines**, an **Excel** workbook (`.xlsx`), any of them packed with gzip or \
+    ZIP; up to 100 MB a file. The files of one message are read together.\n\
     - Needed: input and output tokens (`input_tokens`/`prompt_tokens`, `output_tokens`/`completion_tokens`).\n\
-    - Useful: time, model, cached tokens, latency, cost. Columns are found by name.\n\
+    - Useful: time, model, cached tokens, latency, cost. Columns are found by name; where a name leaves it open, I ask.\n\
     - Known shapes: OpenAI and Anthropic usage objects, LiteLLM spend logs, OpenTelemetry `gen_ai.*`, the Azure LLM traces.\n\n\
     A row may be as short as this:\n\n\
     ```csv\ntimestamp,model,input_tokens,output_tokens\n2026-01-31T12:00:00Z,gpt-4.1,1200,150\n```\n\n\
@@ -82,14 +90,17 @@ impl Agent for Analyst {
         );
         AgentInfo {
             examples: EXAMPLES.map(String::from).to_vec(),
-            files: LOGS.map(String::from).to_vec(),
+            files: LOGS.iter().chain(&PACKED_LOGS).map(ToString::to_string).collect(),
             ..AgentInfo::new(ID, "Workload analyst", about)
         }
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         let Self { table, model } = self.clone();
-        let run = AnalystRun { table, model, spent: Mutex::default(), input: &input, out: &out };
+        let message = ColumnChoice::split_message(&input.text);
+        let (named, text) =
+            message.map_err(|problem| AgentError::failed(INVALID_COLUMNS, invalid_columns(&problem)))?;
+        let run = AnalystRun { table, model, spent: Mutex::default(), input: &input, text, named, out: &out };
         let result = run.execute().await;
         let spent = run.spent.into_inner();
         let metadata = Some(spent.metadata()).filter(|metadata| !metadata.is_empty());
@@ -105,4 +116,8 @@ impl Agent for Analyst {
             }
         }
     }
+}
+
+fn invalid_columns(problem: &str) -> String {
+    format!("The line that names columns cannot be understood: {problem}. Write it as `columns: input=…, output=…`.")
 }

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     NO_FILE, UNREADABLE_FILE,
     analyst_model::{self, AnalystModel},
+    columns::{self, COLUMNS, FileQuestion},
     events::EventWriter,
+    files::{self, LogFile, LogResult, ReadLog},
 };
 use crate::{
     analyst::{
         analysis::{self, Analysis},
         charts,
         forecast::{self, ModelCost},
-        format::whole,
         goals::{Goal, Question},
-        ingest::{self, IngestError, StopFn, UsageLog},
+        ingest::{ColumnChoice, IngestError, StopFn, UsageLog},
         narration,
         optimize::Savings,
         pricing::{PriceTable, Pricing},
@@ -25,9 +26,10 @@ use crate::{
         report,
         stats::PERCENTILE_METHOD,
     },
+    protocol::FileId,
     server::{
         agents::model::{ModelError, Spent, Tokens},
-        runs::{AgentError, Done, Emitter, InputFile, RunInput},
+        runs::{AgentError, Done, Emitter, RunInput},
     },
 };
 
@@ -38,6 +40,10 @@ pub(super) struct AnalystRun<'a> {
     /// Tokens that the model used, and their cost.
     pub(super) spent: Mutex<Spent>,
     pub(super) input: &'a RunInput,
+    /// The message's text without the lines that name columns.
+    pub(super) text: String,
+    /// What those lines say.
+    pub(super) named: ColumnChoice,
     pub(super) out: &'a Emitter,
 }
 
@@ -46,33 +52,56 @@ struct ProfiledLog {
     log: Arc<UsageLog>,
     pricing: Arc<Pricing>,
     profile: Arc<Profile>,
+    /// The columns that people named, by file.
+    columns: Vec<(FileId, ColumnChoice)>,
+}
+
+/// How the Data sub-agent ends.
+enum DataResult {
+    Profiled(ProfiledLog),
+    Questions(Vec<FileQuestion>),
 }
 
 impl AnalystRun<'_> {
     /// Runs the supervisor and its sub-agents.
     ///
     /// # Errors
-    /// When the file cannot be analysed, the run is stopped, or a computation panics.
+    /// When a file cannot be analysed, the run is stopped, or a computation panics.
     pub(super) async fn execute(&self) -> Result<Done, AgentError> {
         let supervisor = EventWriter::supervisor(self.out);
+        let skipped = columns::skipped(self.input);
+        if !skipped.is_empty() {
+            supervisor.emit_text(&columns::without_answer(&skipped)).await?;
+            return Ok(Done::default());
+        }
         let question = self.triage().await?;
-        let Some(file) = self.input.files.first() else {
+        let files = files::of_run(self.input, &self.named);
+        if files.is_empty() {
             supervisor.emit_text(NO_FILE).await?;
             return Ok(Done::default());
+        }
+        supervisor.emit_reasoning(&files::plan(&question, &files)).await?;
+        let name = files::joint_name(&files);
+        let data = match self.load_data(files, &question).await? {
+            DataResult::Profiled(data) => data,
+            DataResult::Questions(questions) => return columns::ask(&supervisor, &questions).await,
         };
-        supervisor.emit_reasoning(&self.plan(&question, file)).await?;
-        let data = self.load_data(file, &question).await?;
         let (savings, compared) = self.find_optimizations(&data, &question).await?;
-        let analysis = self.rank_actions(file, question, &data, savings, compared).await?;
+        let analysis = self.rank_actions(&name, question, &data, savings, compared).await?;
         self.write_report(&analysis).await?;
         supervisor.emit_text(&self.with_introduction(&narration::summary(&analysis)).await?).await?;
-        Ok(Done::with_result(json!({
+        let mut result = json!({
             "requests": analysis.profile.requests,
             "tokens": analysis.profile.tokens(),
             "cost_usd": analysis.profile.cost,
             "savings_usd": analysis.savings.together_usd,
             "actions": analysis.actions.iter().map(|action| &action.title).collect::<Vec<_>>(),
-        })))
+        });
+        if !data.columns.is_empty() {
+            let known = data.columns.iter().map(|(file, choice)| (file.to_string(), json!(choice)));
+            result[COLUMNS] = Value::Object(known.collect());
+        }
+        Ok(Done::with_result(result))
     }
 
     /// Awaits a request to the model and counts its tokens. `None` when it failed: the run continues without the model.
@@ -96,7 +125,7 @@ impl AnalystRun<'_> {
     /// The summary, after the model's introduction if there is a usable one.
     async fn with_introduction(&self, summary: &str) -> Result<String, AgentError> {
         let Some(model) = &self.model else { return Ok(summary.to_owned()) };
-        let introduction = self.await_model(model, model.introduction(&self.input.text, summary)).await?.flatten();
+        let introduction = self.await_model(model, model.introduction(&self.text, summary)).await?.flatten();
         Ok(introduction.map_or_else(
             || summary.to_owned(),
             |introduction| analyst_model::prepend_introduction(&introduction, summary, model),
@@ -105,31 +134,14 @@ impl AnalystRun<'_> {
 
     /// Asks the model for the goals of a question in which the rules found none.
     async fn ask_model_for_goals(&self, events: &EventWriter<'_>, question: &mut Question) -> Result<(), AgentError> {
-        let Some(model) = self.model.as_ref().filter(|_| !self.input.text.trim().is_empty()) else { return Ok(()) };
+        let Some(model) = self.model.as_ref().filter(|_| !self.text.trim().is_empty()) else { return Ok(()) };
         let call =
             events.start_call("ask_model", &json!({"model": model.name(), "for": "the goals of the question"})).await?;
-        let goals = self.await_model(model, model.goals(&self.input.text)).await?;
+        let goals = self.await_model(model, model.goals(&self.text)).await?;
         let result = goals.as_ref().map_or_else(|| json!({"error": "the model gave no answer"}), |goals| json!(goals));
         events.finish_call(call, &result).await?;
-        question.add_goals(goals.unwrap_or_default(), &self.input.text);
+        question.add_goals(goals.unwrap_or_default(), &self.text);
         Ok(())
-    }
-
-    /// The sentences in which the supervisor says what will happen.
-    fn plan(&self, question: &Question, file: &InputFile) -> Vec<String> {
-        let mut plan =
-            vec![format!("The log is {} ({} bytes).", file.attachment.name, whole(file.attachment.bytes as f64))];
-        if self.input.files.len() > 1 {
-            plan.push(format!(
-                "{} more files are attached; this analysis reads the first only.",
-                self.input.files.len() - 1
-            ));
-        }
-        plan.push("Data reads and profiles it, Optimizations computes what could change, Actions orders the changes, Report writes it down.".into());
-        if question.goals.is_empty() {
-            plan.push("The question states no goal I know, so the report is the overview.".into());
-        }
-        plan
     }
 
     /// The Triage sub-agent: reads the goals of the question.
@@ -137,8 +149,8 @@ impl AnalystRun<'_> {
         let events = EventWriter::start_subagent(self.out, "Triage", "Reads which goals the question states").await?;
         let step = "Read the question";
         events.start_step(step).await?;
-        let call = events.start_call("read_question", &json!({"text": narration::truncate(&self.input.text)})).await?;
-        let mut question = Question::parse(&self.input.text, &self.table);
+        let call = events.start_call("read_question", &json!({"text": narration::truncate(&self.text)})).await?;
+        let mut question = Question::parse(&self.text, &self.table);
         events.finish_call(call, &json!(question)).await?;
         if question.goals.is_empty() {
             self.ask_model_for_goals(&events, &mut question).await?;
@@ -156,20 +168,23 @@ impl AnalystRun<'_> {
         Ok(question)
     }
 
-    /// The Data sub-agent: reads, prices and profiles the log.
-    async fn load_data(&self, file: &InputFile, question: &Question) -> Result<ProfiledLog, AgentError> {
+    /// The Data sub-agent: reads, prices and profiles the log, or finds out what has to be asked.
+    async fn load_data(&self, files: Vec<LogFile>, question: &Question) -> Result<DataResult, AgentError> {
         let events =
             EventWriter::start_subagent(self.out, "Data", "Reads, prices and profiles the attached log").await?;
         let step = "Read the log";
         events.start_step(step).await?;
-        let call = events
-            .start_call("load_log", &json!({"file": file.attachment.name, "bytes": file.attachment.bytes}))
-            .await?;
-        let path = file.path.clone();
-        let log = match self.run_blocking(move |stop| ingest::load(&path, stop)).await? {
-            Ok(log) => Arc::new(log),
-            Err(error) => {
-                let message = format!("{}: {error}", file.attachment.name);
+        let call = events.start_call("load_log", &files::arguments(&files)).await?;
+        let ReadLog { log, columns } = match self.compute(move |stop| files::read(files, stop)).await? {
+            LogResult::Read(read) => *read,
+            LogResult::Questions(questions) => {
+                let asked: Vec<String> = questions.iter().map(FileQuestion::message).collect();
+                events.finish_call(call, &json!({"questions": asked})).await?;
+                events.finish_step(step).await?;
+                events.finish_subagent(json!({"questions": questions.len()})).await?;
+                return Ok(DataResult::Questions(questions));
+            }
+            LogResult::Unreadable(message) => {
                 events.finish_call(call, &json!({"error": message})).await?;
                 events.finish_step(step).await?;
                 events.fail_subagent(UNREADABLE_FILE, &message).await?;
@@ -179,7 +194,22 @@ impl AnalystRun<'_> {
         events.finish_call(call, &json!(log.report)).await?;
         events.emit_reasoning(&narration::describe_ingest(&log)).await?;
         events.finish_step(step).await?;
+        let data = self.profile_log(&events, Arc::new(log), columns, question).await?;
+        let (profile, bad_rows) = (&data.profile, data.log.report.bad_rows);
+        events
+            .finish_subagent(json!({"requests": profile.requests, "bad_rows": bad_rows, "cost_usd": profile.cost}))
+            .await?;
+        Ok(DataResult::Profiled(data))
+    }
 
+    /// Prices and profiles the log.
+    async fn profile_log(
+        &self,
+        events: &EventWriter<'_>,
+        log: Arc<UsageLog>,
+        columns: Vec<(FileId, ColumnChoice)>,
+        question: &Question,
+    ) -> Result<ProfiledLog, AgentError> {
         let step = "Price and profile";
         events.start_step(step).await?;
         let fallback_model = question.models.first().cloned();
@@ -196,17 +226,13 @@ impl AnalystRun<'_> {
             .await?;
         let profile = {
             let (log, pricing) = (Arc::clone(&log), Arc::clone(&pricing));
-            self.compute(move |stop| Profile::compute(&log.data, &pricing, stop)).await?
+            let options = question.profile_options();
+            self.compute(move |stop| Profile::compute_with(&log.data, &pricing, &options, stop)).await?
         };
         events.finish_call(call, &narration::profile_json(&profile)).await?;
         events.emit_reasoning(&narration::describe_profile(&profile, &pricing)).await?;
         events.finish_step(step).await?;
-        events
-            .finish_subagent(
-                json!({"requests": profile.requests, "bad_rows": log.report.bad_rows, "cost_usd": profile.cost}),
-            )
-            .await?;
-        Ok(ProfiledLog { log, pricing, profile: Arc::new(profile) })
+        Ok(ProfiledLog { log, pricing, profile: Arc::new(profile), columns })
     }
 
     /// The Optimizations sub-agent: computes the savings and what else the question asks for.
@@ -256,7 +282,7 @@ impl AnalystRun<'_> {
     /// The Actions sub-agent: orders the changes and completes the analysis.
     async fn rank_actions(
         &self,
-        file: &InputFile,
+        name: &str,
         question: Question,
         data: &ProfiledLog,
         savings: Savings,
@@ -272,17 +298,15 @@ impl AnalystRun<'_> {
                 &json!({"by": "US dollars saved over the log", "at_least_share": analysis::MIN_ACTION_SHARE}),
             )
             .await?;
-        let profile = Profile::clone(&data.profile);
-        let analysis = Analysis::assemble(
-            &file.attachment.name,
-            question,
-            &data.log,
-            &self.table,
-            &data.pricing,
-            profile,
-            savings,
-            compared,
-        );
+        let analysis = {
+            let (log, pricing, table) = (Arc::clone(&data.log), Arc::clone(&data.pricing), Arc::clone(&self.table));
+            let (profile, name) = (Profile::clone(&data.profile), name.to_owned());
+            // The answer to a question for figures reads every row.
+            self.compute(move |_| {
+                Ok(Analysis::assemble(&name, question, &log, &table, &pricing, profile, savings, compared))
+            })
+            .await?
+        };
         events.finish_call(call, &json!(analysis.actions)).await?;
         events.finish_step(step).await?;
         events
@@ -293,19 +317,20 @@ impl AnalystRun<'_> {
         Ok(analysis)
     }
 
-    /// The Report sub-agent: emits the report, its tables and its charts.
+    /// The Report sub-agent: emits the report, with its charts and tables before the method.
     async fn write_report(&self, analysis: &Analysis) -> Result<(), AgentError> {
         let events =
             EventWriter::start_subagent(self.out, "Report", "Writes the report, with tables and charts").await?;
         let step = "Write the report";
         events.start_step(step).await?;
-        events.emit_text(&report::markdown(analysis)).await?;
-        for table in charts::tables(analysis) {
-            events.emit_custom("netra.table", table).await?;
-        }
+        events.emit_text(&report::opening(analysis)).await?;
         for chart in charts::charts(analysis) {
             events.emit_custom("netra.chart", chart).await?;
         }
+        for table in charts::tables(analysis) {
+            events.emit_custom("netra.table", table).await?;
+        }
+        events.emit_text(&report::closing(analysis)).await?;
         events.finish_step(step).await?;
         events.finish_subagent(json!({"sections": report::sections(analysis).len()})).await
     }

@@ -313,7 +313,7 @@ fn forecast_cost(input: &ComputeInput<'_>, args: Value) -> Result<Value, String>
         monthly: every_month.unwrap_or(months.is_some()),
         months,
     });
-    let budget = budget_usd_a_month.map(|usd_a_month| Goal::Budget { usd_a_month });
+    let budget = budget_usd_a_month.map(|amount_a_month| Goal::Budget { amount_a_month, currency: "USD".into() });
     let question = question_with([Some(Goal::Forecast), growth, budget].into_iter().flatten().collect());
     let savings = compute_savings(input, &question)?;
     let forecast = Forecast::compute(&input.loaded.profile, &savings, &question);

@@ -16,12 +16,13 @@ use super::{Consent, ToolOutput, ToolSpec};
 use crate::{
     analyst::{
         goals::Question,
-        ingest::{self, UsageLog},
+        ingest::{ColumnChoice, IngestError, Input, Reading, StopFn, UsageLog},
         pricing::{PriceTable, Pricing},
         profile::Profile,
     },
     protocol::FileId,
     server::{
+        agents::builtin,
         config::ConsentRules,
         json_schema,
         runs::{InputFile, RunInput},
@@ -53,7 +54,7 @@ struct ComputeInput<'a> {
     /// The file's name.
     file: &'a str,
     prices: &'a PriceTable,
-    stop: ingest::StopFn<'a>,
+    stop: StopFn<'a>,
 }
 
 /// The built-in source.
@@ -62,10 +63,13 @@ pub(super) struct DataTools {
     specs: Vec<ToolSpec>,
 }
 
+/// A file, and the columns that people named in it.
+type LogKey = (FileId, ColumnChoice);
+
 struct Shared {
     prices: Arc<PriceTable>,
-    /// From the least to the most recently used.
-    cache: Mutex<VecDeque<(FileId, Arc<LoadedLog>)>>,
+    /// From the least to the most recently used. A file is read again when a person names its columns.
+    cache: Mutex<VecDeque<(LogKey, Arc<LoadedLog>)>>,
     permits: Semaphore,
 }
 
@@ -115,11 +119,13 @@ impl Shared {
             return Ok(json!({"files": input.files.iter().map(entry).collect::<Vec<_>>()}));
         };
         let file = find_file(&input.files, args["file"].as_str())?.clone();
+        // What a person told the analyst in this thread holds here, too.
+        let named = builtin::named_before(&input.thread, builtin::ID, file.attachment.file_id).choice;
         let _permit = self.permits.acquire().await.map_err(|_| "The server is stopping.")?;
         let (shared, cancel) = (Arc::clone(self), input.cancel.clone());
         let task = tokio::task::spawn_blocking(move || {
             let stop = || cancel.is_cancelled();
-            let loaded = shared.load(&file, &stop)?;
+            let loaded = shared.load(&file, named, &stop)?;
             let input =
                 ComputeInput { loaded: &loaded, file: &file.attachment.name, prices: &shared.prices, stop: &stop };
             compute(&input, args)
@@ -131,24 +137,23 @@ impl Shared {
     }
 
     /// Returns a file's log from the cache, or reads it.
-    fn load(&self, file: &InputFile, stop: ingest::StopFn<'_>) -> Result<Arc<LoadedLog>, String> {
-        let id = file.attachment.file_id;
-        if let Some(loaded) = self.cached(id) {
+    fn load(&self, file: &InputFile, named: ColumnChoice, stop: StopFn<'_>) -> Result<Arc<LoadedLog>, String> {
+        let key = (file.attachment.file_id, named);
+        if let Some(loaded) = self.cached(&key) {
             return Ok(loaded);
         }
-        let to_text = |error: ingest::IngestError| format!("{}: {error}", file.attachment.name);
-        let log = ingest::load(&file.path, stop).map_err(to_text)?;
+        let log = read(file, &key.1, stop)?;
         let pricing = crate::analyst::analysis::price_log(&log, &Question::default(), &self.prices);
-        let profile = Profile::compute(&log.data, &pricing, stop).map_err(to_text)?;
+        let profile = Profile::compute(&log.data, &pricing, stop).map_err(|error| describe(file, &error))?;
         let loaded = Arc::new(LoadedLog { log, pricing, profile });
-        self.cache_log(id, &loaded);
+        self.cache_log(key, &loaded);
         Ok(loaded)
     }
 
     /// A cached log, which becomes the most recently used.
-    fn cached(&self, id: FileId) -> Option<Arc<LoadedLog>> {
+    fn cached(&self, key: &LogKey) -> Option<Arc<LoadedLog>> {
         let mut cache = self.cache.lock();
-        let index = cache.iter().position(|(cached, _)| *cached == id)?;
+        let index = cache.iter().position(|(cached, _)| cached == key)?;
         let entry = cache.remove(index)?;
         let loaded = Arc::clone(&entry.1);
         cache.push_back(entry);
@@ -156,19 +161,44 @@ impl Shared {
     }
 
     /// Adds a log to the cache and evicts the least recently used ones to make room.
-    fn cache_log(&self, id: FileId, loaded: &Arc<LoadedLog>) {
+    fn cache_log(&self, key: LogKey, loaded: &Arc<LoadedLog>) {
         let rows = loaded.log.data.len();
         if rows > MAX_CACHED_ROWS {
             return;
         }
         let mut cache = self.cache.lock();
-        cache.retain(|(cached, _)| *cached != id);
+        cache.retain(|(cached, _)| *cached != key);
         let mut cached_rows: usize = cache.iter().map(|(_, loaded)| loaded.log.data.len()).sum();
         while cache.len() >= MAX_CACHED_LOGS || cached_rows + rows > MAX_CACHED_ROWS {
             let Some((_, evicted)) = cache.pop_front() else { break };
             cached_rows -= evicted.log.data.len();
         }
-        cache.push_back((id, Arc::clone(loaded)));
+        cache.push_back((key, Arc::clone(loaded)));
+    }
+}
+
+/// Reads a file with the columns that people named.
+fn read(file: &InputFile, named: &ColumnChoice, stop: StopFn<'_>) -> Result<UsageLog, String> {
+    let read = || {
+        let mut reading = Reading::new(false);
+        reading.add(&file.attachment.name, &Input::from_path(&file.path)?, named, stop)?;
+        reading.finish()
+    };
+    read().map_err(|error| describe(file, &error))
+}
+
+/// Why a file cannot be analysed, for the model.
+fn describe(file: &InputFile, error: &IngestError) -> String {
+    let name = &file.attachment.name;
+    match error {
+        IngestError::NeedsColumns(question) => format!(
+            "{name}: {} The columns are {}. Say so to the person. To say which is which, they can ask the analyst about the \
+             file in this thread and answer its question; these tools then read the file that way. Or they rename the \
+             columns and attach the file again.",
+            question.reasons.join(" "),
+            question.columns.join(", ")
+        ),
+        error => format!("{name}: {error}"),
     }
 }
 
