@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     figures::{self, Figure, TierCost},
-    forecast::{Forecast, ModelCost, Speed},
+    forecast::{self, Forecast, ModelCost, Speed},
     format::{money, percent, whole},
     goals::{Goal, Question},
     ingest::{IngestError, IngestReport, StopFn, UsageLog},
@@ -67,6 +67,8 @@ pub struct Analysis {
     pub forecast: Option<Forecast>,
     /// Models compared by cost, if the question asks for it.
     pub compared: Vec<ModelCost>,
+    /// What the compared requests cost at list prices as they were, if all of them have a price.
+    pub compared_with: Option<f64>,
     /// Speed, if the log has latency.
     pub speed: Option<Speed>,
     /// The changes to make, in order.
@@ -100,7 +102,7 @@ impl Analysis {
         let profile = Profile::compute_with(&log.data, &pricing, &question.profile_options(), stop)?;
         let savings = Savings::compute(&log.data, &pricing, table, &profile, &question, stop)?;
         let compared = if needs_comparison(&question) {
-            super::forecast::compare(&log.data, &pricing, table, &profile, &question)
+            forecast::compare(&log.data, &pricing, table, &profile, &question)
         } else {
             Vec::new()
         };
@@ -131,6 +133,7 @@ impl Analysis {
             missing_prices: pricing.missing.clone(),
             matched: pricing.matched.clone(),
             price_notes: pricing.notes.clone(),
+            compared_with: if compared.is_empty() { None } else { forecast::compared_with(&log.data, pricing) },
             tiers: figures::tier_costs(&log.data, pricing, &question),
             price_origin: table.origin(),
             question,
@@ -191,7 +194,7 @@ fn option_action(option: &SavingOption, question: &Question) -> Action {
         (Quality::NeedsTest, true) => {
             "You asked for the same quality: only after an evaluation shows no difference.".to_owned()
         }
-        (Quality::NeedsTest, false) => "Compare answers on logged requests before switching.".to_owned(),
+        (Quality::NeedsTest, false) => "Compare answers on a few hundred logged requests before switching.".to_owned(),
     };
     Action {
         title: option.title.clone(),

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{
     dataset::{Dataset, Kind, Tier},
-    format::{duration, percent, whole},
-    goals::{Goal, Question},
+    format::{decimal, duration, percent, whole},
+    goals::{Goal, Question, each, periods::date_of},
     optimize::Savings,
     pricing::{Price, PriceTable, Pricing, Tokens},
     profile::{CostBasis, Profile, has_tokens},
@@ -93,16 +93,21 @@ pub struct Forecast {
 impl Forecast {
     /// Scales the log to months, with the growth and the budget that the question states; see [`Self::scale`].
     pub fn compute(profile: &Profile, savings: &Savings, question: &Question) -> Option<Self> {
-        let growth = question.growth().map(|(rate, monthly, months)| Growth {
+        let until = Some(profile.to_ms).flatten().filter(|_| question.until_year_end).and_then(months_to_december);
+        let growth = question.growth().map(|(rate, period_months, months)| Growth {
             rate,
-            period_months: monthly.then_some(1.0),
-            months,
+            period_months,
+            months: until.or(months),
         });
         let budget_usd = question.goals.iter().find_map(|(goal, _)| match goal {
             Goal::Budget { amount_a_month, currency } if *currency == profile.currency => Some(*amount_a_month),
             _ => None,
         });
-        Some(Self { budget_usd, ..Self::scale(profile, savings, growth)? })
+        let mut forecast = Self { budget_usd, ..Self::scale(profile, savings, growth)? };
+        if let Some(last) = forecast.ahead.last_mut().filter(|_| until.is_some() && growth.is_some()) {
+            last.label += " (December)";
+        }
+        Some(forecast)
     }
 
     /// Scales the log to months by its elapsed time, then by growth; `None` when it has no times, covers less than a
@@ -139,6 +144,13 @@ impl Forecast {
     }
 }
 
+/// The months from the one in which a log ends to December; `None` in December, and for times without a date.
+fn months_to_december(end_ms: i64) -> Option<u32> {
+    const YEAR_MS: i64 = 366 * 86_400_000;
+    let month = date_of((end_ms - 1).div_euclid(86_400_000)).month();
+    u32::try_from(12 - i32::from(month)).ok().filter(|months| *months > 0 && end_ms > 3 * YEAR_MS)
+}
+
 fn assumptions(profile: &Profile, log_days: f64, growth: Option<Growth>) -> Vec<String> {
     let until = if profile.sums { "end of the last period" } else { "last request" };
     let mut sentences = vec![format!(
@@ -151,8 +163,11 @@ fn assumptions(profile: &Profile, log_days: f64, growth: Option<Growth>) -> Vec<
         );
     }
     if let Some(Growth { rate, period_months: Some(period), .. }) = growth {
-        let span = if period == 1.0 { "month".to_owned() } else { format!("{period} months") };
-        sentences.push(format!("Growth compounds: {:+.0} % every {span}, spread evenly over it.", rate * 100.0));
+        sentences.push(format!(
+            "Growth compounds: {} % more traffic {}, spread evenly over it.",
+            decimal(rate * 100.0),
+            each(period)
+        ));
     }
     if log_days < 1.0 {
         sentences.push(format!(
@@ -207,7 +222,13 @@ pub fn compare(
 ) -> Vec<ModelCost> {
     let mut prices: Vec<&Price> = question.models.iter().filter_map(|name| table.find(name)).collect();
     if prices.len() < 2 {
-        let own = pricing.in_use();
+        // A model of embeddings cannot answer the chat requests that are compared.
+        let mut own: Vec<&Price> = Vec::new();
+        for price in chat_rows(data).filter_map(|i| pricing.price(data, i)) {
+            if !own.iter().any(|known| known.model == price.model) {
+                own.push(price);
+            }
+        }
         let more = own.iter().copied().chain(own.iter().filter_map(|price| table.cheaper_than(price)));
         for price in more.take(4) {
             if !prices.iter().any(|known| known.model == price.model) {
@@ -219,11 +240,21 @@ pub fn compare(
     prices.into_iter().filter_map(|price| model_cost(data, table, profile, price)).collect()
 }
 
+/// The chat requests with tokens.
+fn chat_rows(data: &Dataset) -> impl Iterator<Item = usize> {
+    (0..data.len()).filter(|&i| data.kind(i) == Kind::Chat && has_tokens(data, i))
+}
+
+/// What the chat requests that [`compare`] prices cost at list prices as they were; `None` if some have no price, for
+/// then the two amounts are of different requests.
+pub fn compared_with(data: &Dataset, pricing: &Pricing) -> Option<f64> {
+    chat_rows(data).map(|i| pricing.price(data, i).map(|_| pricing.cost(data, i))).sum()
+}
+
 /// The cost of the log's chat requests with one model; `None` if the log lacks the tokens to be paid for.
 fn model_cost(data: &Dataset, table: &PriceTable, profile: &Profile, price: &Price) -> Option<ModelCost> {
-    let rows = || (0..data.len()).filter(|&i| data.kind(i) == Kind::Chat && has_tokens(data, i));
     let (mut usd, mut usd_batch, mut count) = (0.0, 0.0, 0u64);
-    for i in rows() {
+    for i in chat_rows(data) {
         let tokens = Tokens::from_row(data, i);
         usd += Pricing::cost_with(price, data, i, &tokens, Tier::Standard);
         usd_batch += Pricing::cost_with(price, data, i, &tokens, Tier::Batch);

@@ -8,6 +8,12 @@ pub fn whole(n: f64) -> String {
     format!("{}{}", if n <= -0.5 { "-" } else { "" }, grouped.join(","))
 }
 
+/// A text with its first letter in upper case.
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
 /// A number of things: `1 request`, `1,200 requests`.
 pub fn counted(n: u64, noun: &str) -> String {
     format!("{} {noun}{}", whole(n as f64), if n == 1 { "" } else { "s" })
@@ -18,7 +24,8 @@ pub fn money(usd: f64) -> String {
     match usd.abs() {
         size if size >= 1000.0 => format!("${}", whole(usd)),
         size if size >= 0.1 || size == 0.0 => format!("${usd:.2}"),
-        _ => format!("${usd:.4}"),
+        size if size >= 0.001 => format!("${usd:.4}"),
+        _ => format!("${usd:.6}"),
     }
 }
 
@@ -31,6 +38,12 @@ pub fn money_in(amount: f64, currency: &str) -> String {
         "GBP" => dollars.replacen('$', "£", 1),
         other => dollars.replacen('$', &format!("{other} "), 1),
     }
+}
+
+/// A number with at most two decimals: `2`, `1.43`.
+pub fn decimal(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A share from 0 to 1 as percent: `12.3 %`.

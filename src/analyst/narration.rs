@@ -6,7 +6,7 @@ use super::{
     analysis::{Action, Analysis},
     answer,
     format::{list, money, percent, timestamp, whole},
-    goals::Question,
+    goals::{Goal, Question},
     ingest::UsageLog,
     optimize::{Quality, Savings},
     pricing::Pricing,
@@ -151,6 +151,17 @@ pub fn describe_savings(savings: &Savings, question: &Question) -> Vec<String> {
     sentences
 }
 
+/// Whether the changes that save most belong to the answer, rather than beside a question about caching or speed.
+fn is_about_cost(question: &Question) -> bool {
+    let about = |goal: &Goal| {
+        matches!(
+            goal,
+            Goal::CutCost { .. } | Goal::SameQuality | Goal::SameSpend | Goal::WhereTokensGo | Goal::Budget { .. }
+        )
+    };
+    question.goals.is_empty() || question.has_goal(about)
+}
+
 /// The closing summary: what is not known, the log in one line, the answers, the first three actions.
 pub fn summary(analysis: &Analysis) -> String {
     let (profile, question) = (&analysis.profile, &analysis.question);
@@ -165,9 +176,12 @@ pub fn summary(analysis: &Analysis) -> String {
     text += &format!("{requests}, {} tokens, {}.\n\n", whole(profile.tokens()), answer::cost_with_basis(profile));
     let figures: Vec<&str> = analysis.figures.iter().map(|figure| figure.answer.as_str()).collect();
     for answer in answer::answers(analysis) {
-        // The answer about savings says in its second sentence what needs a test; a figure may begin with what
-        // limits it.
-        let whole_answer = figures.contains(&answer.as_str()) || answer.starts_with("**Savings");
+        // The answer about savings says in its second sentence what needs a test, others what they assume or the
+        // limit that was asked for; a figure may begin with what limits it.
+        let whole_answer = figures.contains(&answer.as_str())
+            || ["**Savings", "**Batch", "**Peaks", "**Budget", "**Caching"]
+                .iter()
+                .any(|begin| answer.starts_with(begin));
         let short = if whole_answer {
             answer.as_str()
         } else {
@@ -176,7 +190,7 @@ pub fn summary(analysis: &Analysis) -> String {
         text += &format!("- {}.\n", short.trim_end_matches('.'));
     }
     let next: Vec<&str> = analysis.actions.iter().take(3).map(|action: &Action| action.title.as_str()).collect();
-    if !next.is_empty() && answer::is_about_savings(question) {
+    if !next.is_empty() && is_about_cost(question) {
         text += &format!("\nDo first: {}. The report has the figures and their basis.\n", list(&next));
     }
     text

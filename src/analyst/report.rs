@@ -119,7 +119,8 @@ pub fn unknown(analysis: &Analysis) -> Vec<String> {
 /// How many models and tokens have no price: in the cost, or only in what is computed at list prices.
 fn unknown_prices(analysis: &Analysis) -> Option<String> {
     let (profile, missing) = (&analysis.profile, &analysis.missing_prices);
-    if missing.is_empty() {
+    // A bill has no tokens that need a price.
+    if missing.is_empty() || profile.tokens() <= 0.0 {
         return None;
     }
     let share = missing.iter().map(|price| price.share).sum::<f64>();
@@ -135,7 +136,7 @@ fn unknown_prices(analysis: &Analysis) -> Option<String> {
     let whose = if missing.len() == 1 { "its" } else { "their" };
     let effect = match profile.cost_basis {
         CostBasis::None => "so there is no cost in this report",
-        CostBasis::List | CostBasis::Mixed if profile.unpriced_tokens > 0 => "and are in no cost below",
+        CostBasis::List | CostBasis::Mixed if profile.unpriced_tokens > 0 => "so no cost below includes them",
         _ => "so savings and comparisons at list prices leave them out; the cost is as logged",
     };
     if !profile.by_model.iter().any(|segment| !segment.name.is_empty()) {
@@ -234,13 +235,16 @@ fn savings(analysis: &Analysis) -> String {
         let options = savings.options.iter().filter(|option| option.quality == quality && option.evidence == evidence);
         options.map(line).collect::<String>()
     };
+    // The question may ask for an option that rests on an assumption; then the sums hold it.
+    let is_summed = |option: &&SavingOption| savings.together.contains(&option.id);
+    let assumed = match savings.options.iter().filter(is_summed).any(|option| option.evidence == Evidence::Assumption) {
+        true => "Answers stay as they are, if the assumption holds (in the sums, as the question asks for it):",
+        false => "Answers stay as they are, if the assumption holds (not in the sums):",
+    };
     let mut text = String::new();
     for (heading, body) in [
         ("Answers stay as they are, computed from the log:", of(Quality::Unchanged, Evidence::Log)),
-        (
-            "Answers stay as they are, if the assumption holds (not in the sums):",
-            of(Quality::Unchanged, Evidence::Assumption),
-        ),
+        (assumed, of(Quality::Unchanged, Evidence::Assumption)),
         ("Only after a test shows that answers stay good:", of(Quality::NeedsTest, Evidence::Log)),
         ("Only after such a test, and if the assumption holds:", of(Quality::NeedsTest, Evidence::Assumption)),
     ] {

@@ -8,7 +8,9 @@ use crate::analyst::{
 
 /// Why there is no forecast.
 fn no_forecast(analysis: &Analysis) -> &'static str {
-    if analysis.profile.cost_basis == CostBasis::None {
+    if analysis.profile.cost_basis == CostBasis::None && analysis.profile.logged_cost.len() > 1 {
+        "the log has costs in several currencies, which I do not add up, so nothing can be said about a month."
+    } else if analysis.profile.cost_basis == CostBasis::None {
         "the log has no cost and its models have no price, so nothing can be said about money."
     } else {
         "the log has no times (or covers less than a minute), so nothing can be said about a month. Add a \
@@ -19,8 +21,9 @@ fn no_forecast(analysis: &Analysis) -> &'static str {
 pub(super) fn same_spend(analysis: &Analysis) -> String {
     let share = analysis.savings.together_share;
     match analysis.question.growth() {
-        Some((by, monthly, months)) => {
-            let factor = if monthly { (1.0 + by).powi(months.unwrap_or(6).min(36) as i32) } else { 1.0 + by };
+        Some((by, ..)) => {
+            let last = analysis.forecast.as_ref().and_then(|forecast| forecast.ahead.last());
+            let factor = last.map_or(1.0 + by, |month| month.factor);
             let needed = 1.0 - 1.0 / factor;
             let verdict = if share >= needed { "enough" } else { "not enough" };
             format!(

@@ -10,8 +10,8 @@ mod speed;
 pub use self::savings::in_short as savings_in_short;
 use super::{
     analysis::Analysis,
-    format::{inline_code, list, money, money_in, percent, timestamp, whole},
-    goals::{Goal, Question},
+    format::{decimal, inline_code, list, money, money_in, percent, timestamp, whole},
+    goals::{Goal, Question, is_known_word, periods::Period, text::position_of},
     profile::{CostBasis, Profile, Segment},
 };
 
@@ -35,6 +35,7 @@ pub fn answers(analysis: &Analysis) -> Vec<String> {
             goal => answer(analysis, goal),
         })
         .collect();
+    answers.extend(not_limited(analysis));
     let parts: Vec<String> = question.not_understood.iter().map(|words| format!("“{words}”")).collect();
     if !parts.is_empty() {
         answers.push(format!(
@@ -44,6 +45,28 @@ pub fn answers(analysis: &Analysis) -> Vec<String> {
         ));
     }
     answers
+}
+
+/// Says that answers about the whole log are not limited to what their words name: a user, a feature, last week.
+fn not_limited(analysis: &Analysis) -> Option<String> {
+    let about =
+        |goal: &Goal| !matches!(goal, Goal::Query(_) | Goal::Budget { .. } | Goal::Growth { .. } | Goal::Forecast);
+    let clauses: Vec<String> = (analysis.question.goals.iter())
+        .filter(|(goal, _)| about(goal))
+        .map(|(_, words)| words.to_lowercase())
+        .collect();
+    let is_named = |name: &str| {
+        name.len() > 2 && !is_known_word(name) && clauses.iter().any(|clause| position_of(clause, name).is_some())
+    };
+    let mut named: Vec<String> = Vec::new();
+    for group in &analysis.profile.by_group {
+        let values = group.segments.iter().filter(|segment| is_named(&segment.name.to_lowercase()));
+        named.extend(values.map(|segment| format!("{} {}", group.name, inline_code(&segment.name))));
+    }
+    named.extend(clauses.iter().filter_map(|clause| Period::find_words(clause)).map(|(_, words)| words.join(" ")));
+    named.dedup();
+    let rest = if named.is_empty() { return None } else { list(&named) };
+    Some(format!("**Not limited:** savings, caching, speed and comparisons are of the whole log, not of {rest} alone."))
 }
 
 /// The answer to one goal; `None` for a forecast if the answer about growth or a budget includes it.
@@ -210,9 +233,12 @@ fn comparison(analysis: &Analysis) -> String {
     let (Some(low), Some(high)) = (compared.first(), compared.last()) else {
         return text + "**Models:** the log lacks the tokens that a price needs.";
     };
-    let now = match analysis.profile.list_cost {
-        cost if cost > 0.0 => format!(" ({} at list prices as they were)", money(cost)),
-        _ => String::new(),
+    let before = analysis.compared_with.filter(|cost| *cost > 0.0 && analysis.assumed_model.is_none());
+    let now = match before {
+        Some(cost) => format!(" ({} at list prices as they were)", money(cost)),
+        // Nothing was priced before the question named a model.
+        _ if analysis.assumed_model.is_some() => String::new(),
+        None => " (some of them have no price now, so there is nothing to compare that with)".to_owned(),
     };
     // "What would it cost on X?" is answered with X, not with all models.
     let named: Vec<_> = compared.iter().filter(|model| question.models.contains(&model.model)).collect();
@@ -221,10 +247,11 @@ fn comparison(analysis: &Analysis) -> String {
         _ => compared.iter().map(|model| format!("{} with {}", money(model.usd), model.model)).collect(),
     };
     let ratio = match named.as_slice() {
-        [one] if analysis.profile.list_cost > 0.0 => {
-            let change = one.usd / analysis.profile.list_cost - 1.0;
+        [one] if before.is_some() => {
+            let change = before.map_or(0.0, |cost| one.usd / cost - 1.0);
             format!(" That is {} {}.", percent(change.abs()), if change < 0.0 { "less" } else { "more" })
         }
+        [_] => String::new(),
         _ if low.usd > 0.0 && compared.len() > 1 => {
             format!(" {} costs {:.1} times as much as {}.", high.model, high.usd / low.usd, low.model)
         }
@@ -257,18 +284,20 @@ fn peaks(analysis: &Analysis) -> String {
             whole(hour.requests as f64)
         )
     });
+    let (most, p99) = (whole(load.peak_tokens.0 as f64), whole(load.p99_tokens as f64));
+    let limit = match p99 == most {
+        true => format!("A limit of {most} tokens a minute serves all of them."),
+        false => format!("A limit of {p99} tokens a minute serves 99 % of the minutes, {most} serves them all."),
+    };
     format!(
         "**Peaks:** the busiest minute has {} tokens ({}), the busiest by requests {} ({}); the mean minute has {} \
-        tokens and {:.1} requests. A limit of {} \
-         tokens a minute serves 99 % of the minutes, {} serves them all.{hour}",
-        whole(load.peak_tokens.0 as f64),
+        tokens and {} requests. {limit}{hour}",
+        most,
         timestamp(load.peak_tokens.1),
         whole(load.peak_requests.0 as f64),
         timestamp(load.peak_requests.1),
         whole(load.mean_tokens),
-        load.mean_requests,
-        whole(load.p99_tokens as f64),
-        whole(load.peak_tokens.0 as f64)
+        if load.mean_requests < 1.0 { decimal(load.mean_requests) } else { whole(load.mean_requests) }
     )
 }
 

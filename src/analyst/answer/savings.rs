@@ -4,7 +4,7 @@ use crate::analyst::{
     analysis::Analysis,
     caching::MIN_CACHEABLE_TOKENS,
     figures::TierCost,
-    format::{list, money, percent, whole},
+    format::{capital, list, money, percent, whole},
     optimize::{Evidence, Quality, SavingOption, Savings},
 };
 
@@ -79,7 +79,13 @@ fn with_share(option: &SavingOption) -> String {
 pub(super) fn same_quality(analysis: &Analysis) -> String {
     let (safe, test): (Vec<_>, Vec<_>) =
         analysis.savings.options.iter().partition(|option| option.quality == Quality::Unchanged);
-    let shares = |options: Vec<&SavingOption>| list(&options.into_iter().map(with_share).collect::<Vec<_>>());
+    let share = |option: &SavingOption| match option.evidence {
+        Evidence::Log => with_share(option),
+        Evidence::Assumption => {
+            format!("{} ({}; if its assumption holds)", option.title.to_lowercase(), percent(option.share))
+        }
+    };
+    let shares = |options: Vec<&SavingOption>| list(&options.into_iter().map(share).collect::<Vec<_>>());
     let safe = if safe.is_empty() { "nothing that the log shows".to_owned() } else { shares(safe) };
     let test = if test.is_empty() { String::new() } else { format!(" Only after a test: {}.", shares(test)) };
     format!("**Quality:** without any change to answers: {safe}.{test} A log of counts cannot show quality.")
@@ -95,7 +101,7 @@ pub(super) fn caching(analysis: &Analysis) -> String {
             percent(option.share),
             option.assumption
         ),
-        (None, Some(reason)) => format!(" {reason}"),
+        (None, Some(reason)) => format!(" {}", without_title(reason)),
         (None, None) => String::new(),
     };
     let Some(cache) = savings.cache else {
@@ -136,8 +142,17 @@ pub(super) fn one_option(analysis: &Analysis, id: &str, title: &str) -> String {
             if option.quality == Quality::NeedsTest { ", only after a test" } else { "" },
             option.assumption
         ),
-        None => format!("**{title}:** {}", savings.reason(id).unwrap_or("it saves nothing in this log.")),
+        None => {
+            format!("**{title}:** {}", savings.reason(id).map_or("it saves nothing in this log.".into(), without_title))
+        }
     }
+}
+
+/// A reason without the option that it begins with, where the answer names that already.
+fn without_title(reason: &str) -> String {
+    let (title, rest) = reason.split_once(": ").unwrap_or(("", reason));
+    let names_option = title.split_whitespace().count() < 7 && !rest.is_empty();
+    capital(if names_option { rest } else { reason })
 }
 
 pub(super) fn service_tier(cost: &TierCost) -> String {

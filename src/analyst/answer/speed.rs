@@ -2,7 +2,7 @@
 
 use crate::analyst::{
     analysis::Analysis,
-    format::{inline_code, millis, percent},
+    format::{decimal, inline_code, millis, percent},
     profile::Profile,
 };
 
@@ -20,11 +20,11 @@ fn no_latency(profile: &Profile) -> &'static str {
 pub(super) fn faster(analysis: &Analysis, factor: Option<f64>) -> String {
     let Some(speed) = &analysis.speed else { return format!("**Speed:** {}", no_latency(&analysis.profile)) };
     let goal = match factor {
-        Some(factor) => format!("{factor} times faster"),
-        None => format!("{} times faster, as an example,", speed.factor),
+        Some(factor) => format!("{} times faster", decimal(factor)),
+        None => format!("{} times faster, as an example,", decimal(speed.factor)),
     };
     let mut text = format!(
-        "**Speed:** answers take {} at the median, {} at the 95th percentile; {goal} means {} and {}.",
+        "**Speed:** chat answers take {} at the median, {} at the 95th percentile; {goal} means {} and {}.",
         millis(speed.now.p50),
         millis(speed.now.p95),
         millis(speed.now.p50 / speed.factor),

@@ -101,6 +101,10 @@ fn costs_in_several_currencies_are_not_added() {
     let log = "model,input_tokens,output_tokens,cost,currency\nhouse,300,90,4.00,EUR\nhouse,300,90,6.00,USD\n";
     let (_, report) = report_of(log, "");
     assert!(report.contains("several currencies ($6.00 and €4.00)") && !report.contains("10.00"), "{report}");
+    for question in ["total cost", "forecast next month", "stay under $10 a month"] {
+        let (_, report) = report_of(log, question);
+        assert!(report.contains("currencies, which I do not add up") && !report.contains("has no cost"), "{report}");
+    }
 }
 
 #[test]
@@ -115,6 +119,137 @@ fn figures_of_single_requests_are_left_out_of_sums_with_the_reason() {
     let (_, report) = report_of(log, "average cost per request");
     // (150,000 × 2 + 13,000 × 8) / 1,000,000 dollars for 200 requests.
     assert!(report.contains("$0.0020 ($0.40 for 200 requests)"), "{report}");
+}
+
+#[test]
+fn what_is_left_out_is_never_counted_in_its_place() {
+    let log = "timestamp,model,user,status,input_tokens,output_tokens,cost\n\
+               2026-01-05T10:00:00Z,gpt-4.1,ada,200,300,90,4.00\n2026-01-06T10:00:00Z,gpt-4.1,bob,200,300,90,6.00\n\
+               2026-01-07T10:00:00Z,gpt-4.1,bob,500,300,90,1.00\n";
+    for question in ["What did we spend excluding ada?", "What did we spend without ada?"] {
+        let (_, report) = report_of(log, question);
+        assert!(report.contains("I cannot leave a part out of a figure"), "{question}: {report}");
+    }
+    let (_, report) = report_of(log, "cost without failed requests");
+    assert!(report.contains("$10.00 for 2 requests"), "{report}");
+    let (_, report) = report_of(log, "how many requests without errors");
+    assert!(report.contains("**Requests (requests that did not fail):** 2"), "{report}");
+}
+
+#[test]
+fn models_are_compared_for_the_requests_that_they_can_answer() {
+    let log = "timestamp,model,type,input_tokens,output_tokens\n2026-01-05T10:00:00Z,gpt-4.1,chat,1000000,0\n\
+               2026-01-06T10:00:00Z,text-embedding-3-small,embedding,1000000,0\n";
+    // Chat alone: 1,000,000 × $2 and $0.40 for a million.
+    let (_, report) = report_of(log, "compare our models");
+    assert!(report.contains("$0.40 with gpt-4.1-mini and $2.00 with gpt-4.1 ($2.00 at list prices"), "{report}");
+    assert!(!report.contains("with text-embedding"), "{report}");
+    let unpriced = log.replace("text-embedding-3-small,embedding", "our-own,chat");
+    let (_, report) = report_of(&unpriced, "what would it cost on gpt-4.1-mini");
+    assert!(report.contains("there is nothing to compare that with") && !report.contains("% more"), "{report}");
+}
+
+#[test]
+fn a_figure_is_lacking_for_the_reason_that_holds() {
+    let sums = "date,model,key,input_tokens,output_tokens\n2026-01-05,gpt-4.1,a,90000000,8000\n\
+                2026-01-06,gpt-4.1,a,60000000,5000\n";
+    let (_, report) = report_of(sums, "cost per request");
+    assert!(
+        report.contains("rows are sums of an unknown number of requests") && !report.contains("no price"),
+        "{report}"
+    );
+    assert_eq!(report.matches("are left out").count(), 1, "{report}");
+    let no_model =
+        "timestamp,input_tokens,output_tokens\n2026-01-05T10:00:00Z,1000000,0\n2026-01-06T10:00:00Z,1000000,0\n";
+    let (_, report) = report_of(no_model, "what would it cost on gpt-4.1");
+    assert!(report.contains("$4.00 with gpt-4.1.") && !report.contains("as they were"), "{report}");
+    let (_, report) = report_of(no_model, "biggest request");
+    assert!(report.contains("**Request with the most tokens:** 1,000,000"), "{report}");
+    let (_, report) = report_of(no_model, "can we use a cheaper model?");
+    assert_eq!(report.matches("cheaper model").count(), 1, "{report}");
+    let mixed = "timestamp,model,input_tokens,output_tokens,cost\n2026-01-05T10:00:00Z,gpt-4.1,1000000,0,5\n\
+                 2026-01-06T10:00:00Z,gpt-4.1,1000000,0,\n";
+    let (_, report) = report_of(mixed, "what did we pay");
+    assert!(report.contains("$7.00 for 2 requests") && report.contains("list prices are counted"), "{report}");
+}
+
+#[test]
+fn logs_of_other_kinds_are_answered_in_their_own_words() {
+    let table = PriceTable::shipped();
+    let answer = |file: &str, question: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file);
+        let log = ingest::load(&path, &|| false).expect("a readable log");
+        let analysis = Analysis::compute(file, question, &log, &table, &|| false).expect("an analysis");
+        narration::summary(&analysis)
+    };
+    for (file, question, holds, lacks) in [
+        ("usage-logs/azure_costs.csv", "how many tokens", "The log has no tokens", "0.0 % of the tokens"),
+        ("usage-logs/case_05_cursor_usage.csv", "cost by kind", "Included", "chat requests"),
+        ("analyst/questions.csv", "busiest day of the week", "7 days of the week in all", "weeks"),
+        ("analyst/questions.csv", "how much do we save with flex", "**Flex prices:**", "**Savings"),
+        ("analyst/questions.csv", "is priority worth it", "**Priority prices:**", "not understand"),
+        ("analyst/questions.csv", "cheapest model with the same quality", "only after a test", "Nothing that I"),
+        ("analyst/questions.csv", "which rate limit do we need", "4,844 tokens a minute serves 99 %", "0.0 requests"),
+        ("analyst/questions.csv", "is our caching working", "**Caching:**", "Do first"),
+    ] {
+        let summary = answer(file, question);
+        assert!(summary.contains(holds) && !summary.contains(lacks), "{question}: {summary}");
+    }
+}
+
+#[test]
+fn growth_to_the_end_of_the_year_ends_in_december() {
+    let log = "timestamp,model,input_tokens,output_tokens,cost\n2026-09-01T06:00:00Z,gpt-4.1,300,90,1.00\n\
+               2026-09-16T06:00:00Z,gpt-4.1,300,90,1.00\n";
+    let (_, report) = report_of(log, "traffic doubles every quarter, what will we pay at year's end");
+    // $2 in 15 days: $4 a month, doubled after three.
+    assert!(report.contains("$4.00 now and $8.00 at month 3 (December)"), "{report}");
+    assert!(report.contains("100 % more traffic each quarter"), "{report}");
+}
+
+#[test]
+fn figures_say_what_of_the_question_they_lack() {
+    let log = "timestamp,model,team,feature,input_tokens,output_tokens,cost\n\
+               2026-01-05T10:00:00Z,gpt-4.1,red,drafts,300,90,4.00\n2026-01-06T10:00:00Z,o3,blue,drafts,900,90,6.00\n\
+               2026-01-07T10:00:00Z,o3,blue,search,300,90,2.00\n";
+    for (question, holds) in [
+        ("cost per team per week", "this is by team, not by week"),
+        ("why did cost go up on Tuesday?", "shows when the cost changed, not why"),
+        ("cost today vs yesterday", "2026-01-06 (Tue) $6.00 (75.0 %), 2026-01-07 (Wed) $2.00 (25.0 %)"),
+        ("how much does o3 cost compared to gpt-4.1", "`o3` $8.00 (66.7 %), `gpt-4.1` $4.00 (33.3 %)"),
+        ("What would caching save for feature drafts?", "not of feature `drafts` alone"),
+        ("cost per 1k requests", "$4.00 ($12.00 for 3 requests), $4,000 for 1,000"),
+        ("spend of team blue", "$8.00 for 2 requests"),
+        ("average cost per day", "Highest: 2026-01-06 (Tue) $6.00 (50.0 %)"),
+        ("how many tokens a day on average", "**Tokens of a day, on average:** 590"),
+        ("how many input tokens vs output tokens", "**Tokens:** 1,770 (1,500 input, 270 output)"),
+        ("average daily cost per team", "this is by team, not by day"),
+        ("which team uses the most expensive model", "I do not understand"),
+        ("what does a token cost", "I do not understand"),
+        ("how much does o3 cost compared to claude sonnet 4.5", "no requests of `claude-sonnet-4-5`"),
+        ("cost on Tuesday between 10 and 12", "I do not limit figures to hours of the day"),
+        ("what eats our budget", "**Where it goes:**"),
+        ("does o3 answer slower than gpt-4.1", "The log has no latency"),
+        ("what is my monthly bill", "**Forecast:**"),
+        ("longest prompts", "**Request with the most input tokens:** 900"),
+    ] {
+        let (_, report) = report_of(log, question);
+        assert!(report.contains(holds) && !report.contains("Nothing that I recognise"), "{question}: {report}");
+    }
+}
+
+#[test]
+fn sums_with_an_assumption_are_named_as_such_and_advice_is_given_once() {
+    let log = "timestamp,model,input_tokens,output_tokens\n2026-01-05T10:00:00Z,gpt-4.1,300,90\n\
+               2026-01-06T10:00:00Z,gpt-4.1,300,90\n";
+    let (analysis, report) = report_of(log, "What if we use batch?");
+    assert!(
+        report.contains("(in the sums, as the question asks for it)") && !report.contains("(not in the"),
+        "{report}"
+    );
+    assert!(narration::summary(&analysis).contains("assumes 20 % of the work"));
+    let (_, report) = report_of(log, "cut cost");
+    assert!(report.contains("(not in the sums)") && report.matches("Compare answers").count() == 1, "{report}");
 }
 
 #[test]

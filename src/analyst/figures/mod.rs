@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     dataset::{Dataset, Tier},
-    format::{millis, money_in, percent, whole},
+    format::{capital, millis, money_in, percent, whole},
     goals::{
         Goal, Query, Question,
         query::{Form, Measure, Part},
@@ -98,7 +98,7 @@ impl Figure {
     /// A figure that the log cannot answer, and why.
     fn unknown(query: &Query, why: &str) -> Self {
         Self {
-            answer: format!("**{}:** {why}", wording::capital(&query.measure.label())),
+            answer: format!("**{}:** {why}", capital(&query.measure.label())),
             title: String::new(),
             by: String::new(),
             is_time: false,
@@ -168,7 +168,7 @@ fn tier_cost(data: &Dataset, pricing: &Pricing, tier: Tier) -> TierCost {
 }
 
 fn figure(data: &Dataset, pricing: &Pricing, costs: &Costs, query: &Query, zone: &Zone) -> Result<Figure, String> {
-    check_columns(data, query)?;
+    check_columns(data, costs, query)?;
     let key = query.by.as_ref().map(|by| find_key(data, by, zone)).transpose()?;
     let scope = Scope::find(data, pricing, query, zone)?;
     let sums = Summing { data, pricing, costs, zone, measure: query.measure }.run(&scope, key);
@@ -215,10 +215,14 @@ fn figure(data: &Dataset, pricing: &Pricing, costs: &Costs, query: &Query, zone:
         parts,
         parts_in_all,
     };
+    let mixed = query.measure == Measure::Cost && figure.value.is_some() && costs.are_mixed();
     figure.answer = match largest {
         Some((row, _)) => wording::largest(query, &figure, &scope, data, row),
         None => wording::answer(query, &figure, &scope, &sums, zone),
     };
+    if mixed {
+        figure.answer += " Where the log has no cost, list prices are counted.";
+    }
     Ok(figure)
 }
 
@@ -254,13 +258,17 @@ fn parts_of(query: &Query, sums: &Sums) -> (Vec<FigurePart>, usize) {
 }
 
 /// Says why the columns of the log do not show a measure.
-fn check_columns(data: &Dataset, query: &Query) -> Result<(), String> {
+fn check_columns(data: &Dataset, costs: &Costs, query: &Query) -> Result<(), String> {
     let present = data.present();
     let lacks = |name: &str, column: &str| Err(format!("The log has no {name}. Add a column such as `{column}`."));
     match query.measure {
+        Measure::Cost if costs.cannot_be_added() => {
+            Err("The log has costs in several currencies, which I do not add up.".into())
+        }
         Measure::Latency | Measure::FirstToken if present.sums => {
             Err("The rows of the log are sums of requests, so durations of single requests are not known.".into())
         }
+        Measure::Tokens if !present.input && !present.output => lacks("tokens", "input_tokens"),
         Measure::Latency if !present.latency => lacks("latency", "latency_ms"),
         Measure::FirstToken if !present.first_token => lacks("time to first token", "time_to_first_token_ms"),
         Measure::Failures if !present.failed => lacks("sign of which requests failed", "status"),

@@ -1,5 +1,6 @@
 //! Which rows a question means: its words found among the models, columns and values of the log.
 
+use super::wording::plural_of;
 use crate::analyst::{
     dataset::{Dataset, Kind},
     format::{inline_code, list},
@@ -8,7 +9,7 @@ use crate::analyst::{
         periods::{Days, Period, date_of, weekday_name},
         query::Dimension,
         second_dimension,
-        text::{position_of, words_of},
+        text::{contains_any, position_of, words_of},
     },
     ingest::columns::group_name,
     pricing::Pricing,
@@ -17,6 +18,9 @@ use crate::analyst::{
 
 /// Milliseconds of a day.
 pub(super) const DAY: i64 = 86_400_000;
+
+/// Words that leave something out of a figure.
+const LEAVES_OUT: &str = "excluding|except|without|other than|apart from|not counting|but not|not including|minus";
 
 /// Times below this are counted from the start of the log and have no date (it is 1973).
 const FIRST_DATE: i64 = 100_000_000_000;
@@ -58,6 +62,11 @@ impl Scope {
     /// # Errors
     /// A sentence that says why the log cannot answer.
     pub(super) fn find(data: &Dataset, pricing: &Pricing, query: &Query, zone: &Zone) -> Result<Self, String> {
+        if query.failed != Some(false) && contains_any(&query.words, LEAVES_OUT) {
+            return Err("I cannot leave a part out of a figure. Ask for the figure by what it is part of (“cost by \
+                        user”) and subtract that part."
+                .into());
+        }
         let mut scope = Self::default();
         let mut known: Vec<String> = Vec::new();
         scope.find_models(data, pricing, query, &mut known)?;
@@ -65,8 +74,19 @@ impl Scope {
         scope.limit_outcome_and_kind(data, query)?;
         scope.limit_time(data, query, zone, &mut known)?;
         scope.note_unknown_words(data, query, &known);
+        if contains_any(&query.words, "why") {
+            scope.caveats.push(
+                "The log shows when the cost changed, not why; ask for one day by user or model to see \
+                                what it was spent on."
+                    .into(),
+            );
+        }
         if let (Some(by), Some(second)) = (&query.by, second_dimension(&query.words)) {
-            scope.caveats.push(format!("I group by one column at a time: this is by {}, not by {second}.", by.label()));
+            scope.caveats.push(format!(
+                "I group by one column at a time: this is by {}, not by {}.",
+                by.label(),
+                second.label()
+            ));
         }
         Ok(scope)
     }
@@ -100,6 +120,16 @@ impl Scope {
                 models => format!("it has {}", some_of(models)),
             };
             return Err(format!("The log has no requests of {}; {has}.", list(&query.models)));
+        }
+        let in_log = |model: &String| {
+            let is_one = |at: usize| pricing.model_price(at).is_some_and(|price| price.model == *model);
+            (0..data.models.len()).any(is_one) || names.contains(model)
+        };
+        let absent: Vec<String> =
+            query.models.iter().filter(|model| !in_log(model)).map(|model| inline_code(model)).collect();
+        if !absent.is_empty() {
+            self.caveats
+                .push(format!("The log has no requests of {}; “what would it cost on …” prices them.", list(&absent)));
         }
         self.described.push(list(&names.iter().map(|name| inline_code(name)).collect::<Vec<_>>()));
         self.models = Some(meant);
@@ -169,10 +199,16 @@ impl Scope {
         zone: &Zone,
         known: &mut Vec<String>,
     ) -> Result<(), String> {
-        let Some(period) = &query.period else { return Ok(()) };
         if let Some((_, words)) = Period::find_words(&query.words) {
             known.extend(words);
         }
+        let words: Vec<&str> = words_of(&query.words).collect();
+        let is_hour = |word: &str| word.parse::<u8>().is_ok_and(|hour| hour <= 24);
+        let hours = |part: &[&str]| part[0] == "between" && is_hour(part[1]) && is_hour(part[3]);
+        if words.windows(4).any(hours) && !known.iter().any(|word| word == "between") {
+            self.caveats.push("I do not limit figures to hours of the day; ask for them by hour.".into());
+        }
+        let Some(period) = &query.period else { return Ok(()) };
         let (first, last) = dated_span(data, zone)?;
         let days = period.resolve(last).ok_or("The question names a date that does not exist.")?;
         let text = |day: i64| date_of(day).to_string();
@@ -280,7 +316,11 @@ pub(super) fn find_key(data: &Dataset, by: &Dimension, zone: &Zone) -> Result<Ke
     Ok(match by {
         Dimension::Model if data.models.is_empty() => return Err(no_column(data, "model")),
         Dimension::Model => Key::Model,
-        Dimension::Kind => Key::Kind,
+        // With requests of one kind, a column of that name is meant: kinds of charge.
+        Dimension::Kind => match find_group(data, "kind").or_else(|| find_group(data, "type")) {
+            Some(at) if (1..data.len()).all(|i| data.kind(i) == data.kind(0)) => Key::Group(at),
+            _ => Key::Kind,
+        },
         Dimension::Day => Key::Day,
         Dimension::Hour => Key::Hour,
         Dimension::Weekday => Key::Weekday,
@@ -341,17 +381,6 @@ pub(super) fn dated_span(data: &Dataset, zone: &Zone) -> Result<(i64, i64), Stri
     }
     let day = |time: i64| (time + zone.offset_ms(time)).div_euclid(DAY);
     Ok((day(from), day(to)))
-}
-
-/// The kind of request in the plural.
-pub(super) fn plural_of(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Chat => "chat requests",
-        Kind::Embedding => "embeddings",
-        Kind::Image => "image requests",
-        Kind::Audio => "audio requests",
-        Kind::Other => "other requests",
-    }
 }
 
 /// The first names of many.

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::scope::{DAY, Key, Scope, plural_of};
+use super::{
+    scope::{DAY, Key, Scope},
+    wording::plural_of,
+};
 use crate::analyst::{
     dataset::{Dataset, Kind, NO_VALUE},
     goals::{

@@ -1,9 +1,9 @@
 //! The answers to questions for figures, in sentences.
 
-use super::{Figure, Sums, Tally, Unit, base_of_share, scope::Scope};
+use super::{Figure, FigurePart, Sums, Tally, Unit, base_of_share, scope::Scope};
 use crate::analyst::{
-    dataset::{DOLLARS, Dataset},
-    format::{counted, inline_code, millis, percent, timestamp, whole},
+    dataset::{DOLLARS, Dataset, Kind},
+    format::{capital, counted, inline_code, millis, percent, timestamp, whole},
     goals::{
         Query,
         query::{Form, Measure, Part},
@@ -14,10 +14,27 @@ use crate::analyst::{
 /// How many parts an answer names, unless the question asks for more.
 const NAMED: usize = 4;
 
-/// A text with its first letter in upper case.
-pub(super) fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+/// The plural of a dimension: `users`, `days of the week`.
+fn plural(name: &str) -> String {
+    match name.split_once(" of ") {
+        Some((noun, rest)) => format!("{noun}s of {rest}"),
+        None if name.ends_with('s') => format!("{name}es"),
+        None if name.ends_with('y') && !name.ends_with("ay") && !name.ends_with("ey") => {
+            format!("{}ies", name.trim_end_matches('y'))
+        }
+        None => format!("{name}s"),
+    }
+}
+
+/// The kind of request in the plural.
+pub(super) fn plural_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Chat => "chat requests",
+        Kind::Embedding => "embeddings",
+        Kind::Image => "image requests",
+        Kind::Audio => "audio requests",
+        Kind::Other => "other requests",
+    }
 }
 
 /// `Cost by user`.
@@ -64,17 +81,18 @@ pub(super) fn largest(query: &Query, figure: &Figure, scope: &Scope, data: &Data
     let limits = if scope.described.is_empty() { String::new() } else { format!(" ({})", scope.described.join(", ")) };
     let caveats: String = scope.caveats.iter().map(|caveat| format!("{caveat} ")).collect();
     let value = figure.value.map_or_else(String::new, |value| figure.unit.format(value));
-    format!("{caveats}**Request with the highest {}{limits}:** {value} ({}).", query.measure.label(), about.join(", "))
+    let order = if matches!(query.measure, Measure::Tokens | Measure::TokensOf(_)) { "most" } else { "highest" };
+    let measure = query.measure.label();
+    format!("{caveats}**Request with the {order} {measure}{limits}:** {value} ({}).", about.join(", "))
 }
 
 fn distinct(figure: &Figure, sums: &Sums, limits: &str) -> String {
     let count = figure.value.unwrap_or(0.0);
-    let plural = if count == 1.0 { "" } else { "s" };
     format!(
-        "**{}s{limits}:** {} {}{plural}, in {} rows.",
-        capital(&figure.by),
+        "**{}{limits}:** {} {}, in {} rows.",
+        capital(&plural(&figure.by)),
         whole(count),
-        figure.by,
+        if count == 1.0 { figure.by.clone() } else { plural(&figure.by) },
         whole((sums.meant.rows - sums.without.rows) as f64)
     )
 }
@@ -83,15 +101,24 @@ fn mean_of_values(query: &Query, figure: &Figure, sums: &Sums, limits: &str) -> 
     let by = &figure.by;
     let measure = capital(&query.measure.label());
     let (Some(mean), Some(sum)) = (figure.value, sums.meant.sum(query.measure)) else {
-        return format!("**{measure} of a {by}{limits}:** {}.", not_known(query));
+        return format!("**{measure} of a {by}{limits}:** {}.", not_known(query, &sums.meant));
     };
     format!(
-        "**{measure} of a {by}, on average{limits}:** {} ({} for {} {by}s). Highest: {}.",
+        "**{measure} of a {by}, on average{limits}:** {} ({} for {} {}). Highest: {}.",
         figure.unit.format(mean),
         figure.unit.format(sum),
         whole(figure.parts_in_all as f64),
-        name_parts(query, figure, sums, 1)
+        plural(by),
+        name_parts(query, &highest_first(figure), sums, 1)
     )
+}
+
+/// The same figure with its highest part first: days are in time.
+fn highest_first(figure: &Figure) -> Figure {
+    let mut figure = figure.clone();
+    let amount = |part: &FigurePart| part.value.unwrap_or(f64::NEG_INFINITY);
+    figure.parts.sort_by(|a, b| amount(b).total_cmp(&amount(a)));
+    figure
 }
 
 /// One number, with what it is part of.
@@ -104,7 +131,7 @@ fn single(query: &Query, figure: &Figure, scope: &Scope, sums: &Sums, limits: &s
         Form::Percentile(p) => format!("p{p} {measure}"),
         _ => capital(&measure),
     };
-    let Some(value) = figure.value else { return format!("**{heading}{limits}:** {}.", not_known(query)) };
+    let Some(value) = figure.value else { return format!("**{heading}{limits}:** {}.", not_known(query, &sums.meant)) };
     let shown = figure.unit.format(value);
     let rest = match (query.measure, query.form) {
         (measure, Form::Percentile(_)) if measure.is_duration() => {
@@ -114,9 +141,14 @@ fn single(query: &Query, figure: &Figure, scope: &Scope, sums: &Sums, limits: &s
         (measure, _) if measure.is_duration() => durations(meant),
         (measure, Form::Share) => share(measure, figure, sums),
         (measure, Form::Mean) => format!(
-            " ({} for {} requests)",
+            " ({} for {} requests){}",
             sum_unit(query, figure).format(meant.sum(measure).unwrap_or_default()),
-            whole(meant.requests as f64)
+            whole(meant.requests as f64),
+            if measure == Measure::Cost {
+                format!(", {} for 1,000", figure.unit.format(value * 1000.0))
+            } else {
+                String::new()
+            }
         ),
         (Measure::Cost, _) => format!(" for {}{}", volume(meant), of_whole(query, figure, scope, sums)),
         (Measure::CostOf(part), _) => format!(
@@ -216,22 +248,24 @@ fn ranked(query: &Query, figure: &Figure, sums: &Sums, limits: &str, lowest: boo
     let measure =
         if query.measure.is_duration() { format!("median {}", query.measure.label()) } else { query.measure.label() };
     if figure.parts.iter().all(|part| part.value.is_none()) {
-        return format!("**{} by {}{limits}:** {}.", capital(&measure), figure.by, not_known(query));
+        return format!("**{} by {}{limits}:** {}.", capital(&measure), figure.by, not_known(query, &sums.meant));
     }
     let more = figure.parts_in_all.saturating_sub(figure.parts.len().min(top.unwrap_or(NAMED)));
-    let more =
-        if more > 0 { format!(" {} {}s in all.", whole(figure.parts_in_all as f64), figure.by) } else { String::new() };
+    let more = if more > 0 {
+        format!(" {} {} in all.", whole(figure.parts_in_all as f64), plural(&figure.by))
+    } else {
+        String::new()
+    };
     format!(
-        "**{}{} with the {order} {measure}{limits}:** {}.{more}",
-        capital(&figure.by),
-        if top.is_some_and(|top| top > 1) { "s" } else { "" },
+        "**{} with the {order} {measure}{limits}:** {}.{more}",
+        capital(&if top.is_some_and(|top| top > 1) { plural(&figure.by) } else { figure.by.clone() }),
         name_parts(query, figure, sums, top.unwrap_or(NAMED).min(10))
     )
 }
 
 fn listed(query: &Query, figure: &Figure, sums: &Sums, limits: &str) -> String {
     if figure.parts.iter().all(|part| part.value.is_none()) {
-        return format!("**{}{limits}:** {}.", figure.title, not_known(query));
+        return format!("**{}{limits}:** {}.", figure.title, not_known(query, &sums.meant));
     }
     if !figure.is_time || figure.parts.len() <= NAMED {
         let named = name_parts(query, figure, sums, NAMED);
@@ -245,14 +279,14 @@ fn listed(query: &Query, figure: &Figure, sums: &Sums, limits: &str) -> String {
     let all = all.map_or_else(String::new, |value| format!("{} in all; ", figure.unit.format(value)));
     match (high, low) {
         (Some((high, most)), Some((low, least))) => format!(
-            "**{}{limits}:** {all}highest {} ({}), lowest {} ({}), over {} {}s.",
+            "**{}{limits}:** {all}highest {} ({}), lowest {} ({}), over {} {}.",
             figure.title,
             figure.unit.format(most),
             high.name,
             figure.unit.format(least),
             low.name,
             figure.parts_in_all,
-            figure.by
+            plural(&figure.by)
         ),
         _ => String::new(),
     }
@@ -276,8 +310,11 @@ fn name_parts(query: &Query, figure: &Figure, sums: &Sums, count: usize) -> Stri
 }
 
 /// Why there is no figure.
-fn not_known(query: &Query) -> &'static str {
+fn not_known(query: &Query, meant: &Tally) -> &'static str {
     match query.measure {
+        Measure::Cost | Measure::CostOf(_) if query.form == Form::Mean && meant.sum(query.measure).is_some() => {
+            "not known, because rows are sums of an unknown number of requests"
+        }
         Measure::Cost | Measure::CostOf(_) => {
             "no price, because the log has no cost and the price list does not have its models"
         }

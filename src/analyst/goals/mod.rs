@@ -8,14 +8,22 @@ pub mod periods;
 mod quantities;
 pub mod query;
 mod query_rules;
+mod query_words;
 mod rules;
 pub(in crate::analyst) mod text;
 
 use serde::Serialize;
 
 pub use self::query::Query;
-pub(in crate::analyst) use self::query_rules::{is_known_word, second_dimension};
-use super::{dataset::Tier, format::money_in, pricing::PriceTable, profile::ProfileOptions, zones::Zone};
+pub(in crate::analyst) use self::{query_rules::second_dimension, query_words::is_known_word};
+use super::{
+    dataset::Tier,
+    forecast::MONTH_DAYS,
+    format::{decimal, money_in},
+    pricing::PriceTable,
+    profile::ProfileOptions,
+    zones::Zone,
+};
 
 /// A goal, with the numbers that the question states.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,12 +47,12 @@ pub enum Goal {
     SameLatency,
     /// Cost must not rise.
     SameSpend,
-    /// Traffic grows by this share (0.5 for 50 %), once or every month.
+    /// Traffic grows by this share (0.5 for 50 %), once or again and again.
     Growth {
         /// Share of growth.
         by: f64,
-        /// Whether it repeats every month.
-        monthly: bool,
+        /// After how many months it repeats, if it does: 3 for "every quarter".
+        every_months: Option<f64>,
         /// Months ahead, if stated.
         months: Option<u32>,
     },
@@ -109,16 +117,15 @@ impl Goal {
             Self::CutCost { by: Some(by) } => format!("cut cost by {:.0} %", by * 100.0),
             Self::CutCost { by: None } => "cut cost".into(),
             Self::SameQuality => "keep the quality".into(),
-            Self::Faster { factor: Some(factor) } => format!("be {factor} times faster"),
+            Self::Faster { factor: Some(factor) } => format!("be {} times faster", decimal(*factor)),
             Self::Faster { factor: None } => "get faster answers".into(),
             Self::Latency => "know the latency".into(),
             Self::SameLatency => "keep the latency".into(),
             Self::SameSpend => "keep the spend".into(),
-            Self::Growth { by, monthly, months } => {
+            Self::Growth { by, every_months, months } => {
                 let span = months.map_or(String::new(), |months| format!(" for {months} months"));
-                // Growth of a quarter or a year is stated as growth of a month, with decimals.
-                let by = (by * 1000.0).round() / 10.0;
-                format!("plan for {by} % more traffic{}{span}", if *monthly { " each month" } else { "" })
+                let every = every_months.map_or(String::new(), |months| format!(" {}", each(months)));
+                format!("plan for {} % more traffic{every}{span}", decimal(by * 100.0))
             }
             Self::Forecast => "forecast the cost".into(),
             Self::Budget { amount_a_month, currency } => {
@@ -137,6 +144,14 @@ impl Goal {
     }
 }
 
+/// `each quarter` for 3 months.
+pub(in crate::analyst) fn each(months: f64) -> String {
+    let units =
+        [(1.0, "month"), (3.0, "quarter"), (12.0, "year"), (7.0 / MONTH_DAYS, "week"), (1.0 / MONTH_DAYS, "day")];
+    let unit = units.iter().find(|(length, _)| (length - months).abs() < 1e-9);
+    unit.map_or_else(|| format!("every {} months", decimal(months)), |(_, unit)| format!("each {unit}"))
+}
+
 /// Most characters of the words stored with a goal.
 const MAX_QUOTE: usize = 160;
 
@@ -151,6 +166,8 @@ pub struct Question {
     pub unknown_models: Vec<String>,
     /// The time zone of days and hours.
     pub zone: Zone,
+    /// Whether it asks about the end of the year.
+    pub until_year_end: bool,
     /// Parts of the question that are not understood.
     pub not_understood: Vec<String>,
     /// Whether none of it is understood. Then the answer is what can be asked.
@@ -163,6 +180,9 @@ pub struct Question {
 const OVERVIEW: &str = "analy*|overview|summar*|report|look at|go through|insight*|review|profile|explain|inspect|\
     what do you see|\
                         what is in|what's in|evaluate|assess|usage|check|statistics|stats|help me understand";
+
+/// Words that mean the end of the year.
+const YEAR_END: &str = "year's end|end of the year|end of year|end of this year|year end|year-end|eoy";
 
 /// Words with which a question begins.
 const QUESTION_WORDS: &str =
@@ -192,10 +212,10 @@ impl Question {
         self.has_goal(|goal| *goal == Goal::SameQuality)
     }
 
-    /// The stated growth, if any: share, whether it repeats monthly, months ahead.
-    pub fn growth(&self) -> Option<(f64, bool, Option<u32>)> {
+    /// The stated growth, if any: share, after how many months it repeats, months ahead.
+    pub fn growth(&self) -> Option<(f64, Option<f64>, Option<u32>)> {
         self.goals.iter().find_map(|(goal, _)| match goal {
-            Goal::Growth { by, monthly, months } => Some((*by, *monthly, *months)),
+            Goal::Growth { by, every_months, months } => Some((*by, *every_months, *months)),
             _ => None,
         })
     }
@@ -208,6 +228,7 @@ impl Question {
             question.zone = zone;
             plain = plain.replacen(&words, "", 1);
         }
+        plain = text::join_model_names(&plain, table);
         question.models = text::find_models(&plain, table);
         let (models, unknown) = text::find_unknown_models(&plain, &question.models, table);
         question.models.extend(models);
@@ -228,6 +249,7 @@ impl Question {
                 question.not_understood.push(clause.trim().chars().take(MAX_QUOTE).collect());
             }
         }
+        question.until_year_end = text::contains_any(&plain, YEAR_END);
         question.apply_horizon(&plain);
         question.add_conflicts();
         let is_overview = plain.trim().is_empty() || text::contains_any(&plain, OVERVIEW);

@@ -4,93 +4,28 @@
 use super::{
     periods::{Period, number},
     query::{Dimension, Form, Measure, Part, Query},
+    query_words::{
+        A_MONTH, ASK, COLUMNS, COST, FAILURES, FIRST_TOKEN, HIGHEST, LATENCY, LOWEST, MEAN, NAME_END, NO_COLUMN,
+        NO_FIGURE, PER_REQUEST, POLITE, REQUESTS, SHARE, SINGLE, SIZE, TOKENS, WENT_UP,
+    },
     text::{contains_any, words_of},
 };
 use crate::analyst::dataset::Kind;
 
-/// Words of advice, of conditions and of the future: such a clause asks for no figure of the log.
-const NO_FIGURE: &str = "would|could|should|can|if|sav*|cut|cuts|cutting|reduc*|lower|optimi*|grow*|forecast*|\
-    expect*|predict*|\
-                         limit|limits|audit*|will|why|halve|faster|cheaper|budget|within|need|where|improve*|peak|\
-                         peaks|\
-                         waste*|wasting";
-const POLITE: &str = "can you |could you |would you |please |i want to know |i'd like to know |tell me ";
-const COST: &str = "cost|costs|costing|spend|spends|spending|spent|expensive|expense|expenses|dear|dearest|dearer|\
-    costly|\
-                    costliest|priciest|cheap|cheapest|bill|bills|billed|pay|pays|paid|paying|money|price|prices|\
-                    charge|charges";
-const TOKENS: &str = "token|tokens";
-const REQUESTS: &str =
-    "request|requests|call|calls|queries|invocation|invocations|completions|traffic|busiest|quietest";
-const FAILURES: &str = "fail|fails|failed|failing|failure|failures|error|errors|unsuccessful|went wrong";
-const LATENCY: &str = "latency|latencies|response time|response times|slow|slowest|fast|fastest|quickest|duration|\
-    durations|\
-                       how long|percentile";
-const FIRST_TOKEN: &str = "time to first token|times to first token|ttft|first token|first tokens";
-const SHARE: &str = "share|shares|percentage|percent|proportion|fraction|what part|how much of|rate|hit rate";
-const MEAN: &str = "average|averages|mean|avg|typical|typically|on average|per request|a request|each request|per \
-    call|a call|\
-                    per query|per message";
-const HIGHEST: &str = "most|highest|dearest|top|biggest|largest|heaviest|costliest|priciest|maximum|worst|slowest|\
-    busiest|longest|\
-                       expensive|costly|dear|slow";
-const LOWEST: &str = "least|lowest|cheapest|smallest|fewest|minimum|fastest|quickest|quietest|shortest|cheap|fast";
-const ASK: &str =
-    "how much|how many|what|what's|whats|total|number of|count|count of|show|give|list|how long|how slow|how fast|sum";
-/// Units of a bill over time, which the forecast answers.
-const A_MONTH: &str =
-    "a month|per month|monthly|each month|a year|per year|yearly|annually|each year|a quarter|per quarter";
-
-/// Columns of logs that can be asked for without "by": in the singular.
-const COLUMNS: &str = "user person employee member customer client account key team department group project app \
-    application service \
-                       workspace feature task session conversation chat thread trace prompt template tag label agent \
-                       tool \
-                       environment region provider vendor tier organization organisation tenant file branch endpoint \
-                       type \
-                       deployment source component";
-/// Words that end the name of a column after "by" or "which".
-const NAME_END: &str = "a an and are at be been by cost costs did do does during each for from generate generates \
-    had has have i in \
-                        is last made make makes most of on or our over per produce produces send sends sent since \
-                        spend spends \
-                        spent the this to today until use used uses was we were with yesterday fail fails failed pay \
-                        pays paid \
-                        consume consumes burn burns get gets take takes took need needs please time";
-/// Words that no column is called after "by" or "which".
-const NO_COLUMN: &str =
-    "how far one ones request requests call calls token tokens using making money it them us what rate small";
-
-/// Other words of such questions; a word that is none of these may name something in the log.
-const OTHER_WORDS: &str = "a about all also an and any are as at be been being between break breakdown broken by \
-    cache cached caching \
-    chat column compare compared completion completions contribute count day days daily date dates did distinct do \
-    does doing down \
-    during each embedding embeddings every ever for from full generate generated get gets give go goes going got \
-    group grouped had has have hit \
-    how hour hourly hours i image images in input into is it its just kind kinds last list log logged long made make \
-    makes many me median minute month \
-    monthly months much my need number of on only or order our out output over overall p50 p75 p90 p95 p99 past per \
-    percentile period please previous \
-    produce produced prompt prompts quarter question rank ranked ranking real reasoning run runs send sent show \
-    since single so sort sorted status sum \
-    summed team tell than that the their them there these they thinking this those through time times to today \
-    together total totals until us use used \
-    uses using utc versus view vs was we week weekday weekly weeks were what what's which who whole whom with write \
-    written year years yesterday you \
-    your audio speech transcription moderation successful successfully succeed succeeded succeeding different unique \
-    exist exists currently now \
-    actual actually respectively first take takes took consume consumes consumed burn burns burned burnt has come \
-    comes share usage volume amount \
-    figure figures spenders spender consumers consumer different's after before till weekend weekends api use case \
-    really across answer answers \
-    cost-wise ordered descending ascending then result results bring brings";
-
 /// The question for a figure that a clause asks, if it does. `models` are the models that the clause names.
 pub(super) fn find(clause: &str, models: Vec<String>) -> Option<Query> {
     let clause = POLITE.split('|').fold(clause.trim().to_owned(), |text, polite| text.replace(polite, ""));
+    let clause = match contains_any(&clause, FAILURES) {
+        true => clause.replace("wasted", "spent").replace("waste", "spend"),
+        false => clause,
+    };
     let clause = clause.trim();
     let kinds = kinds(clause);
+    if let Some((measure, by, period)) = side_by_side(clause, &models) {
+        let words = clause.to_owned();
+        let (form, by) = (Form::Listed, Some(by));
+        return Some(Query { measure, form, by, failed: None, kind: None, period, models, words });
+    }
     let by_kind = kinds.len() > 1 || (!kinds.is_empty() && contains_any(clause, "vs|versus|compar*"));
     let compared = contains_any(clause, "compar*").then(|| plural_column(clause)).flatten();
     if !by_kind && compared.is_none() && contains_any(clause, NO_FIGURE) {
@@ -98,6 +33,9 @@ pub(super) fn find(clause: &str, models: Vec<String>) -> Option<Query> {
     }
     let found = if by_kind { Some((Dimension::Kind, false)) } else { compared.map(|by| (by, false)) };
     let found = found.or_else(|| dimension(clause));
+    if found.as_ref().is_some_and(|(by, _)| ranks_another(clause, by)) {
+        return None;
+    }
     let counts_kind = !kinds.is_empty() && contains_any(clause, "how many|number of");
     let measure = measure(clause, found.is_some()).or(counts_kind.then_some(Measure::Requests));
     let (highest, lowest) = (contains_any(clause, HIGHEST), contains_any(clause, LOWEST));
@@ -109,27 +47,27 @@ pub(super) fn find(clause: &str, models: Vec<String>) -> Option<Query> {
                 .or((asks_which && (highest || lowest) || !asks_which && is_listing(clause)).then_some(Measure::Cost))?;
             (measure, form_by(clause, asks_which, highest, lowest), Some(by))
         }
-        (None, None) if highest && !contains_any(clause, MEAN) && contains_any(clause, "request|call|prompt|query") => {
-            let summed = matches!(
-                measure,
-                Some(Measure::Tokens | Measure::TokensOf(_) | Measure::Latency | Measure::FirstToken)
-            );
-            (measure.filter(|_| summed).unwrap_or(Measure::Cost), Form::Largest, None)
+        (None, None)
+            if highest && !is_mean(clause) && contains_any(clause, SINGLE) && !contains_any(clause, "how many") =>
+        {
+            (of_largest(clause, measure), Form::Largest, None)
         }
-        (None, None) if highest && !contains_any(clause, MEAN) || lowest => return None,
+        (None, None) if highest && !is_mean(clause) || lowest => return None,
+        (None, None) if models.len() > 1 && contains_any(clause, "compar*|vs|versus") && asks_figure(clause) => {
+            (measure?, Form::Listed, Some(Dimension::Model))
+        }
         (None, None) => (measure.filter(|_| asks_figure(clause))?, form(clause), None),
     };
     let period = Period::find(clause);
     if by.is_none() && period.is_none() && measure == Measure::Cost && contains_any(clause, A_MONTH) {
         return None;
     }
-    let failed = contains_any(clause, FAILURES) && measure != Measure::Failures && by != Some(Dimension::Outcome);
-    let succeeded = contains_any(clause, "successful|succeeded|successful requests");
+    let (measure, failed) = outcome(clause, measure, by.as_ref());
     Some(Query {
         measure,
         form,
         by,
-        failed: if succeeded { Some(false) } else { failed.then_some(true) },
+        failed,
         kind: kinds.first().copied().filter(|_| !by_kind),
         period,
         models,
@@ -137,24 +75,75 @@ pub(super) fn find(clause: &str, models: Vec<String>) -> Option<Query> {
     })
 }
 
-/// Whether a word belongs to the language of these questions, rather than naming something in the log.
-pub(in crate::analyst) fn is_known_word(word: &str) -> bool {
-    let listed = |words: &str| words.split_whitespace().any(|known| known == word);
-    let phrased = |phrases: &str| phrases.split(['|', ' ']).any(|known| known == word);
-    number(word).is_some()
-        || word.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | '-' | '%' | '$' | '€'))
-        || listed(OTHER_WORDS)
-        || [COST, TOKENS, REQUESTS, FAILURES, LATENCY, FIRST_TOKEN, SHARE, MEAN, HIGHEST, LOWEST, ASK]
-            .into_iter()
-            .any(phrased)
-        || known_dimension(word).is_some()
-        || word.strip_suffix("'s").is_some_and(is_known_word)
+/// The measure, and whether only requests that failed are meant, or only those that did not.
+fn outcome(clause: &str, measure: Measure, by: Option<&Dimension>) -> (Measure, Option<bool>) {
+    let without = contains_any(clause, "without failed|without failures|without errors|excluding failed|except failed");
+    let failed = contains_any(clause, FAILURES) && measure != Measure::Failures && by != Some(&Dimension::Outcome);
+    let measure = if without && measure == Measure::Failures { Measure::Requests } else { measure };
+    let succeeded = without || contains_any(clause, "successful|succeeded|successful requests");
+    (measure, if succeeded { Some(false) } else { failed.then_some(true) })
+}
+
+/// Whether what is ranked is not what is asked for: "which team uses the most expensive model".
+fn ranks_another(clause: &str, by: &Dimension) -> bool {
+    const RANKS: &str = "expensive|dearest|costliest|priciest|cheapest|slowest|fastest|biggest|largest";
+    let words: Vec<&str> = words_of(clause).collect();
+    let ranked = words.windows(2).filter(|pair| contains_any(pair[0], RANKS));
+    ranked.filter_map(|pair| known_dimension(pair[1])).any(|ranked| ranked != *by)
+}
+
+/// What the single request with the highest figure is measured by.
+fn of_largest(clause: &str, measure: Option<Measure>) -> Measure {
+    let prompt = contains_any(clause, "prompt|prompts");
+    let size = if prompt { Measure::TokensOf(Part::Input) } else { Measure::Tokens };
+    let measure = measure.filter(|measure| *measure != Measure::Requests);
+    match measure.or(contains_any(clause, SIZE).then_some(size)) {
+        Some(measure @ (Measure::Tokens | Measure::TokensOf(_) | Measure::Latency | Measure::FirstToken)) => measure,
+        _ => Measure::Cost,
+    }
+}
+
+/// What to list side by side: the days of "why did cost go up", the models of "is o3 slower than gpt-4.1", the periods
+/// of "today vs yesterday".
+fn side_by_side(clause: &str, models: &[String]) -> Option<(Measure, Dimension, Option<Period>)> {
+    if contains_any(clause, "why") && contains_any(clause, WENT_UP) && contains_any(clause, COST) {
+        return Some((Measure::Cost, Dimension::Day, None));
+    }
+    if models.len() > 1 && contains_any(clause, "slower|faster|slowest|fastest") {
+        return Some((Measure::Latency, Dimension::Model, None));
+    }
+    let (by, period) = two_periods(clause)?;
+    Some((measure(clause, true).unwrap_or(Measure::Cost), by, period))
+}
+
+/// The dimension of "today vs yesterday" and "this week compared with last week".
+fn two_periods(clause: &str) -> Option<(Dimension, Option<Period>)> {
+    let both = |a: &str, b: &str| contains_any(clause, a) && contains_any(clause, b);
+    Some(match () {
+        () if both("today", "yesterday") => (Dimension::Day, Some(Period::LastDays(2))),
+        () if both("this week", "last week|previous week") => (Dimension::Week, None),
+        () if both("this month", "last month|previous month") => (Dimension::Month, None),
+        () => return None,
+    })
+}
+
+fn is_mean(clause: &str) -> bool {
+    contains_any(clause, MEAN) || contains_any(clause, PER_REQUEST)
+}
+
+/// Whether a clause begins as a figure does: "cost of embeddings", "tokens for ada".
+fn begins_with_measure(clause: &str) -> bool {
+    let mut words = clause.split_whitespace();
+    let measure =
+        words.next().is_some_and(|word| [COST, TOKENS, REQUESTS].into_iter().any(|known| contains_any(word, known)));
+    measure && words.next().is_some_and(|word| matches!(word, "of" | "on" | "for" | "from" | "without" | "excluding"))
 }
 
 fn asks_figure(clause: &str) -> bool {
-    contains_any(clause, ASK)
+    begins_with_measure(clause)
+        || is_mean(clause)
+        || contains_any(clause, ASK)
         || contains_any(clause, SHARE)
-        || contains_any(clause, MEAN)
         || Period::find(clause).is_some()
         || percentile(clause).is_some()
 }
@@ -194,7 +183,9 @@ fn measure(clause: &str, grouped: bool) -> Option<Measure> {
     ]
     .into_iter()
     .find(|(words, _)| contains_any(clause, words))
-    .map(|(_, part)| part);
+    .map(|(_, part)| part)
+    // The sum of tokens is stated with both.
+    .filter(|_| contains_any(clause, COST) || !(contains_any(clause, "input") && contains_any(clause, "output")));
     Some(match part {
         _ if contains_any(clause, FIRST_TOKEN) => Measure::FirstToken,
         _ if contains_any(clause, LATENCY) || percentile(clause).is_some() => Measure::Latency,
@@ -213,14 +204,14 @@ fn form(clause: &str) -> Form {
     match percentile(clause) {
         Some(p) => Form::Percentile(p),
         None if contains_any(clause, SHARE) => Form::Share,
-        None if contains_any(clause, MEAN) => Form::Mean,
+        None if is_mean(clause) => Form::Mean,
         None => Form::Total,
     }
 }
 
 /// The form of the answer to a question with a dimension.
 fn form_by(clause: &str, asks_which: bool, highest: bool, lowest: bool) -> Form {
-    let per_request = contains_any(clause, "per request|a request|each request|per call|a call|per query");
+    let per_request = contains_any(clause, PER_REQUEST);
     let lowest = lowest && !contains_any(clause, "most|highest");
     match form(clause) {
         Form::Percentile(p) => Form::Percentile(p),
@@ -295,6 +286,9 @@ fn dimension(clause: &str) -> Option<(Dimension, bool)> {
         let next = words.get(at + 1).copied().unwrap_or_default();
         match *word {
             "who" | "whose" => return Some((Dimension::Column("user".into()), true)),
+            "a" if is_mean(clause) && matches!(next, "day" | "week" | "hour") => {
+                return known_dimension(next).map(|by| (by, false));
+            }
             "by" | "per" | "each" | "every" | "across" => {
                 let skip = usize::from(matches!(next, "the" | "each" | "our" | "every" | "api" | "single" | "all"));
                 if let Some(by) = column_at(&words, at + 1 + skip, *word == "by") {
@@ -320,6 +314,7 @@ fn dimension(clause: &str) -> Option<(Dimension, bool)> {
     let ranked = contains_any(clause, HIGHEST) || contains_any(clause, LOWEST);
     let noun =
         words.iter().filter(|word| contains_any(clause, "top") || word.ends_with('s') || !contains_any(word, COST));
+    let noun = noun.filter(|word| !(contains_any(word, "prompt|prompts") && contains_any(clause, SIZE)));
     noun.filter(|_| ranked).find_map(|word| known_dimension(word)).map(|by| (by, true))
 }
 
@@ -341,16 +336,24 @@ fn column_at(words: &[&str], at: usize, any: bool) -> Option<Dimension> {
     Some(Dimension::Column(name.join(" ")))
 }
 
-/// The second column of "by user and model": a figure is grouped by one.
-pub(in crate::analyst) fn second_dimension(clause: &str) -> Option<&str> {
+/// The second column of "by user and model" and "per team per week": a figure is grouped by one.
+pub(in crate::analyst) fn second_dimension(clause: &str) -> Option<Dimension> {
     let words: Vec<&str> = words_of(clause).collect();
-    let second = words.windows(4).find(|words| matches!(words[0], "by" | "per") && words[2] == "and")?;
-    known_dimension(second[1])?;
-    known_dimension(second[3]).map(|_| second[3])
+    let is_link = |at: usize| {
+        matches!(words[at], "by" | "per" | "each" | "every")
+            || words[at] == "and" && at > 1 && matches!(words[at - 2], "by" | "per")
+    };
+    // "By day of the week" names one.
+    let adverb = |word: &str| matches!(word, "hourly" | "daily" | "weekly");
+    let named = (0..words.len()).filter(|at| is_link(*at)).filter_map(|at| words.get(at + 1).copied());
+    let named = named.chain(words.iter().copied().filter(|word| adverb(word)));
+    let mut named = named.filter_map(known_dimension);
+    let first = named.next().filter(|_| !contains_any(clause, "of the week"))?;
+    named.find(|by| *by != first)
 }
 
 /// The dimension that a noun names.
-fn known_dimension(noun: &str) -> Option<Dimension> {
+pub(super) fn known_dimension(noun: &str) -> Option<Dimension> {
     Some(match noun {
         "model" | "models" => Dimension::Model,
         "kind" | "kinds" => Dimension::Kind,

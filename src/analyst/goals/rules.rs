@@ -30,7 +30,7 @@ const GROWTH: &str =
     "grow*|growth|more traffic|more users|more requests|more load|traffic|scale*|expand*|increas*|volume|users";
 const HOW_MUCH: &str = "what would|what does|what do|how much would|how much does";
 const COMPARE: &str = "compar*|versus|vs|switch*|move from|migrat*|replace*|instead of";
-const SPENDING: &str = "token*|money|spend*|cost*|bill|expens*";
+const SPENDING: &str = "token*|money|spend*|cost*|bill|expens*|budget";
 const USES: &str = "go|goes|going|use|uses|take|takes|most|eat*|spent|spend|come*|high|expens*";
 const CHANGE: &str = "should i change|should we change|what to change|optimi*|improve*";
 
@@ -39,18 +39,24 @@ const TOPICS: &[(&str, Goal)] = &[
     ("cach*|prefix*", Goal::AuditCaching),
     ("peak*|rate limit*|capacity|burst*|busiest|throughput|tpm|rpm|quota*|headroom", Goal::Peaks),
     (
-        "forecast*|predict*|project*|next month|next quarter|next year|will it cost|will we pay|will cost",
+        "forecast*|predict*|project*|next month|next quarter|next year|will it cost|will we pay|will cost|monthly bill|\
+        monthly cost|monthly costs|monthly spend",
         Goal::Forecast,
     ),
     ("batch*|overnight|offline|asynchron*", Goal::Batch),
     (
-        "cheaper model*|smaller model*|small model*|mini model*|rout*|downgrad*|small requests|simple requests",
+        "cheaper model*|cheapest model*|smaller model*|small model*|mini model*|rout*|downgrad*|small requests|\
+        simple requests",
         Goal::CheaperModel,
     ),
 ];
 
 /// Adds the goals that a clause states; `table` has the known model names.
 pub(super) fn apply(clause: &str, question: &mut Question, table: &PriceTable) {
+    // What own servers cost is in no log.
+    if contains_any(clause, "self host*|self-host*|selfhost*|on-prem*|own gpu*|own servers|own hardware") {
+        return;
+    }
     let models = if question.models.is_empty() { Vec::new() } else { find_models(clause, table) };
     if let Some(query) = query_rules::find(clause, models) {
         return question.add_goal(Goal::Query(query), clause);
@@ -66,13 +72,13 @@ pub(super) fn apply(clause: &str, question: &mut Question, table: &PriceTable) {
     }
     for (words, tier) in [
         ("flex|flex tier|flex processing", Tier::Flex),
-        ("priority tier|priority processing|priority prices", Tier::Priority),
+        ("priority tier|priority processing|priority prices|use priority|is priority", Tier::Priority),
     ] {
         if contains_any(clause, words) {
             question.add_goal(Goal::ServiceTier { tier }, clause);
         }
     }
-    if contains_any(clause, "where|who|which|what|why|how much")
+    if contains_any(clause, "where|what|why|how much")
         && contains_any(clause, SPENDING)
         && contains_any(clause, USES)
         && !contains_any(clause, "would|will|if")
@@ -131,7 +137,10 @@ fn add_cost_goals(clause: &str, quantities: &Quantities, question: &mut Question
     if money && contains_any(clause, KEEP_MONEY) && (!less || contains_any(clause, SAME_MONEY)) {
         return question.add_goal(Goal::SameSpend, clause);
     }
-    let is_budget = money || contains_any(clause, "within|under|below|most") || !contains_any(clause, GROWTH);
+    // "Save $1" asks for a saving, "cut it to $100" for a budget.
+    let is_saving = less && contains_any(clause, "sav*|by") && !contains_any(clause, "to|within|under|below|budget*");
+    let is_budget =
+        !is_saving && (money || contains_any(clause, "within|under|below|most") || !contains_any(clause, GROWTH));
     if let Some((amount, currency)) = quantities.money.filter(|_| is_budget) {
         let months = match clause {
             _ if quantities.money_months.is_some() => quantities.money_months.unwrap_or(1.0),
@@ -145,8 +154,8 @@ fn add_cost_goals(clause: &str, quantities: &Quantities, question: &mut Question
     }
     // "What would that save?" asks for the amount of another goal.
     let asks_amount = contains_any(clause, HOW_MUCH) && contains_any(clause, "sav*");
-    let cheaper =
-        contains_any(clause, "cheaper|save|savings|saving") && !contains_any(clause, "cheaper model|batch*|cach*");
+    let cheaper = contains_any(clause, "cheaper|save|savings|saving")
+        && !contains_any(clause, "cheaper model|batch*|cach*|flex|priority");
     if less && (money || cheaper) && !asks_amount {
         let by = quantities
             .percent
@@ -168,12 +177,10 @@ fn add_growth_goals(clause: &str, quantities: &Quantities, question: &mut Questi
     let rest = repeated.as_ref().map_or_else(|| clause.to_owned(), |(_, words)| clause.replace(words, " "));
     let months = Quantities::parse(&rest).months;
     match (quantities.growth(), repeated) {
-        // Growth of a quarter as the growth of each of its months.
-        (Some(by), Some((every, _))) => {
-            let by = if every == 1.0 { by } else { (1.0 + by).powf(1.0 / every) - 1.0 };
-            question.add_goal(Goal::Growth { by, monthly: true, months }, clause);
+        (Some(by), repeated) => {
+            let every_months = repeated.map(|(every, _)| every);
+            question.add_goal(Goal::Growth { by, every_months, months }, clause);
         }
-        (Some(by), None) => question.add_goal(Goal::Growth { by, monthly: false, months }, clause),
         (None, _) if contains_any(clause, "grow*|scale*") => question.add_goal(Goal::Forecast, clause),
         _ => {}
     }

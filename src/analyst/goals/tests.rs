@@ -20,16 +20,16 @@ fn the_numbers_of_a_question_are_read() {
     assert_eq!(goals("make it 2.5x faster"), [Goal::Faster { factor: Some(2.5) }]);
     assert_eq!(
         goals("We grow 10 % a month. Forecast the next 6 months"),
-        [Goal::Growth { by: 0.1, monthly: true, months: Some(6) }, Goal::Forecast]
+        [Goal::Growth { by: 0.1, every_months: Some(1.0), months: Some(6) }, Goal::Forecast]
     );
     assert_eq!(
         goals("prepare for 2x traffic within $5,000 a month"),
-        [budget(5000.0, "USD"), Goal::Growth { by: 1.0, monthly: false, months: None }]
+        [budget(5000.0, "USD"), Goal::Growth { by: 1.0, every_months: None, months: None }]
     );
     assert_eq!(goals("Reduce latency by 50%"), [Goal::Faster { factor: Some(2.0) }]);
     assert_eq!(
         goals("Traffic will grow 20% per month for a year"),
-        [Goal::Growth { by: 0.2, monthly: true, months: Some(12) }]
+        [Goal::Growth { by: 0.2, every_months: Some(1.0), months: Some(12) }]
     );
     assert_eq!(goals("halve our bill"), [Goal::CutCost { by: Some(0.5) }]);
     assert_eq!(goals("Can we stay under 60k USD a year?"), [budget(5000.0, "USD")]);
@@ -40,7 +40,7 @@ fn plain_questions_state_their_goals() {
     for (text, goal) in [
         ("why is my bill so high?", Goal::WhereTokensGo),
         ("Is our prompt caching working?", Goal::AuditCaching),
-        ("What happens if traffic triples?", Goal::Growth { by: 2.0, monthly: false, months: None }),
+        ("What happens if traffic triples?", Goal::Growth { by: 2.0, every_months: None, months: None }),
     ] {
         assert_eq!(goals(text), [goal], "{text}");
     }
@@ -83,20 +83,41 @@ fn conflicting_goals_are_noted() {
 }
 
 #[test]
-fn growth_of_another_period_is_growth_of_each_month() {
-    for (text, by, months) in [
-        ("Our traffic doubles every quarter", 1.0, 3),
-        ("We grow 10 % a week", 0.1f64, 0),
-        ("Usage triples every year", 2.0, 12),
-        ("Traffic doubles every 6 months. What will it cost in 2 years?", 1.0, 6),
+fn growth_is_stated_as_the_question_asks_it() {
+    let week = 7.0 / 30.0;
+    for (text, by, every, label) in [
+        ("Our traffic doubles every quarter", 1.0, 3.0, "100 % more traffic each quarter"),
+        ("We grow 10 % a week", 0.1, week, "10 % more traffic each week"),
+        ("Usage triples every year", 2.0, 12.0, "200 % more traffic each year"),
+        ("Traffic doubles every 6 months. What will it cost in 2 years?", 1.0, 6.0, "traffic every 6 months for 24"),
     ] {
         let question = Question::parse(text, &PriceTable::shipped());
-        let (found, monthly, ahead) = question.growth().unwrap_or_else(|| panic!("{text}"));
-        // A week is 7 of 30 days.
-        let months = if months == 0 { 7.0 / 30.0 } else { f64::from(months) };
-        assert!(monthly && ((1.0 + found).powf(months) - 1.0 - by).abs() < 1e-9, "{text}: {found}");
-        assert_eq!(ahead, text.contains("2 years").then_some(24), "{text}");
+        let months = text.contains("2 years").then_some(24);
+        assert_eq!(question.growth(), Some((by, Some(every), months)), "{text}");
+        let labels: Vec<String> = question.goals.iter().map(|(goal, _)| goal.label()).collect();
+        assert!(labels[0].contains(label), "{text}: {labels:?}");
     }
+}
+
+#[test]
+fn a_percentage_belongs_to_the_goal_beside_it() {
+    assert_eq!(
+        goals("cut cost by 30 % and halve latency"),
+        [Goal::CutCost { by: Some(0.3) }, Goal::Faster { factor: Some(2.0) }]
+    );
+    assert_eq!(Goal::Faster { factor: Some(1.0 / 0.7) }.label(), "be 1.43 times faster");
+    assert_eq!(goals("save $1"), [Goal::CutCost { by: None }]);
+    assert_eq!(goals("cut our cost to $3 a month"), [budget(3.0, "USD")]);
+    assert_eq!(goals("Is it cheaper to self host?"), []);
+}
+
+#[test]
+fn model_names_may_be_written_with_spaces() {
+    let models = |text: &str| Question::parse(text, &PriceTable::shipped()).models;
+    assert_eq!(models("compare gpt-4.1 with claude sonnet 4.5"), ["gpt-4.1", "claude-sonnet-4-5"]);
+    assert_eq!(models("What would it cost on GPT 4.1 mini?"), ["gpt-4.1-mini"]);
+    assert_eq!(models("gpt-4.1 mini or claude-sonnet-4.5?"), ["gpt-4.1-mini", "claude-sonnet-4-5"]);
+    assert_eq!(models("is the claude bill 5 times higher?"), [""; 0]);
 }
 
 #[test]
@@ -106,7 +127,7 @@ fn speed_and_spend_are_told_apart() {
     assert_eq!(goals("We have 1.5k CHF a quarter"), [budget(500.0, "CHF")]);
     assert_eq!(
         goals("Can we stay within $80 a month if our traffic doubles every quarter?"),
-        [budget(80.0, "USD"), Goal::Growth { by: 2f64.powf(1.0 / 3.0) - 1.0, monthly: true, months: None }]
+        [budget(80.0, "USD"), Goal::Growth { by: 1.0, every_months: Some(3.0), months: None }]
     );
     assert_eq!(goals("What if we use flex?"), [Goal::ServiceTier { tier: Tier::Flex }]);
 }

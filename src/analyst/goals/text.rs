@@ -37,17 +37,32 @@ pub(super) fn split_clauses(lower: &str) -> Vec<&str> {
                 .flat_map(|part| part.split(" but "))
                 .flat_map(|part| part.split(" while "))
                 .collect();
-            if parts.iter().all(|part| part.split_whitespace().count() >= 3) { parts } else { vec![clause] }
+            if parts.iter().all(|part| part.split_whitespace().count() >= 3 || is_command(part)) {
+                parts
+            } else {
+                vec![clause]
+            }
         })
         .flat_map(split_before_without)
         .filter(|clause| !clause.trim().is_empty())
         .collect()
 }
 
-/// "Halve latency without paying more" states two goals.
+/// Whether a few words state a goal of their own: "halve latency".
+fn is_command(part: &str) -> bool {
+    const COMMANDS: &str = "halve|double|cut|reduce|lower|keep|save|speed up|forecast|predict|use";
+    let part = part.trim();
+    COMMANDS.split('|').any(|verb| part.strip_prefix(verb).is_some_and(|rest| rest.trim_start().len() > 2))
+}
+
+/// "Halve latency without paying more" states two goals; "the cost without failed requests" states one.
 fn split_before_without(clause: &str) -> Vec<&str> {
+    const KEPT: &str = "pay*|spend*|cost*|money|bill|price*|quality|accura*|latency|latencies|slow*|speed|los*|chang*|\
+        rais*|increas*|hurt*|worse*|wors*";
     match clause.find(" without ") {
-        Some(at) if !clause[..at].trim().is_empty() => vec![&clause[..at], &clause[at + 1..]],
+        Some(at) if !clause[..at].trim().is_empty() && contains_any(&clause[at..], KEPT) => {
+            vec![&clause[..at], &clause[at + 1..]]
+        }
         _ => vec![clause],
     }
 }
@@ -74,6 +89,34 @@ fn contains_phrase(clause: &str, phrase: &str) -> bool {
         let ends_word = clause[at + stem.len()..].chars().next().is_none_or(|c| !c.is_alphanumeric());
         starts_word && (any_ending || ends_word)
     })
+}
+
+/// Writes the names of models as the table does: "claude sonnet 4.5" becomes `claude-sonnet-4-5`.
+pub(super) fn join_model_names(lower: &str, table: &PriceTable) -> String {
+    const FAMILIES: [&str; 9] = ["claude", "gpt", "gemini", "sonnet", "opus", "haiku", "mistral", "grok", "command"];
+    const MOST_WORDS: usize = 4;
+    let words: Vec<&str> = lower.split(' ').collect();
+    let mut joined: Vec<String> = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        let longest = MOST_WORDS.min(words.len() - at);
+        let found = FAMILIES.contains(&words[at].split('-').next().unwrap_or_default()).then(|| {
+            (1..=longest).rev().find_map(|count| {
+                let end = |c: char| matches!(c, ',' | '.' | '?' | '!' | ';' | ':' | ')');
+                let phrase = words[at..at + count].join("-");
+                let name = phrase.trim_end_matches(end);
+                let has_number = name.contains(|c: char| c.is_ascii_digit());
+                let inner = words[at..at + count - 1].iter().all(|word| !word.is_empty() && !word.ends_with(end));
+                let names = [name.to_owned(), format!("claude-{name}")];
+                let price = names.iter().find_map(|name| table.find(name)).filter(|_| has_number && inner)?;
+                Some((count, price.model.clone() + &phrase[name.len()..]))
+            })
+        });
+        let (count, word) = found.flatten().unwrap_or_else(|| (1, words[at].to_owned()));
+        joined.push(word);
+        at += count;
+    }
+    joined.join(" ")
 }
 
 /// Finds the models of the table in a text, in order. Matches longer names first, so that `gpt-4o-mini` is not also

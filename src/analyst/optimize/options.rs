@@ -101,11 +101,8 @@ fn cheaper_model(work: Workload<'_>) -> OptionResult {
          are ({}). Whether the cheaper model answers as well, only a test shows.",
         list(&moves)
     );
-    option.change = format!(
-        "Route requests with prompts of at most {input} tokens and short expected answers ({}). Compare answers on a \
-         few hundred logged requests first.",
-        list(&moves)
-    );
+    option.change =
+        format!("Route requests with prompts of at most {input} tokens and short expected answers ({}).", list(&moves));
     Ok((option, scenario))
 }
 

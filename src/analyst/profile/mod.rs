@@ -326,11 +326,14 @@ impl Profile {
             }
         }
         if period > HOUR {
-            self.left_out.push("Rows are sums of more than an hour, so hours of the day are left out.".to_owned());
+            self.left_out
+                .push("Rows are sums of more than an hour, so hours of the day and peaks are left out.".to_owned());
         } else if span.1 - span.0 >= 23 * HOUR && !calendar::is_relative(span.1) {
             self.by_hour = calendar::by_hour(data, &clock, costs);
         }
-        if self.sums && !(1..=MINUTE).contains(&period) {
+        if period > HOUR {
+            // Said above.
+        } else if self.sums && !(1..=MINUTE).contains(&period) {
             self.left_out.push("Rows are sums of more than a minute, so peaks are left out.".to_owned());
         } else if !self.tokens_known(data) {
             self.left_out.push("Not all tokens are known, so peaks are left out.".to_owned());

@@ -48,6 +48,16 @@ impl Costs {
         &self.currency
     }
 
+    /// Whether the log has costs in several currencies and no list prices to compare instead.
+    pub(in crate::analyst) fn cannot_be_added(&self) -> bool {
+        self.by_currency.len() > 1 && self.basis == CostBasis::None
+    }
+
+    /// Whether list prices fill rows without a logged cost.
+    pub(in crate::analyst) fn are_mixed(&self) -> bool {
+        self.basis == CostBasis::Mixed
+    }
+
     /// The cost of row `i`, if it is known.
     pub(in crate::analyst) fn known(&self, i: usize) -> Option<f64> {
         self.cost.get(i).copied().filter(|cost| !cost.is_nan())

@@ -373,7 +373,7 @@ async fn emit_forecast(
     let step = "Look ahead";
     events.start_step(step).await?;
     let growth = question.growth();
-    let growth = growth.map(|(by, monthly, months)| json!({"by": by, "monthly": monthly, "months": months}));
+    let growth = growth.map(|(by, every, months)| json!({"by": by, "every_months": every, "months": months}));
     let call = events.start_call("forecast", &json!({"growth": growth})).await?;
     let forecast = forecast::Forecast::compute(&data.profile, savings, question);
     events

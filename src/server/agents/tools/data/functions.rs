@@ -310,7 +310,7 @@ fn forecast_cost(input: &ComputeInput<'_>, args: Value) -> Result<Value, String>
     }
     let growth = growth_percent.map(|percent| Goal::Growth {
         by: percent / 100.0,
-        monthly: every_month.unwrap_or(months.is_some()),
+        every_months: every_month.unwrap_or(months.is_some()).then_some(1.0),
         months,
     });
     let budget = budget_usd_a_month.map(|amount_a_month| Goal::Budget { amount_a_month, currency: "USD".into() });
