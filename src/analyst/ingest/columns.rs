@@ -4,8 +4,9 @@
 //! containers of usage, so that fields of a chat message are never taken for usage.
 
 use super::{
+    suffix::{Suffix, split_suffix},
     synonyms::{CONTAINERS, GROUPS, SYNONYMS},
-    values::{Unit, currency_code},
+    values::Unit,
 };
 
 /// What a column holds.
@@ -76,7 +77,7 @@ impl Role {
     ];
 
     /// The name in reports.
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Time => "time",
             Self::End => "end time",
@@ -155,12 +156,21 @@ pub struct Column {
     /// Whether Anthropic's API uses this name (`input_tokens`, `cache_read_input_tokens`). If both names are Anthropic's, the
     /// input tokens exclude the cached ones; with OpenTelemetry's and OpenAI's names they include them.
     pub anthropic: bool,
+    /// The known name that it matched; empty if somebody named the column.
+    pub known: &'static str,
 }
 
 impl Column {
     /// A column with this role that somebody named.
     pub fn named(role: Role, unit: Option<Unit>) -> Self {
-        Self { role, unit, currency: None, scale: 1.0, rank: 0, anthropic: false }
+        Self { role, unit, currency: None, scale: 1.0, rank: 0, anthropic: false, known: "" }
+    }
+}
+
+impl Column {
+    /// Whether its name says that it counts only the tokens that are not cached.
+    pub(super) fn excludes_cache(&self) -> bool {
+        ["uncached", "noncached"].iter().any(|word| self.known.contains(word))
     }
 }
 
@@ -179,7 +189,10 @@ pub fn recognise(name: &str) -> Option<Column> {
             return None;
         }
         let rest = parts[start..].concat();
-        let (role, position, known) = find_role(&rest).or_else(|| strip_container(&rest).and_then(find_role))?;
+        let (role, position, known) = find_role(&rest)
+            .or_else(|| strip_container(&rest).and_then(find_role))
+            .or_else(|| find_mean(&rest))
+            .or_else(|| find_in_usage(parts[..start].last()?, &rest))?;
         // "tokens_ms" means something else.
         if !suffix.fits(role) {
             return None;
@@ -187,7 +200,7 @@ pub fn recognise(name: &str) -> Option<Column> {
         let rank = u16::try_from(start * 100 + position).unwrap_or(u16::MAX);
         let anthropic = !otel && ["inputtokens", "cachereadinputtokens", "cachecreationinputtokens"].contains(&known);
         let Suffix { unit, currency, scale } = suffix;
-        Some(Column { role, unit, currency, scale: scale.unwrap_or(1.0), rank, anthropic })
+        Some(Column { role, unit, currency, scale: scale.unwrap_or(1.0), rank, anthropic, known })
     })
 }
 
@@ -212,90 +225,33 @@ fn find_role(name: &str) -> Option<(Role, usize, &'static str)> {
 
 /// Removes a container written with another separator than a dot: `usage_prompt_tokens`, `llm_latency`.
 fn strip_container(name: &str) -> Option<&str> {
-    ["genaiusage", "genai", "llmusage", "llm", "usage", "total", "sumof", "sum", "avg"].iter().find_map(|prefix| {
+    ["genaiusage", "genai", "llmusage", "llm", "usage", "total", "sumof", "sum"].iter().find_map(|prefix| {
         // "total_tokens" does not become a role, because "tokens" is not a synonym.
         name.strip_prefix(prefix).filter(|rest| !rest.is_empty())
     })
 }
 
+/// The role of a mean: one of times can be read; of tokens and costs it is no part of a sum.
+fn find_mean(name: &str) -> Option<(Role, usize, &'static str)> {
+    let base = ["avg", "average", "mean"].iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    find_role(base).filter(|(role, ..)| role.has_unit())
+}
+
+/// The role of `input` or `output` in an object of usage, as in `usage.input`.
+fn find_in_usage(container: &str, name: &str) -> Option<(Role, usize, &'static str)> {
+    const LAST: usize = 90;
+    let counts_tokens = ["usage", "tokens", "tokenusage", "tokencount", "usagemetadata"].contains(&container);
+    match name {
+        "input" | "prompt" if counts_tokens => Some((Role::Input, LAST, "input")),
+        "output" | "completion" if counts_tokens => Some((Role::Output, LAST, "output")),
+        "total" if counts_tokens => Some((Role::Total, LAST, "total")),
+        _ => None,
+    }
+}
+
 /// Lower-cases a name and removes its separators.
 pub(super) fn normalize(part: &str) -> String {
     part.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
-/// What the end of a name says of its values.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Suffix {
-    unit: Option<Unit>,
-    currency: Option<&'static str>,
-    scale: Option<f64>,
-}
-
-impl Suffix {
-    const fn unit(unit: Unit) -> Self {
-        Self { unit: Some(unit), currency: None, scale: None }
-    }
-
-    fn fits(self, role: Role) -> bool {
-        (self.unit.is_none() || role.has_unit())
-            && ((self.currency.is_none() && self.scale.is_none()) || role == Role::Cost)
-    }
-}
-
-const UNIT_WORDS: &[(&str, Unit)] = &[
-    ("nanoseconds", Unit::Nanos),
-    ("nanos", Unit::Nanos),
-    ("nano", Unit::Nanos),
-    ("microseconds", Unit::Micros),
-    ("micros", Unit::Micros),
-    ("milliseconds", Unit::Millis),
-    ("millis", Unit::Millis),
-    ("msec", Unit::Millis),
-    ("seconds", Unit::Seconds),
-    ("secs", Unit::Seconds),
-    ("sec", Unit::Seconds),
-    ("minutes", Unit::Minutes),
-    ("ns", Unit::Nanos),
-    ("us", Unit::Micros),
-    ("µs", Unit::Micros),
-    ("ms", Unit::Millis),
-    ("s", Unit::Seconds),
-];
-
-/// Splits unit or currency off the end of a name: `latency_ms`, `Duration (s)`, `startTimeUnixNano`, `cost_usd`, `Cost (€)`.
-fn split_suffix(name: &str) -> (&str, Suffix) {
-    let trimmed = name.trim_end_matches([')', ']', ' ', '_', '-', '.']);
-    for sign in ["€", "£", "¥", "₹", "$"] {
-        if let Some(base) = trimmed.strip_suffix(sign) {
-            return (base, Suffix { currency: currency_code(sign), ..Suffix::default() });
-        }
-    }
-    for (word, suffix) in UNIT_WORDS.iter().map(|(word, unit)| (*word, Suffix::unit(*unit))).chain(money_words()) {
-        let Some(at) = trimmed.len().checked_sub(word.len()).filter(|&at| at > 0 && trimmed.is_char_boundary(at))
-        else {
-            continue;
-        };
-        let (base, tail) = trimmed.split_at(at);
-        if !tail.eq_ignore_ascii_case(word) {
-            continue;
-        }
-        // The word must stand apart: after a separator, or in camel case.
-        let stands_apart = base.ends_with(|c: char| !c.is_alphanumeric())
-            || (tail.starts_with(char::is_uppercase) && base.ends_with(|c: char| c.is_lowercase()));
-        if stands_apart {
-            return (base, suffix);
-        }
-    }
-    (name, Suffix::default())
-}
-
-fn money_words() -> impl Iterator<Item = (&'static str, Suffix)> {
-    let codes = ["usd", "eur", "gbp", "chf", "jpy", "cny", "inr", "sek", "nok", "dkk", "pln", "cad", "aud", "brl"];
-    codes.into_iter().map(|code| (code, Suffix { currency: currency_code(code), ..Suffix::default() })).chain([
-        ("dollars", Suffix { currency: Some("USD"), ..Suffix::default() }),
-        ("euros", Suffix { currency: Some("EUR"), ..Suffix::default() }),
-        ("cents", Suffix { scale: Some(0.01), ..Suffix::default() }),
-    ])
 }
 
 #[cfg(test)]
@@ -369,6 +325,33 @@ mod tests {
             assert_eq!(role(name), None, "{name}");
         }
         assert_eq!(role("total_tokens"), Some(Role::Total));
+        assert_eq!([role("avg_input_tokens"), role("mean_cost"), role("input")], [None; 3]);
+    }
+
+    #[test]
+    fn names_of_tools_are_recognised() {
+        for (name, expected) in [
+            ("usage.input", Role::Input),
+            ("usage.output", Role::Output),
+            ("inputTokens", Role::Input),
+            ("tokens_evaluated", Role::Input),
+            ("tokens_predicted", Role::Output),
+            ("n_context_tokens_total", Role::Input),
+            ("n_generated_tokens_total", Role::Output),
+            ("generation_token_count", Role::Output),
+            ("llm_output.token_usage.prompt_tokens", Role::Input),
+            ("ai_model", Role::Model),
+            ("avg_latency", Role::Latency),
+            ("ttft_ms", Role::FirstToken),
+            ("delay_ms", Role::Latency),
+            ("n_calls", Role::Requests),
+            ("Tokens de entrada", Role::Input),
+            ("Jetons en sortie", Role::Output),
+        ] {
+            assert_eq!(role(name), Some(expected), "{name}");
+        }
+        assert_eq!(recognise("cost_in_cents").map(|column| column.scale), Some(0.01));
+        assert_eq!(recognise("costInUsd").and_then(|column| column.currency), Some("USD"));
     }
 
     #[test]

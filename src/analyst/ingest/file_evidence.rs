@@ -39,6 +39,14 @@ pub(super) struct FileEvidence {
     pub(super) infer_parts: bool,
     /// Whether input tokens exclude cached ones in the file, by its names.
     pub(super) input_excludes_cache: bool,
+    /// Whether output tokens exclude reasoning in the file, by its names.
+    pub(super) output_excludes_reasoning: bool,
+    /// Whether the names leave open if input includes cached tokens.
+    pub(super) cache_may_be_beside: bool,
+    /// Whether times are named as those of a period (`hour`, `week`).
+    pub(super) by_period: bool,
+    /// Rows with more reasoning tokens than output tokens.
+    reasoning_exceeds_output: u64,
     /// Rows with more cached tokens than input tokens.
     cache_exceeds_input: u64,
     totals: Totals,
@@ -54,6 +62,7 @@ impl FileEvidence {
     pub(super) fn add(&mut self, usage: &Usage<'_>) {
         let within = |part: Option<u64>| part.is_none_or(|part| part <= usage.input.unwrap_or(0));
         self.cache_exceeds_input += u64::from(!within(usage.cached) || !within(usage.cache_write));
+        self.reasoning_exceeds_output += u64::from(usage.reasoning.unwrap_or(0) > usage.output.unwrap_or(0));
         let (Some(total), Some(input), Some(output)) = (usage.total, usage.input, usage.output) else { return };
         let sum = input.saturating_add(output);
         let reasoning = usage.reasoning.unwrap_or(0);
@@ -79,12 +88,17 @@ impl FileEvidence {
     /// Adds cached tokens to the input if rows show that it excludes them; says how they are counted.
     fn add_cache(&self, data: &mut Dataset, report: &mut IngestReport) {
         let note = if self.input_excludes_cache {
-            "Input tokens exclude cached ones in this log (as in Anthropic's API); they are added, so input means all input tokens."
+            "Input tokens exclude cached ones in this log (by its names, as in Anthropic's API); they are added, so input means all input tokens."
         } else if self.infer_parts && self.cache_exceeds_input > 0 {
             for i in self.start..data.len() {
                 data.input[i] += data.cached(i).saturating_add(data.cache_write(i));
             }
             "Some rows have more cached tokens than input tokens, so input excludes cached ones in this log; they are added."
+        } else if self.infer_parts && self.cache_may_be_beside && !self.totals_show_parts() {
+            report.unknown.push(
+                "The log does not show whether input tokens include cached ones: they count as a part of it. If they stand beside it, input and costs are too low.".into(),
+            );
+            return;
         } else if self.infer_parts && data.present().cached {
             "Cached tokens count as a part of the input tokens."
         } else {
@@ -93,9 +107,35 @@ impl FileEvidence {
         report.notes.push(note.into());
     }
 
+    /// Whether most rows state a total, which then shows if cached tokens are parts.
+    fn totals_show_parts(&self) -> bool {
+        let totals = self.totals;
+        let best = [totals.plain, totals.with_reasoning, totals.with_cache, totals.with_both].into_iter().max();
+        totals.stated > 0 && best.unwrap_or(0) * 100 >= totals.stated * 99
+    }
+
+    /// Adds reasoning tokens to the output if rows have more of them than of output.
+    fn add_reasoning(&self, data: &mut Dataset, report: &mut IngestReport) -> bool {
+        if self.output_excludes_reasoning {
+            report.notes.push(
+                "Output tokens exclude reasoning in this log (by its names, as in Gemini's API); it is added.".into(),
+            );
+            return true;
+        }
+        let stands_beside = self.infer_parts && self.reasoning_exceeds_output > 0;
+        if stands_beside {
+            for i in self.start..data.len() {
+                data.output[i] += data.reasoning(i);
+            }
+            report.notes.push("Some rows have more reasoning tokens than output tokens, so output excludes reasoning in this log; it is added.".into());
+        }
+        stands_beside
+    }
+
     /// Adds cached or reasoning tokens to input or output if the stated totals show that they stand beside them.
     fn add_parts(&self, data: &mut Dataset, report: &mut IngestReport) {
         let totals = self.totals;
+        let has_reasoning = self.add_reasoning(data, report);
         // 99 of 100 rows decide; the simplest explanation wins.
         let explains = |rows: u64| rows * 100 >= totals.stated * 99;
         let candidates = [
@@ -106,7 +146,7 @@ impl FileEvidence {
         ];
         match candidates.into_iter().find(|(rows, ..)| explains(*rows)) {
             Some((_, reasoning, cache)) if self.infer_parts && (reasoning || cache) => {
-                let cache = cache && self.cache_exceeds_input == 0;
+                let (cache, reasoning) = (cache && self.cache_exceeds_input == 0, reasoning && !has_reasoning);
                 for i in self.start..data.len() {
                     let (reasoned, cached) = (data.reasoning(i), data.cached(i).saturating_add(data.cache_write(i)));
                     data.output[i] += if reasoning { reasoned } else { 0 };
@@ -114,7 +154,8 @@ impl FileEvidence {
                 }
                 let what = match (reasoning, cache) {
                     (true, false) => "reasoning tokens stand beside the output",
-                    (false, _) => "cached tokens stand beside the input",
+                    (false, true) => "cached tokens stand beside the input",
+                    (false, false) => return,
                     _ => "cached tokens stand beside the input and reasoning tokens beside the output",
                 };
                 report.notes.push(format!("By the stated totals, {what}; they are added."));
@@ -139,16 +180,20 @@ impl FileEvidence {
         }
         let (hasher, mut seen) = (RandomState::new(), HashSet::new());
         for i in range {
-            let Some(time) = data.time(i).filter(|time| time.rem_euclid(DAY) == 0) else { return };
+            let Some(time) = data.time(i).filter(|time| self.by_period || time.rem_euclid(DAY) == 0) else { return };
             let key: Vec<u16> = data.groups.iter().map(|column| column.codes[i]).collect();
             if !seen.insert(hasher.hash_one((time, data.model_index(i), key))) {
                 return;
             }
         }
-        data.mark_as_sums(Some(DAY));
-        report.notes.push(
-            "Times are dates alone, with one row for each date and combination of the other columns: each row counts as the sum of a day.".into(),
-        );
+        data.mark_as_sums(if self.by_period { None } else { Some(DAY) });
+        let (times, sum) = match self.by_period {
+            true => ("the beginnings of periods", "the sum of a period"),
+            false => ("dates alone", "the sum of a day"),
+        };
+        report.notes.push(format!(
+            "Times are {times}, with one row for each of them and each combination of the other columns: each row counts as {sum}."
+        ));
     }
 }
 
@@ -156,7 +201,8 @@ impl FileEvidence {
 fn drop_unique_groups(data: &mut Dataset) {
     let rows = data.len();
     data.retain_groups(|column| {
-        let named = GROUPS.iter().any(|(name, _)| *name == column.name) || column.name == FILE;
+        let named =
+            GROUPS.iter().any(|(name, _)| *name == column.name) || [FILE, "status"].contains(&column.name.as_str());
         let valued = column.codes.iter().filter(|code| **code != NO_VALUE).count();
         let repeats = column.values.len() * 2 <= valued.max(1) || (rows < 20 && column.values.len() < valued);
         let is_numeric = column.values.iter().all(|value| value.parse::<f64>().is_ok());

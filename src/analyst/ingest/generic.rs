@@ -5,15 +5,19 @@ use std::{borrow::Cow, collections::HashMap};
 use serde_json::Value;
 
 use super::{
+    cells::{self, Cells},
     choice::ColumnChoice,
     clip,
     collector::Collector,
     columns::{self, Column, Role},
     record::{Header, Record, TableRow},
     table::Table,
-    usage::Usage,
     values::{self, ColumnFormat, Decimal},
 };
+use crate::analyst::format::inline_code;
+
+/// The reason for a record that has no field for tokens: it is no request.
+pub(super) const NO_REQUEST: &str = "not a request";
 
 /// Most names in [`Generic`]; a log with more uses data as names.
 const MAX_NAMES: usize = 4096;
@@ -23,29 +27,6 @@ const MAX_DEPTH: usize = 8;
 
 /// Most characters of a value to group by.
 const MAX_GROUP_CHARS: usize = 100;
-
-/// A cell, its column, and how the column writes values.
-type Cell<'a> = Option<(Cow<'a, str>, Column, ColumnFormat)>;
-
-/// The cells of one record, by role, and its values to group by.
-struct Cells<'a> {
-    roles: [Cell<'a>; Role::COUNT],
-    groups: Vec<(Cow<'a, str>, Cow<'a, str>)>,
-}
-
-impl<'a> Cells<'a> {
-    fn get(&self, role: Role) -> Option<&(Cow<'a, str>, Column, ColumnFormat)> {
-        self.roles[role as usize].as_ref()
-    }
-
-    /// Stores the cell if its column is a better match for its role than the one stored.
-    fn keep_best(&mut self, text: Cow<'a, str>, column: Column, format: ColumnFormat) {
-        let slot = &mut self.roles[column.role as usize];
-        if slot.as_ref().is_none_or(|(_, known, _)| column.rank < known.rank) {
-            *slot = Some((text, column, format));
-        }
-    }
-}
 
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -61,6 +42,12 @@ pub(super) struct Generic<'c> {
     /// The columns of a table: best column of each role, and the columns to group by.
     roles: [Option<(usize, Column)>; Role::COUNT],
     groups: Vec<(usize, String)>,
+    /// Other columns of a role, read in rows in which the best one says nothing.
+    others: Vec<(usize, Column)>,
+    /// The columns with the ids of a span and of the span above it.
+    span: Option<(usize, usize)>,
+    /// Whether the best column and another one of input or output were found to differ.
+    differs: bool,
     /// The meaning of each name in JSON, cached because every record repeats the names.
     names: HashMap<String, Meaning>,
     /// The first name used for each role.
@@ -77,6 +64,9 @@ impl<'c> Generic<'c> {
             choice,
             roles: [None; Role::COUNT],
             groups: Vec::new(),
+            others: Vec::new(),
+            span: None,
+            differs: false,
             names: HashMap::new(),
             used: HashMap::new(),
             found: Vec::new(),
@@ -91,20 +81,35 @@ impl<'c> Generic<'c> {
             match reader.meaning(name) {
                 Meaning::Role(column) => {
                     let slot = &mut reader.roles[column.role as usize];
-                    if slot.is_none_or(|(_, known)| column.rank < known.rank) {
-                        *slot = Some((at, column));
-                    }
+                    let other = match *slot {
+                        Some(best) if column.rank >= best.1.rank => Some((at, column)),
+                        best => {
+                            *slot = Some((at, column));
+                            best
+                        }
+                    };
+                    let has_others = matches!(column.role, Role::Input | Role::Output | Role::Model);
+                    reader.others.extend(other.filter(|(_, column)| has_others && !column.excludes_cache()));
                 }
                 Meaning::Group(group) => reader.groups.push((at, group.to_owned())),
                 Meaning::Unknown => {}
             }
         }
         reader.pair_date_and_time(header);
+        let find =
+            |names: &[&str]| header.names.iter().position(|name| names.contains(&columns::normalize(name).as_str()));
+        reader.span = find(&["spanid", "runid", "id"]).zip(find(&["parentspanid", "parentrunid", "parentid"]));
         let used: Vec<usize> = reader.roles.iter().flatten().map(|(at, _)| *at).collect();
         for (at, column) in reader.roles.into_iter().flatten() {
             reader.used.insert(column.role, header.names[at].clone());
         }
         let grouped: Vec<usize> = reader.groups.iter().map(|(at, _)| *at).collect();
+        // A status can be grouped by, too.
+        if let Some((at, _)) =
+            reader.roles[Role::Status as usize].filter(|_| reader.roles[Role::Requests as usize].is_none())
+        {
+            reader.groups.push((at, "status".into()));
+        }
         let free = |at: &usize| !used.contains(at) && !grouped.contains(at);
         reader.unused = (0..header.names.len()).filter(free).map(|at| header.names[at].clone()).collect();
         // Any other column may be one to group by, if its values turn out to repeat.
@@ -122,9 +127,18 @@ impl<'c> Generic<'c> {
             |names: &[&str]| header.names.iter().position(|name| names.contains(&columns::normalize(name).as_str()));
         let date = find(&["date", "day", "datum", "usagedate", "requestdate", "logdate"]);
         let clock = find(&["time", "timeofday", "clock", "zeit", "uhrzeit", "requesttime", "logtime"]);
-        if let (Some(date), Some(clock)) = (date, clock)
-            && !self.choice.names(Role::Time)
+        if self.choice.names(Role::Time) {
+            return;
+        }
+        // A date and an hour: the beginning of a period.
+        let hour = find(&["hour", "stunde"]).filter(|_| clock.is_none());
+        if let (Some(hour), Some((at, column))) = (hour, self.roles[Role::Time as usize].as_mut())
+            && Some(*at) == date
         {
+            column.known = "hour";
+            self.roles[Role::TimeOfDay as usize] = Some((hour, Column::named(Role::TimeOfDay, None)));
+        }
+        if let (Some(date), Some(clock)) = (date, clock) {
             self.roles[Role::Time as usize] = Some((date, Column::named(Role::Time, None)));
             self.roles[Role::TimeOfDay as usize] = Some((clock, Column::named(Role::TimeOfDay, None)));
         }
@@ -152,6 +166,7 @@ impl<'c> Generic<'c> {
         self.roles
             .iter()
             .flatten()
+            .chain(&self.others)
             .any(|(column, known)| *column == at && (known.role.is_tokens() || known.role == Role::Requests))
     }
 
@@ -168,24 +183,73 @@ impl<'c> Generic<'c> {
         table.evidence[at].dates_are_ambiguous().then(|| table.header.names[at].as_str())
     }
 
+    /// The name of the column of costs if its numbers can be read as decimals or as thousands and no column shows which; and
+    /// whether they are read as thousands.
+    pub(super) fn ambiguous_costs<'t>(&self, table: &'t Table<'_>) -> Option<(&'t str, bool)> {
+        let (at, _) = self.roles[Role::Cost as usize]?;
+        let (evidence, format) = (&table.evidence[at], table.header.formats[at]);
+        let others = table.evidence.iter().filter_map(|evidence| evidence.format().decimal);
+        let separator =
+            evidence.only_separator().filter(|_| evidence.numbers_are_ambiguous() && others.count() == 0)?;
+        Some((table.header.names[at].as_str(), format.decimal.unwrap_or(Decimal::Point) != separator))
+    }
+
+    /// The columns of a table that may hold costs, if none is recognised as such.
+    pub(super) fn unknown_costs(&self) -> Vec<String> {
+        let may_cost = |name: &&String| {
+            let name = columns::normalize(name);
+            ["cost", "spend", "kosten", "coût", "charge"].iter().any(|word| name.contains(word))
+        };
+        let unused: &[String] = if self.has(Role::Cost) || self.choice.names(Role::Cost) { &[] } else { &self.unused };
+        unused.iter().filter(may_cost).take(4).map(|name| inline_code(&clip(name))).collect()
+    }
+
+    /// Says that two columns of input or output tokens differ.
+    fn compare(&mut self, row: &TableRow<'_>, collector: &mut Collector) {
+        if self.differs {
+            return;
+        }
+        let header = row.header();
+        let count = |at: usize| values::parse_count(row.cell(at)?, "", header.format(at)).ok()?.filter(|n| *n > 0);
+        let differing = self.others.iter().find_map(|(other, column)| {
+            let (best, _) = self.roles[column.role as usize]?;
+            let differs = column.role.is_tokens() && count(best)? != count(*other)?;
+            differs.then_some((best, *other, column.role.label()))
+        });
+        if let Some((best, other, what)) = differing {
+            self.differs = true;
+            collector.state_unknown(&format!(
+                "Two columns name {what} and differ: {} is read, {} is not.",
+                inline_code(&header.names[best]),
+                inline_code(&header.names[other])
+            ));
+        }
+    }
+
     /// Reads one record.
     ///
     /// # Errors
     /// The reason why it cannot be used.
     pub(super) fn read(&mut self, record: Record<'_>, collector: &mut Collector) -> Result<(), String> {
         let cells = match record {
-            Record::Row(row) => self.row_cells(row),
+            Record::Row(row) => {
+                self.compare(row, collector);
+                self.row_cells(row)
+            }
             Record::Object(value) => self.object_cells(value),
         };
-        if cells.get(Role::Input).is_none() && cells.get(Role::Output).is_none() && cells.get(Role::Total).is_none() {
-            return Err("no token counts".into());
+        let has_tokens = [Role::Input, Role::Output, Role::Total].into_iter().any(|role| cells.get(role).is_some());
+        // A request that failed may have no usage.
+        if !has_tokens && !cells.states_failure() {
+            let is_request = !matches!(record, Record::Object(value) if !has_empty_usage(value));
+            return Err(if is_request { "no token counts" } else { NO_REQUEST }.into());
         }
         for (_, column, _) in cells.roles.iter().flatten() {
             if !self.used.contains_key(&column.role) {
                 self.used.insert(column.role, self.name_of(column));
             }
         }
-        let usage = interpret(cells, collector)?;
+        let usage = cells::interpret(cells, collector)?;
         collector.push(&usage);
         Ok(())
     }
@@ -194,7 +258,17 @@ impl<'c> Generic<'c> {
         let header = row.header();
         let roles = std::array::from_fn(|role| {
             let (at, column) = self.roles[role]?;
-            Some((Cow::Borrowed(row.cell(at)?), column, header.format(at)))
+            let text = row.cell(at)?;
+            let other = || {
+                let mut others = self.others.iter().filter(|(_, other)| other.role == column.role);
+                others.find_map(|(at, column)| {
+                    let text = row.cell(*at).filter(|text| cells::says_something(text, column.role))?;
+                    Some((text, *column, *at))
+                })
+            };
+            let other = if cells::says_something(text, column.role) { None } else { other() };
+            let (text, column, at) = other.unwrap_or((text, column, at));
+            Some((Cow::Borrowed(text), column, header.format(at)))
         });
         let groups = self
             .groups
@@ -204,11 +278,13 @@ impl<'c> Generic<'c> {
                 (!values::is_empty(value)).then(|| (Cow::Owned(name.clone()), Cow::Borrowed(value)))
             })
             .collect();
-        Cells { roles, groups }
+        let text = |at: usize| row.cell(at).map(str::trim).filter(|text| !values::is_empty(text)).map(Cow::Borrowed);
+        let span = self.span.and_then(|(id, parent)| Some((text(id)?, text(parent))));
+        Cells { roles, groups, span }
     }
 
     fn object_cells<'a>(&mut self, value: &'a Value) -> Cells<'a> {
-        let mut cells = Cells { roles: Default::default(), groups: Vec::new() };
+        let mut cells = Cells { roles: Default::default(), groups: Vec::new(), span: None };
         self.collect(value, &mut String::new(), 0, &mut cells);
         cells
     }
@@ -242,9 +318,14 @@ impl<'c> Generic<'c> {
 
     fn keep<'a>(&mut self, text: Cow<'a, str>, path: &str, cells: &mut Cells<'a>) {
         // JSON writes numbers with a decimal point.
-        let format = ColumnFormat { decimal: Some(Decimal::Point), dates: None };
+        let format = ColumnFormat { decimal: Some(Decimal::Point), ..ColumnFormat::default() };
         match self.known(path) {
-            Meaning::Role(column) => cells.keep_best(text, column, format),
+            Meaning::Role(column) => {
+                if column.role == Role::Status && !cells.groups.iter().any(|(known, _)| known == "status") {
+                    cells.groups.push((Cow::Borrowed("status"), text.clone()));
+                }
+                cells.keep_best(text, column, format);
+            }
             Meaning::Group(name)
                 if !text.is_empty()
                     && text.chars().count() <= MAX_GROUP_CHARS
@@ -282,6 +363,18 @@ impl<'c> Generic<'c> {
     }
 }
 
+/// Whether an object has a field for usage or tokens that is empty.
+fn has_empty_usage(value: &Value) -> bool {
+    let is_usage = |name: &str| ["usage", "token"].iter().any(|word| columns::normalize(name).contains(word));
+    value.as_object().is_some_and(|fields| {
+        fields.iter().any(|(name, field)| match field {
+            Value::Null => is_usage(name),
+            Value::Object(inner) => (inner.is_empty() && is_usage(name)) || has_empty_usage(field),
+            _ => false,
+        })
+    })
+}
+
 /// Calls `visit` with `name` appended to the path.
 fn with_path(name: &str, path: &mut String, visit: impl FnOnce(&mut String)) {
     let length = path.len();
@@ -291,83 +384,4 @@ fn with_path(name: &str, path: &mut String, visit: impl FnOnce(&mut String)) {
     path.push_str(name);
     visit(path);
     path.truncate(length);
-}
-
-/// The usage that the cells state.
-fn interpret<'a>(mut cells: Cells<'a>, collector: &mut Collector) -> Result<Usage<'a>, String> {
-    let groups = std::mem::take(&mut cells.groups);
-    let count = |role: Role| match cells.get(role) {
-        Some((cell, _, format)) => values::parse_count(cell, role.label(), *format),
-        None => Ok(None),
-    };
-    let mut usage = Usage {
-        input: count(Role::Input)?,
-        output: count(Role::Output)?,
-        total: count(Role::Total)?,
-        cached: count(Role::Cached)?,
-        cache_write: count(Role::CacheWrite)?,
-        reasoning: count(Role::Reasoning)?,
-        requests: count(Role::Requests)?,
-        groups,
-        ..Usage::default()
-    };
-    usage.failed = cells.get(Role::Status).and_then(|(cell, ..)| values::is_failure(cell));
-    // A request that failed may have no counts.
-    let expects_input = cells.get(Role::Input).is_some() || usage.output.is_none();
-    if usage.input.is_none() && expects_input && usage.failed != Some(true) {
-        return Err("input tokens are missing".into());
-    }
-    let is_anthropic = |role: Role| cells.get(role).is_some_and(|(_, column, _)| column.anthropic);
-    if is_anthropic(Role::Input) && (is_anthropic(Role::Cached) || is_anthropic(Role::CacheWrite)) {
-        usage.add_cache_to_input();
-        collector.file.input_excludes_cache = true;
-    }
-    read_times(&cells, &mut usage, collector);
-    read_text_and_money(&cells, &mut usage, collector);
-    usage.set_kind_by_name();
-    Ok(usage)
-}
-
-/// Reads times and durations; one that cannot be read is counted and left out.
-fn read_times(cells: &Cells<'_>, usage: &mut Usage<'_>, collector: &mut Collector) {
-    let zone = cells.get(Role::Zone).and_then(|(cell, ..)| values::parse_zone(cell));
-    let mut time = |role: Role| {
-        let (cell, column, format) = cells.get(role)?;
-        let day = cells.get(Role::TimeOfDay).filter(|_| role == Role::Time);
-        let text = day.map_or(Cow::Borrowed(cell.as_ref()), |(clock, ..)| Cow::Owned(format!("{cell} {clock}")));
-        values::parse_time_ms(&text, column.unit, *format, zone.as_ref()).unwrap_or_else(|reason| {
-            collector.unreadable(role.label(), reason);
-            None
-        })
-    };
-    (usage.start_ms, usage.end_ms) = (time(Role::Time), time(Role::End));
-    let mut duration = |role: Role| {
-        let (cell, column, format) = cells.get(role)?;
-        match values::parse_number(cell, role.label(), *format) {
-            Ok(value) => value.map(|value| (value, column.unit)),
-            Err(reason) => {
-                collector.unreadable(role.label(), reason);
-                None
-            }
-        }
-    };
-    (usage.latency, usage.first_token) = (duration(Role::Latency), duration(Role::FirstToken));
-}
-
-fn read_text_and_money<'a>(cells: &Cells<'a>, usage: &mut Usage<'a>, collector: &mut Collector) {
-    let text =
-        |role: Role| cells.get(role).map(|(cell, ..)| cell.clone()).filter(|text| !values::is_empty(text.trim()));
-    usage.model = text(Role::Model);
-    usage.request_id = text(Role::RequestId);
-    let Some((cell, column, format)) = cells.get(Role::Cost) else { return };
-    match values::parse_money(cell, Role::Cost.label(), *format) {
-        Ok(Some(mut money)) => {
-            money.amount *= column.scale;
-            let named = cells.get(Role::Currency).and_then(|(cell, ..)| values::currency_code(cell));
-            money.currency = money.currency.or(named).or(column.currency);
-            usage.cost = Some(money);
-        }
-        Ok(None) => {}
-        Err(reason) => collector.unreadable(Role::Cost.label(), reason),
-    }
 }

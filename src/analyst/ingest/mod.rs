@@ -8,6 +8,7 @@
 //! are kept in memory; a row that cannot be used is counted with its reason, and the first few are reported; the error for a file
 //! that cannot be used says what was found and what to do.
 
+mod cells;
 mod choice;
 mod collector;
 pub mod columns;
@@ -22,6 +23,7 @@ mod record;
 mod sink;
 pub mod sources;
 mod span_tree;
+mod suffix;
 mod synonyms;
 mod table;
 mod units;
@@ -273,11 +275,36 @@ fn detect_binary(head: &[u8]) -> Option<(&'static str, &'static str)> {
         .then_some(("binary", "Attach a usage log as CSV with a header line, or as JSON Lines."))
 }
 
-/// Whether a cell labels a row with totals.
+/// Whether a cell labels a row with totals, or with means of the others.
 fn is_total_label(cell: &str) -> bool {
+    // Most cells are numbers or texts.
+    if cell.is_empty() || cell.len() > 24 || cell.bytes().any(|b| b.is_ascii_digit()) {
+        return false;
+    }
     let word = cell.trim().trim_end_matches(':').to_lowercase();
-    ["total", "totals", "grand total", "sum", "subtotal", "summe", "gesamt", "gesamtsumme", "summary"]
-        .contains(&word.as_str())
+    [
+        "total",
+        "totals",
+        "grand total",
+        "sum",
+        "subtotal",
+        "summe",
+        "gesamt",
+        "gesamtsumme",
+        "insgesamt",
+        "sub-total",
+        "zwischensumme",
+        "all models",
+        "all users",
+        "overall",
+        "average",
+        "mean",
+        "avg",
+        "durchschnitt",
+        "mittelwert",
+        "moyenne",
+    ]
+    .contains(&word.as_str())
 }
 
 /// The first 40 names, and the number of the rest, for an error or report.
@@ -295,5 +322,7 @@ fn clip(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
+#[cfg(test)]
+mod generic_tests;
 #[cfg(test)]
 mod tests;

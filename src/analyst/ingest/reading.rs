@@ -8,7 +8,7 @@ use super::{
     clip,
     collector::Collector,
     columns::Role,
-    generic::Generic,
+    generic::{self, Generic},
     input::Input,
     json::{self, Shape},
     name_list, nested, peek_first_byte,
@@ -99,6 +99,13 @@ impl Reading {
             });
         }
         table.resolve_formats(Some(&generic), choice);
+        if let Some(name) = generic.ambiguous_costs(&table) {
+            self.collector.state_unknown(&format!(
+                "The numbers in {} have a separator before exactly three digits only: whether it is one of decimals or of thousands is not certain; {}.",
+                crate::analyst::format::inline_code(name.0),
+                if name.1 { "it is read as one of thousands" } else { "it is read as one of decimals" }
+            ));
+        }
         let collector = &mut self.collector;
         table.read(stop, &mut |line, row| {
             if collector.is_full() {
@@ -107,12 +114,25 @@ impl Reading {
             match row.and_then(|record| generic.read(record, collector)) {
                 Ok(()) => {}
                 Err(reason) if reason == table::TOTAL_ROW => collector.skip("rows with totals"),
+                Err(reason) if reason == table::REMARK => collector.skip("lines that are no rows"),
                 Err(reason) => collector.reject(line, reason),
             }
             Ok(())
         })?;
+        self.state_unknown_costs(&generic);
         report_columns(&generic, file);
         Ok(())
+    }
+
+    /// Says which fields may be costs that were not recognised.
+    fn state_unknown_costs(&mut self, generic: &Generic<'_>) {
+        let costs = generic.unknown_costs();
+        if !costs.is_empty() {
+            self.collector.state_unknown(&format!(
+                "The log may have costs in {}, which are not read: the costs of this report do not come from them.",
+                crate::analyst::format::list(&costs)
+            ));
+        }
     }
 
     /// Passes a record to the reader of a source.
@@ -129,6 +149,7 @@ impl Reading {
         match read {
             Ok(()) => {}
             Err(reason) if reason == table::TOTAL_ROW => self.collector.skip("rows with totals"),
+            Err(reason) if reason == table::REMARK => self.collector.skip("lines that are no rows"),
             Err(reason) => self.collector.reject(line, reason),
         }
         Ok(())
@@ -206,9 +227,13 @@ impl Reading {
             }
             let inner = value.as_ref().ok().and_then(|value| nested::unwrap(value, nesting?));
             let read = value.and_then(|value| generic.read(Record::Object(inner.as_ref().unwrap_or(value)), collector));
-            read.unwrap_or_else(|reason| collector.reject(line, reason));
+            match read {
+                Err(reason) if reason == generic::NO_REQUEST => collector.skip("records without token counts"),
+                read => read.unwrap_or_else(|reason| collector.reject(line, reason)),
+            }
             Ok(())
         })?;
+        self.state_unknown_costs(&generic);
         report_columns(&generic, file);
         let missing = missing_roles(&generic, choice);
         if missing.len() == 2 || (!missing.is_empty() && generic.has(Role::Total)) {
@@ -335,13 +360,28 @@ impl Table<'_> {
             _ if self.delimiter == b';' && !point => Some(Decimal::Comma),
             _ => None,
         };
+        let is_shown = comma != point;
         for (at, format) in self.header.formats.iter_mut().enumerate() {
             let is_count = generic.is_some_and(|generic| generic.is_count(at));
             let ambiguous = self.evidence[at].numbers_are_ambiguous();
             *format = ColumnFormat {
                 // Counts without evidence keep thousands: they have no decimals.
-                decimal: format.decimal.or(if is_count && ambiguous { None } else { file_decimal }),
+                decimal: format.decimal.or(match self.evidence[at].only_separator() {
+                    // Counts such as `12.000` only, in a file that does not write decimals with a comma.
+                    Some(Decimal::Point)
+                        if is_count
+                            && self.evidence[at].may_have_zero_decimals()
+                            && file_decimal != Some(Decimal::Comma) =>
+                    {
+                        Some(Decimal::Point)
+                    }
+                    _ if is_count && ambiguous => None,
+                    // Under semicolons `1.234` alone is a number with decimals: others would have a comma.
+                    Some(Decimal::Point) if !is_shown && self.delimiter == b';' => Some(Decimal::Point),
+                    _ => file_decimal,
+                }),
                 dates: choice.dates.or(format.dates),
+                ..*format
             };
         }
     }

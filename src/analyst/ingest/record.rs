@@ -119,7 +119,7 @@ impl<'a> Field<'a> {
         match self {
             Self::Cell(_, format) => format,
             // JSON writes numbers with a decimal point, also those in texts.
-            Self::Json(_) => ColumnFormat { decimal: Some(values::Decimal::Point), dates: None },
+            Self::Json(_) => ColumnFormat { decimal: Some(values::Decimal::Point), ..ColumnFormat::default() },
         }
     }
 }

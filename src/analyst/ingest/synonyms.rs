@@ -8,7 +8,7 @@ pub(super) const SYNONYMS: &[(Role, &str)] = &[
         Role::Time,
         "starttime timestamp starttimeunix startedat requesttime requesttimestamp requestedat createdat \
          created arrivaltime arrivedat datetime time eventtime ts date usagedate usagedateutc loggedat timestamputc timeutc \
-         createdtime createtime start startat timegenerated observedtimestamp timeunix day datum zeit zeitstempel uhrzeit",
+         createdtime createtime start startat timegenerated observedtimestamp timeunix day hour week month period periodstart bucket bucketstart windowstart datum horodatage fecha zeit zeitstempel uhrzeit",
     ),
     (Role::End, "endtime endtimeunix endedat completedat finishedat end endat"),
     (Role::TimeOfDay, "timeofday clock hhmmss"),
@@ -16,23 +16,29 @@ pub(super) const SYNONYMS: &[(Role, &str)] = &[
     (
         Role::Model,
         "model modelname modelid responsemodel requestmodel llmmodel llmmodelname engine deployment \
-         deploymentname modelversion modell",
+         deploymentname modelversion modell modèle modele modelo aimodel",
     ),
     (
         Role::Input,
         "inputtokens prompttokens contexttokens prompttokencount inputtokencount requesttokens numinputtokens \
          numprompttokens ninputtokens nprompttokens tokensin tokensinput tokensprompt intokens inputlength \
          promptlength promptevalcount inputcontexttokens inputtoken prompttoken nativetokensprompt nprompt \
-         eingabetokens eingabetoken tokensenviados",
+         eingabetokens eingabetoken tokensenviados tokensdeentrada jetonsentrée jetonsenentrée tokensentrée tokensevaluated \
+         ncontexttokenstotal numprefilltokens promptllmtokencount inputuncachedtokens uncachedinputtokens uncachedprompttokens \
+         promptuncachedtokens noncachedinputtokens inputtokensuncached",
     ),
     (
         Role::Output,
         "outputtokens completiontokens generatedtokens candidatestokencount outputtokencount \
          completiontokencount responsetokens numoutputtokens numcompletiontokens noutputtokens \
          ncompletiontokens tokensout tokensoutput tokenscompletion outtokens outputlength completionlength \
-         evalcount outputtoken completiontoken nativetokenscompletion ausgabetokens ausgabetoken",
+         evalcount outputtoken completiontoken nativetokenscompletion ausgabetokens ausgabetoken jetonssortie jetonsensortie \
+         tokenssortie tokensdesalida tokenspredicted ngeneratedtokenstotal numdecodetokens completionllmtokencount generationtokencount generationtokens",
     ),
-    (Role::Total, "totaltokens totaltokencount tokenstotal tokens tokencount usagetotal gesamttokens"),
+    (
+        Role::Total,
+        "totaltokens totaltokencount tokenstotal tokens tokencount usagetotal gesamttokens totalllmtokencount",
+    ),
     (
         Role::Cached,
         "cachedtokens cachereadinputtokens cachedinputtokens cachedprompttokens \
@@ -56,7 +62,7 @@ pub(super) const SYNONYMS: &[(Role, &str)] = &[
         Role::Latency,
         "latency duration totallatency requestduration responsetime elapsed elapsedtime e2elatency \
          endtoendlatency operationduration clientoperationduration totaltime requestlatency timetaken \
-         totalduration delay dauer",
+         totalduration delay dauer durée",
     ),
     (
         Role::FirstToken,
@@ -64,18 +70,19 @@ pub(super) const SYNONYMS: &[(Role, &str)] = &[
     ),
     (
         Role::Cost,
-        "cost spend totalcost responsecost price usagecost totalspend amount costtotal estimatedcost cost0 kosten preis",
+        "cost spend totalcost responsecost price usagecost totalspend amount costtotal estimatedcost cost0 kosten preis coût cout coste",
     ),
     (Role::Currency, "currency currencycode waehrung währung"),
     (
         Role::Requests,
         "nummodelrequests numrequests requests requestcount requestscount numberofrequests calls callcount numcalls \
-         totalrequests apirequests nrequests anfragen count",
+         totalrequests apirequests nrequests ncalls apicalls totalcalls invocations anfragen anzahlanfragen count",
     ),
     (Role::RequestId, "requestid generationid responseid completionid callid idofrequest"),
     (
         Role::Status,
-        "status statuscode httpstatus httpstatuscode responsestatus responsecode success error errorcode outcome",
+        "status statuscode httpstatus httpstatuscode responsestatus responsecode success error errorcode outcome issuccess succeeded iserror haserror failed isfailed errormessage \
+         exception",
     ),
 ];
 
@@ -104,4 +111,5 @@ pub(super) const GROUPS: &[(&str, &str)] = &[
 
 /// The objects in which usage may be nested: the parts that may come before such a name, as `usage` in `usage.prompt_tokens`.
 pub(super) const CONTAINERS: &str = "usage usagemetadata tokenusage response body attributes metrics data result llm genai client request \
-     span message log event fields properties json operation tokencount timings usageobject responsebody";
+     span message log event fields properties json operation tokencount timings usageobject responsebody llmoutput \
+     responsemetadata tokens";

@@ -2,7 +2,10 @@
 //!
 //! A table is read twice: first its columns' formats of numbers and dates are found from all cells, then its rows are read.
 
-use std::io::{self, BufRead, Read};
+use std::{
+    cmp::Reverse,
+    io::{self, BufRead, Read},
+};
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder, StringRecord};
 
@@ -32,6 +35,8 @@ pub(super) struct Table<'i> {
     pub(super) evidence: Vec<FormatEvidence>,
     /// Whether every cell of a column is a number or empty, and one is a number.
     pub(super) numeric: Vec<bool>,
+    /// Whether at most half of the cells of a column label rows of totals, and one does.
+    labels_totals: Vec<bool>,
     /// Whether cells hold JSON.
     has_json: bool,
     /// Rows above the header, the header included.
@@ -58,6 +63,7 @@ impl<'i> Table<'i> {
             delimiter,
             evidence: Vec::new(),
             numeric: Vec::new(),
+            labels_totals: Vec::new(),
             has_json: false,
             header_rows,
             rows: 0,
@@ -72,6 +78,7 @@ impl<'i> Table<'i> {
         let mut evidence: Vec<FormatEvidence> = Vec::new();
         // Cells that are numbers, and cells that are something else.
         let mut kinds: Vec<(u64, u64)> = Vec::new();
+        let mut labels: Vec<u64> = Vec::new();
         let (mut has_json, mut rows) = (false, 0u64);
         self.each_record(stop, &mut |index, _, record| {
             if index == 0 {
@@ -81,12 +88,16 @@ impl<'i> Table<'i> {
                 }
                 evidence = vec![FormatEvidence::default(); names.len()];
                 kinds = vec![(0, 0); names.len()];
+                labels = vec![0; names.len()];
                 return Ok(());
             }
             rows += 1;
             for (evidence, cell) in evidence.iter_mut().zip(record) {
                 has_json |= cell.starts_with('{');
                 evidence.add(cell);
+            }
+            for (labels, cell) in labels.iter_mut().zip(record) {
+                *labels += u64::from(is_total_label(cell));
             }
             for ((numbers, others), cell) in kinds.iter_mut().zip(record) {
                 let is_number = cell.bytes().any(|b| b.is_ascii_digit())
@@ -102,6 +113,7 @@ impl<'i> Table<'i> {
             return Err(IngestError::HeaderOnly(super::name_list(&header.names)));
         }
         self.numeric = kinds.iter().map(|(numbers, others)| *numbers > 0 && *others == 0).collect();
+        self.labels_totals = labels.iter().map(|labels| *labels > 0 && *labels * 2 <= rows).collect();
         (self.header, self.evidence, self.has_json, self.rows) = (header, evidence, has_json, rows);
         Ok(())
     }
@@ -123,10 +135,14 @@ impl<'i> Table<'i> {
             }
             // Rows of exports often leave out trailing empty cells, or end with a separator.
             let extra = record.iter().skip(width).any(|cell| !cell.trim().is_empty());
+            let repeats_header = record.iter().map(str::trim).eq(self.header.names.iter().map(String::as_str));
+            if repeats_header || is_remark(record, width) {
+                return each(line, Err(REMARK.into()));
+            }
             if record.len() < width || extra {
                 return each(line, Err(format!("has {} fields, the header {width}", record.len())));
             }
-            if record.iter().find(|cell| !cell.trim().is_empty()).is_some_and(is_total_label) {
+            if self.is_total(record) {
                 return each(line, Err(TOTAL_ROW.into()));
             }
             let row = match self.has_json {
@@ -168,11 +184,17 @@ impl<'i> Table<'i> {
             }
             let line = record.position().map_or(0, csv::Position::line) + above;
             let text = StringRecord::from_byte_record(record)
-                .unwrap_or_else(|error| StringRecord::from_byte_record_lossy(error.into_byte_record()));
+                .unwrap_or_else(|error| error.into_byte_record().iter().map(windows_text).collect());
             each(index, line, &text)?;
             record = text.into_byte_record();
         }
         Ok(matches!(csv.get_ref().last, b'\n' | b'\r'))
+    }
+
+    /// Whether a row is labelled as one of totals, before its first number.
+    fn is_total(&self, record: &StringRecord) -> bool {
+        let before = record.iter().take_while(|cell| !cell.bytes().any(|b| b.is_ascii_digit()));
+        before.zip(&self.labels_totals).any(|(cell, labels)| *labels && is_total_label(cell))
     }
 
     /// The name of the delimiter, for reports.
@@ -188,6 +210,33 @@ impl<'i> Table<'i> {
 
 /// The reason with which a row of totals is left out.
 pub(super) const TOTAL_ROW: &str = "a row with totals";
+
+/// The reason with which a line of words, or one that separates, is left out.
+pub(super) const REMARK: &str = "a remark";
+
+/// Whether a line under the header is no row: one text instead of cells, or only dashes.
+fn is_remark(record: &StringRecord, width: usize) -> bool {
+    let mut cells = record.iter().map(str::trim).filter(|cell| !cell.is_empty());
+    let is_dashes = |cell: &str| cell.len() > 1 && cell.bytes().all(|b| matches!(b, b'-' | b'=' | b':'));
+    match (cells.next(), cells.next()) {
+        (Some(text), None) if width > 2 && record.len() < width => !text.starts_with(|c: char| c.is_ascii_digit()),
+        (Some(first), _) => is_dashes(first) && cells.all(is_dashes),
+        _ => false,
+    }
+}
+
+/// A text that is not UTF-8, as Windows-1252: the encoding in which Excel saves in Western languages.
+fn windows_text(bytes: &[u8]) -> String {
+    const HIGH: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
+        '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
+    ];
+    let character = |byte: &u8| match byte {
+        0x80..=0x9f => HIGH[usize::from(byte - 0x80)],
+        byte => char::from(*byte),
+    };
+    std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(character).collect(), str::to_owned)
+}
 
 /// The delimiter, and the number of lines above the header. The header is the first line that has as many fields as the lines
 /// under it, and at least two; lines above it are titles, or `sep=;`.
@@ -208,8 +257,14 @@ fn find_header(input: &Input) -> Result<(u8, usize), IngestError> {
     }
     let best = [b',', b';', b'\t', b'|'].map(|delimiter| (delimiter, first_regular_line(&lines, delimiter)));
     // Of several delimiters, the one with the most fields in its header; the comma wins a tie.
-    let (delimiter, (line, _)) =
-        best.into_iter().rev().max_by_key(|(_, (_, fields))| *fields).unwrap_or((b',', (0, 1)));
+    let (delimiter, (line, _)) = best
+        .into_iter()
+        .rev()
+        .max_by_key(|(delimiter, (line, fields))| {
+            let names = lines.get(*line).map_or("", |line| line);
+            (names_columns(names, *delimiter), *fields, Reverse(*line))
+        })
+        .unwrap_or((b',', (0, 1)));
     Ok((delimiter, line))
 }
 
@@ -225,6 +280,11 @@ fn first_regular_line(lines: &[&str], delimiter: u8) -> (usize, usize) {
         Some(at) => (at, counts[at]),
         None => (counts.iter().position(|_| true).unwrap_or(0), 1),
     }
+}
+
+/// Whether no field of a line is a number: decimal commas do not separate the names of columns.
+fn names_columns(line: &str, delimiter: u8) -> bool {
+    line.split(char::from(delimiter)).all(|field| field.trim().parse::<f64>().is_err())
 }
 
 /// Fields of a line, separated outside quotes.

@@ -244,7 +244,7 @@ fn a_missing_column_is_asked_for_with_a_preview() {
 fn a_cost_that_cannot_be_read_loses_the_cost_and_not_the_row() {
     let log = log("input_tokens,output_tokens,cost\n1,2,free\n3,4,$0.5\n");
     assert_eq!((log.report.rows, log.report.bad_rows, log.data.cost(1)), (2, 0, Some((0.5, "USD"))));
-    assert!(log.report.notes.iter().any(|note| note.contains("cost of 1 row")), "{:?}", log.report.notes);
+    assert!(log.report.unknown.iter().any(|said| said.contains("cost of 1 row")), "{:?}", log.report);
 }
 
 #[test]

@@ -46,8 +46,12 @@ pub(super) struct Collector {
     /// Rows that do not count.
     dropped: HashSet<u32>,
     repeated: u64,
+    /// Those of logs of no known source that have more input or output than the row that counts, or another input.
+    repeated_otherwise: u64,
     rows_without_output: u64,
     rows_without_input: u64,
+    /// Rows of logs of no known source that state one of input and output only, although nothing explains it.
+    half_stated: u64,
     /// Rows that state no tokens, although their requests did not fail.
     without_tokens: HashSet<u32>,
     /// Rows with an amount of money and nothing else, as in bills.
@@ -152,6 +156,9 @@ impl Collector {
         if usage.is_money_only() {
             self.rows_of_money += 1;
         } else {
+            let is_half = usage.input.is_none() != usage.output.is_none();
+            let is_explained = usage.failed == Some(true) || usage.kind != crate::analyst::dataset::Kind::Chat;
+            self.half_stated += u64::from(is_half && !is_explained && self.file.infer_parts);
             self.rows_without_input += u64::from(usage.input.is_none());
             self.rows_without_output += u64::from(usage.output.is_none());
         }
@@ -206,6 +213,14 @@ impl Collector {
         let id = self.hash(id.as_ref());
         let Some(known) = self.requests.insert(id, at) else { return true };
         self.repeated += 1;
+        let at_known = known as usize;
+        let [input, output] = [usage.input.unwrap_or(0), usage.output.unwrap_or(0)];
+        let known_output = self.data.output.get(at_known).copied().unwrap_or(0);
+        let known_input = self.data.input.get(at_known).copied().unwrap_or(0);
+        let differs = (input != known_input && input > 0 && known_input > 0)
+            || (input > known_input && output < known_output)
+            || (input < known_input && output > known_output);
+        self.repeated_otherwise += u64::from(differs && self.file.infer_parts);
         let tokens = usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0));
         if tokens < self.data.tokens(known as usize) {
             self.requests.insert(id, known);
@@ -311,7 +326,13 @@ impl Collector {
         };
         let (input, output) = (data.input.iter().sum::<u64>(), data.output.iter().sum::<u64>());
         let is_sum = |i: usize| data.input[i] * 2 == input && data.output[i] * 2 == output && data.tokens(i) > 0;
-        let total = (0..data.len()).find(|&i| data.present().time && data.time(i).is_none() && unnamed(i) && is_sum(i));
+        // A row of totals lacks what the others have: time or model.
+        let others_named = |at: usize| (0..data.len()).all(|i| i == at || !unnamed(i));
+        let stands_out = |i: usize| match data.present().time {
+            true => data.time(i).is_none(),
+            false => others_named(i),
+        };
+        let total = (0..data.len()).find(|&i| unnamed(i) && is_sum(i) && stands_out(i));
         if let Some(total) = total {
             self.data.retain(|i| i != total);
             self.skip("rows with totals");

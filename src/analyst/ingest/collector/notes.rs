@@ -1,7 +1,10 @@
 //! What the report says of the rows: what was left out, what is missing.
 
 use super::Collector;
-use crate::analyst::format::whole;
+use crate::analyst::{format::whole, ingest::columns::Role};
+
+/// What a value is called that is the cost of a row.
+const COST: &str = Role::Cost.label();
 
 impl Collector {
     /// Says which rows and values were left out.
@@ -10,6 +13,30 @@ impl Collector {
             self.report.unknown.push(format!(
                 "{} count tokens in a form that is not known among the others of their file; they are left out, so totals may be too low.",
                 rows(self.unrecognised)
+            ));
+        }
+        if self.report.bad_rows > 0 {
+            let reasons: Vec<&str> =
+                self.report.bad_by_reason.iter().take(3).map(|(reason, _)| reason.as_str()).collect();
+            let unusable = format!(
+                "{} of {} could not be used ({}); the totals lack them.",
+                whole(self.report.bad_rows as f64),
+                rows(self.rows()),
+                reasons.join("; ")
+            );
+            self.report.unknown.push(unusable);
+        }
+        if self.repeated_otherwise > 0 {
+            self.report.unknown.push(format!(
+                "{} with the id of another row and other tokens: of each id, the row with the most tokens counts. If these are requests of their own, the totals are too low.",
+                rows(self.repeated_otherwise)
+            ));
+        }
+        // A cost that is missing makes the sum of the costs wrong; another value is only missing in its own figures.
+        for (what, count, reason) in self.unreadable.iter().filter(|(what, ..)| *what == COST) {
+            self.report.unknown.push(format!(
+                "The {what} of {} could not be read ({reason}): the costs that the log states are not complete.",
+                rows(*count)
             ));
         }
         let notes = &mut self.report.notes;
@@ -22,7 +49,7 @@ impl Collector {
         for (what, count) in &self.skipped {
             notes.push(format!("Left out: {} {what}.", whole(*count as f64)));
         }
-        for (what, count, reason) in &self.unreadable {
+        for (what, count, reason) in self.unreadable.iter().filter(|(what, ..)| *what != COST) {
             notes.push(format!("The {what} of {} could not be read ({reason}); they count without it.", rows(*count)));
         }
     }
@@ -60,6 +87,12 @@ impl Collector {
             report
                 .notes
                 .push(format!("Input tokens of {} are missing; they count as 0.", rows(self.rows_without_input)));
+        }
+        if self.half_stated > 0 && present.input && present.output {
+            report.unknown.push(format!(
+                "Input or output tokens are missing in {} of requests that did not fail; the totals lack them.",
+                rows(self.half_stated)
+            ));
         }
         let silent = self.without_tokens.len();
         if silent > 0 && present.input {

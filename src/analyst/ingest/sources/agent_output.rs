@@ -44,6 +44,8 @@ impl Source for Claude {
 #[derive(Default)]
 struct Output {
     printed: HashSet<String>,
+    /// The costs of the results that are left out because their messages were printed.
+    cost_of_sessions: f64,
 }
 
 impl Reader for Output {
@@ -58,11 +60,22 @@ impl Reader for Output {
         } else if !record.is("type", "result") {
             sink.skip("lines without usage (prompts, tool results, notes)");
         } else if self.printed.contains(session.as_ref()) {
+            let cost = sink.optional("cost", record.money("total_cost_usd"));
+            self.cost_of_sessions += cost.map_or(0.0, |cost| cost.amount);
             sink.skip("results that sum up messages above");
         } else {
             read_result(record, sink)?;
         }
         Ok(())
+    }
+
+    fn finish(&mut self, sink: &mut Sink<'_>) {
+        if self.cost_of_sessions > 0.0 {
+            sink.unknown(&format!(
+                "The log states costs of whole sessions only, ${:.4} together; by message, by day and by model, costs are list prices.",
+                self.cost_of_sessions
+            ));
+        }
     }
 }
 

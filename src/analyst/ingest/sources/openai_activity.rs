@@ -24,7 +24,10 @@ pub(super) static GROQ: Stateless = Stateless {
 };
 
 fn recognises(record: Record<'_>) -> bool {
+    // Tools that count single requests use the names of the tokens, but not those of the sums.
+    const OF_SUMS: [&str; 4] = ["n_requests", "num_requests", "aggregation_timestamp", "snapshot_id"];
     record.has_all(&["n_context_tokens_total", "n_generated_tokens_total"])
+        && OF_SUMS.iter().any(|name| record.has(name))
 }
 
 fn read(record: Record<'_>, sink: &mut Sink<'_>) -> Result<(), String> {

@@ -2,6 +2,9 @@
 
 use super::{ColumnFormat, DateOrder, Decimal, numbers::groups_of_three, times::split_clock};
 
+/// The days of 2000 to 2100 as spreadsheets count them.
+const SERIAL_DAYS: std::ops::Range<u32> = 36_526..73_051;
+
 /// What the cells of one column show of its format.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct FormatEvidence {
@@ -10,6 +13,13 @@ pub(crate) struct FormatEvidence {
     comma: u32,
     /// Cells whose only separator may be either, such as `1,234` or `1.234`.
     ambiguous: u32,
+    /// Those of them with a point.
+    ambiguous_points: u32,
+    /// Those of them with zeros after it, as in `12.000`.
+    ambiguous_zeros: u32,
+    /// Numbers, and those that can be dates of this century as spreadsheets count them.
+    numbers: u32,
+    serial: u32,
     /// Dates that can only have the day first, or only the month first.
     day_first: u32,
     month_first: u32,
@@ -37,10 +47,17 @@ impl FormatEvidence {
     }
 
     fn add_number(&mut self, number: &str) {
+        self.numbers += 1;
+        let days = number.split(['.', ',']).next().unwrap_or_default().parse::<u32>();
+        self.serial += u32::from(days.is_ok_and(|days| SERIAL_DAYS.contains(&days)));
         let (points, commas) = (number.matches('.').count(), number.matches(',').count());
         match (points, commas) {
             (0, 0) => {}
-            (1, 0) | (0, 1) if groups_of_three(number) => self.ambiguous += 1,
+            (1, 0) | (0, 1) if groups_of_three(number) => {
+                self.ambiguous += 1;
+                self.ambiguous_points += points as u32;
+                self.ambiguous_zeros += u32::from(number.ends_with("000"));
+            }
             (1, 0) => self.point += 1,
             (0, 1) => self.comma += 1,
             // Several of one separator separate thousands; of two separators, the last is the decimal one.
@@ -91,7 +108,22 @@ impl FormatEvidence {
             _ if self.backwards[1] < self.backwards[0] => Some(DateOrder::MonthFirst),
             _ => None,
         };
-        ColumnFormat { decimal, dates }
+        ColumnFormat { decimal, dates, serial_days: self.numbers > 0 && self.serial == self.numbers }
+    }
+
+    /// Whether the numbers that can be read in two ways are whole ones with three decimals, if they are decimals.
+    pub(crate) fn may_have_zero_decimals(&self) -> bool {
+        self.ambiguous > 0 && self.ambiguous_zeros == self.ambiguous
+    }
+
+    /// The separator of numbers that can be read in two ways, if all have the same one.
+    pub(crate) fn only_separator(&self) -> Option<Decimal> {
+        match (self.ambiguous, self.ambiguous_points) {
+            (0, _) => None,
+            (_, 0) => Some(Decimal::Comma),
+            (all, points) if all == points => Some(Decimal::Point),
+            _ => None,
+        }
     }
 
     /// Whether the dates can be read in two ways.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::{
     evidence::FormatEvidence,
-    numbers::{Money, currency_code, parse_count, parse_money, parse_number},
+    numbers::{Money, currency_code, parse_count, parse_duration, parse_money, parse_number},
     times::{parse_time_ms, parse_zone},
 };
 
@@ -66,6 +66,8 @@ pub struct ColumnFormat {
     pub decimal: Option<Decimal>,
     /// The order of day and month, if the cells show it.
     pub dates: Option<DateOrder>,
+    /// Whether its numbers are dates as spreadsheets count them: days since the end of 1899.
+    pub serial_days: bool,
 }
 
 /// Whether a cell stands for no value.
@@ -82,6 +84,29 @@ pub(super) fn quote_cell(cell: &str) -> String {
     if short.len() < cell.len() { format!("{short:?}…") } else { format!("{short:?}") }
 }
 
+/// Whether the cell of a column that states errors (`error`, `is_error`, `failed`) says that the request failed: a truth value,
+/// a code, or the words of an error; an empty cell is no error.
+pub(super) fn is_error(cell: &str) -> Option<bool> {
+    let cell = cell.trim().to_ascii_lowercase();
+    match (cell.as_str(), cell.parse::<f64>()) {
+        ("true" | "yes" | "t" | "y" | "1", _) => Some(true),
+        ("false" | "no" | "f" | "n" | "0" | "[]" | "{}", _) => Some(false),
+        (text, _) if is_empty(text) => Some(false),
+        // Another small number is a count.
+        (_, Ok(number)) if number < 100.0 => None,
+        (text, _) => Some(is_failure(text).unwrap_or(true)),
+    }
+}
+
+/// Whether the cell of a column that states success says that the request failed.
+pub(super) fn is_no_success(cell: &str) -> Option<bool> {
+    match cell.trim().to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "t" => Some(false),
+        "0" | "no" | "n" | "f" => Some(true),
+        text => is_failure(text),
+    }
+}
+
 /// Whether a status says that the request failed; `None` for a status that is not known.
 pub(super) fn is_failure(status: &str) -> Option<bool> {
     let status = status.trim().to_ascii_lowercase();
@@ -94,7 +119,23 @@ pub(super) fn is_failure(status: &str) -> Option<bool> {
     let starts = |words: &[&str]| words.iter().any(|word| status.starts_with(word));
     match () {
         () if starts(&["success", "ok", "complete", "succeed", "finished", "true"]) => Some(false),
-        () if starts(&["fail", "error", "timeout", "cancel", "abort", "rate", "refused", "exception", "false"]) => {
+        () if starts(&[
+            "fail",
+            "error",
+            "timeout",
+            "cancel",
+            "abort",
+            "rate",
+            "refused",
+            "exception",
+            "false",
+            "overload",
+            "throttl",
+            "unavailable",
+            "denied",
+            "rejected",
+        ]) =>
+        {
             Some(true)
         }
         () => None,

@@ -1,6 +1,6 @@
 //! Parses counts, numbers and money. Each error quotes the cell.
 
-use super::{ColumnFormat, Decimal, is_empty, quote_cell};
+use super::{ColumnFormat, Decimal, Unit, is_empty, quote_cell};
 
 /// Largest count.
 const MAX_COUNT: f64 = 1e15;
@@ -36,6 +36,28 @@ pub(crate) fn parse_number(cell: &str, what: &str, format: ColumnFormat) -> Resu
         Some(n) if n.is_finite() && n >= 0.0 => Ok(Some(n)),
         Some(_) => Err(format!("{what} is negative or not finite: {}", quote_cell(cell))),
         None => Err(format!("{what} is not a number: {}", quote_cell(cell))),
+    }
+}
+
+/// Parses a length of time, with a unit after the number if the cell has one: `1.2s`, `850 ms`.
+pub(crate) fn parse_duration(
+    cell: &str,
+    what: &str,
+    format: ColumnFormat,
+) -> Result<Option<(f64, Option<Unit>)>, String> {
+    const UNITS: [(&str, Unit); 7] = [
+        ("ns", Unit::Nanos),
+        ("us", Unit::Micros),
+        ("µs", Unit::Micros),
+        ("ms", Unit::Millis),
+        ("sec", Unit::Seconds),
+        ("s", Unit::Seconds),
+        ("min", Unit::Minutes),
+    ];
+    let found = UNITS.iter().find_map(|(word, unit)| Some((cell.trim().strip_suffix(word)?, *unit)));
+    match found.filter(|(number, _)| number.ends_with(|c: char| c.is_ascii_digit() || c == ' ')) {
+        Some((number, unit)) => Ok(parse_number(number, what, format)?.map(|number| (number, Some(unit)))),
+        None => Ok(parse_number(cell, what, format)?.map(|number| (number, None))),
     }
 }
 
@@ -137,7 +159,7 @@ mod tests {
     use super::*;
     use crate::analyst::ingest::values::FormatEvidence;
 
-    const PLAIN: ColumnFormat = ColumnFormat { decimal: None, dates: None };
+    const PLAIN: ColumnFormat = ColumnFormat { decimal: None, dates: None, serial_days: false };
 
     fn format(cells: &[&str]) -> ColumnFormat {
         let mut evidence = FormatEvidence::default();

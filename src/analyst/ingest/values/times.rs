@@ -23,6 +23,9 @@ pub(crate) fn parse_time_ms(
     }
     let plain = cell.replace(',', ".");
     if let Ok(n) = plain.parse::<f64>() {
+        if format.serial_days && unit.is_none() {
+            return in_zone(serial_date(n).ok_or_else(|| time_error(cell))?, zone, cell);
+        }
         return unix_time_ms(n, unit).map(Some).ok_or_else(|| format!("time is out of range: {}", quote_cell(cell)));
     }
     if let Ok(timestamp) = cell.parse::<Timestamp>() {
@@ -33,6 +36,12 @@ pub(crate) fn parse_time_ms(
         Some(Civil::Offset(ms)) => Ok(Some(ms)),
         None => Err(time_error(cell)),
     }
+}
+
+/// A date as spreadsheets count it: days since 30 December 1899, to the second.
+fn serial_date(days: f64) -> Option<civil::DateTime> {
+    let seconds = (days * 86_400.0).round() as i64;
+    civil::date(1899, 12, 30).at(0, 0, 0, 0).checked_add(jiff::SignedDuration::from_secs(seconds)).ok()
 }
 
 /// The milliseconds of a Unix time, whose unit follows from its size.
@@ -83,6 +92,9 @@ fn civil_time(cell: &str, order: Option<DateOrder>) -> Option<Civil> {
             break;
         }
     }
+    if let Some(date) = month_or_week(text) {
+        return Some(local(date.at(0, 0, 0, 0), true));
+    }
     let iso = text.replace('/', "-");
     if let Ok(time) = iso.parse::<civil::DateTime>() {
         return Some(local(time, utc));
@@ -97,6 +109,20 @@ fn civil_time(cell: &str, order: Option<DateOrder>) -> Option<Civil> {
     let date = parse_date(date, order)?;
     let clock = clock.map_or(Some(civil::Time::midnight()), parse_clock)?;
     Some(local(date.to_datetime(clock), utc))
+}
+
+/// The first day of a month (`2026-01`, `Jan 2026`) or a week (`2026-W05`).
+fn month_or_week(text: &str) -> Option<civil::Date> {
+    let (year, part) = text.split_once(['-', '/', ' '])?;
+    if let (Some(month), 4) = (MONTHS.iter().position(|month| year.to_lowercase().starts_with(month)), part.len()) {
+        return civil::Date::new(part.parse().ok()?, i8::try_from(month + 1).ok()?, 1).ok();
+    }
+    let year: i16 = (year.len() == 4).then(|| year.parse().ok())??;
+    match part.strip_prefix(['W', 'w']) {
+        Some(week) => Some(civil::ISOWeekDate::new(year, week.parse().ok()?, civil::Weekday::Monday).ok()?.date()),
+        None if part.len() == 2 => civil::Date::new(year, part.parse().ok()?, 1).ok(),
+        None => None,
+    }
 }
 
 fn local(time: civil::DateTime, utc: bool) -> Civil {
@@ -171,7 +197,8 @@ fn parse_date(text: &str, order: Option<DateOrder>) -> Option<civil::Date> {
         (number(a)?, i8::try_from(number(b)?).ok()?, number(c)?)
     } else {
         let (first, second) = (number(a)?, number(b)?);
-        let day_first = second <= 12 && (first > 12 || text.contains('.') || order == Some(DateOrder::DayFirst));
+        let usual = if text.contains('.') { DateOrder::DayFirst } else { DateOrder::MonthFirst };
+        let day_first = second <= 12 && (first > 12 || order.unwrap_or(usual) == DateOrder::DayFirst);
         let (day, month) = if day_first { (first, second) } else { (second, first) };
         (year(c)?, i8::try_from(month).ok()?, day)
     };
@@ -209,7 +236,7 @@ pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
 mod tests {
     use super::*;
 
-    const PLAIN: ColumnFormat = ColumnFormat { decimal: None, dates: None };
+    const PLAIN: ColumnFormat = ColumnFormat { decimal: None, dates: None, serial_days: false };
 
     fn time(cell: &str) -> Result<Option<i64>, String> {
         parse_time_ms(cell, None, PLAIN, None)
@@ -243,6 +270,16 @@ mod tests {
         assert_eq!(time("20231116"), time("2023-11-16"));
         assert_eq!(parse_time_ms("27482", Some(Unit::Millis), PLAIN, None), Ok(Some(27_482)));
         assert!(time("yesterday").is_err());
+        assert_eq!(time("2026-02"), time("2026-02-01"));
+        assert_eq!(time("Feb 2026"), time("2026-02-01"));
+        assert_eq!(time("2026-W02"), time("2026-01-05"));
+    }
+
+    #[test]
+    fn the_order_that_a_column_shows_counts_for_dates_with_dots() {
+        let month_first = ColumnFormat { dates: Some(DateOrder::MonthFirst), ..PLAIN };
+        assert_eq!(parse_time_ms("01.02.2026", None, month_first, None), time("2026-01-02"));
+        assert_eq!(time("01.02.2026"), time("2026-02-01"));
     }
 
     #[test]
