@@ -1,5 +1,7 @@
 //! Reads files one after the other into one dataset: finds out what each is, and passes its records to the source that knows it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -167,16 +169,7 @@ impl Reading {
         let sample = sample(input, shape, stop)?;
         let nesting = nested::find(&sample);
         let unwrapped = |value: &Value| nesting.and_then(|nesting| nested::unwrap(value, nesting));
-        let sources: Vec<&dyn Source> = {
-            let inner: Vec<Value> =
-                sample.iter().map(|value| unwrapped(value).unwrap_or_else(|| value.clone())).collect();
-            let known = |source: &&&dyn Source| {
-                inner.iter().any(|value| {
-                    first_source(value, REGISTRY.iter().copied()).is_some_and(|found| found.name() == source.name())
-                })
-            };
-            REGISTRY.iter().filter(known).copied().collect()
-        };
+        let sources = sources_of(&sample, nesting);
         if sources.is_empty() {
             return self.add_generic_json(input, shape, &sample, nesting, choice, stop, file);
         }
@@ -255,9 +248,15 @@ impl Reading {
     }
 }
 
-/// The first source that recognises a value.
-fn first_source<'s>(value: &Value, mut sources: impl Iterator<Item = &'s dyn Source>) -> Option<&'s dyn Source> {
-    sources.find(|source| source.recognises(Record::Object(value)))
+/// The sources that recognise records of the sample, in the order of the registry.
+fn sources_of(sample: &[Value], nesting: Option<&'static str>) -> Vec<&'static dyn Source> {
+    let first = |value: &Value| {
+        let inner = nesting.and_then(|nesting| nested::unwrap(value, nesting));
+        let record = Record::Object(inner.as_ref().unwrap_or(value));
+        REGISTRY.iter().position(|source| source.recognises(record))
+    };
+    let found: BTreeSet<usize> = sample.iter().filter_map(first).collect();
+    found.into_iter().map(|at| REGISTRY[at]).collect()
 }
 
 /// The source of a table, by its first rows.
