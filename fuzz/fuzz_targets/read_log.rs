@@ -4,7 +4,7 @@
 #![no_main]
 
 #[path = "../../src/analyst/mod.rs"]
-#[allow(dead_code, reason = "only reading and computing are called here")]
+#[allow(dead_code, unused_imports, reason = "only reading and computing are called here")]
 mod analyst;
 #[path = "../../src/json_size.rs"]
 #[allow(dead_code, reason = "the analyst uses a part of it")]
