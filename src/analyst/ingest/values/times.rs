@@ -137,6 +137,9 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
     let at = text.rfind(['+', '-']).filter(|at| *at > 9)?;
     let (date, offset) = (text[..at].trim_end(), &text[at + 1..]);
     let digits: String = offset.chars().filter(|c| *c != ':').collect();
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     let minutes = match digits.len() {
         1 | 2 => digits.parse::<i64>().ok()? * 60,
         4 => digits[..2].parse::<i64>().ok()? * 60 + digits[2..].parse::<i64>().ok()?,
@@ -149,7 +152,8 @@ fn split_offset(text: &str) -> Option<(&str, i64)> {
 /// Splits a text at the first space or `T` before a time of day, which has a colon.
 pub(super) fn split_clock(text: &str) -> (&str, Option<&str>) {
     let Some(colon) = text.find(':') else { return (text, None) };
-    let start = text[..colon].rfind(|c: char| !c.is_ascii_digit()).map_or(0, |at| at + 1);
+    let before = text[..colon].char_indices().rev().find(|(_, c)| !c.is_ascii_digit());
+    let start = before.map_or(0, |(at, c)| at + c.len_utf8());
     (text[..start].trim_end_matches([' ', ',', 'T', '\u{202f}', '\u{a0}']), Some(text[start..].trim()))
 }
 
@@ -224,6 +228,9 @@ pub(crate) fn parse_zone(text: &str) -> Option<TimeZone> {
         b'+' => (1, &digits[1..]),
         _ => return None,
     };
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
     let minutes: i32 = match digits.len() {
         1 | 2 => digits.parse::<i32>().ok()? * 60,
         4 => digits[..2].parse::<i32>().ok()? * 60 + digits[2..].parse::<i32>().ok()?,
@@ -280,6 +287,16 @@ mod tests {
         let month_first = ColumnFormat { dates: Some(DateOrder::MonthFirst), ..PLAIN };
         assert_eq!(parse_time_ms("01.02.2026", None, month_first, None), time("2026-01-02"));
         assert_eq!(time("01.02.2026"), time("2026-02-01"));
+    }
+
+    #[test]
+    fn letters_of_several_bytes_in_a_time_are_refused() {
+        for cell in ["2026-11-02T11£00:00.000Z", "2026-11-02 11:00:00 +1é2", "£:00"] {
+            assert!(time(cell).is_err(), "{cell}");
+            let mut evidence = crate::analyst::ingest::values::FormatEvidence::default();
+            evidence.add(cell);
+        }
+        assert_eq!(parse_zone("UTC+1é2"), None);
     }
 
     #[test]
