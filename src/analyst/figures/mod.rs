@@ -137,9 +137,9 @@ pub fn compute(data: &Dataset, pricing: &Pricing, question: &Question, stop: Sto
 pub struct TierCost {
     /// The tier.
     pub tier: Tier,
-    /// US dollars at list prices, as the requests were made.
+    /// US dollars at list prices, each request at the service tier that it used.
     pub usd_now: f64,
-    /// US dollars with those requests at the tier whose models have prices for it.
+    /// US dollars if each request whose model has a price at this tier were made at it.
     pub usd: f64,
     /// Share of the list cost of these requests, from 0 to 1.
     pub share: f64,

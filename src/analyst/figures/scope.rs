@@ -40,7 +40,7 @@ pub(super) enum Key {
     Group(usize),
 }
 
-/// The rows that a question means.
+/// The rows that a question asks about.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
     /// From each model, whether it is meant; `None` for all.
@@ -57,7 +57,7 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    /// Finds the rows that a question means.
+    /// Finds the rows that a question asks about.
     ///
     /// # Errors
     /// A sentence that says why the log cannot answer.
@@ -316,7 +316,7 @@ pub(super) fn find_key(data: &Dataset, by: &Dimension, zone: &Zone) -> Result<Ke
     Ok(match by {
         Dimension::Model if data.models.is_empty() => return Err(no_column(data, "model")),
         Dimension::Model => Key::Model,
-        // With requests of one kind, a column of that name is meant: kinds of charge.
+        // If all requests are of one kind, the word "kind" means a column of that name, such as the kind of charge.
         Dimension::Kind => match find_group(data, "kind").or_else(|| find_group(data, "type")) {
             Some(at) if (1..data.len()).all(|i| data.kind(i) == data.kind(0)) => Key::Group(at),
             _ => Key::Kind,

@@ -17,7 +17,7 @@ use super::{
     record::Record,
     sink::Sink,
     sources::{REGISTRY, Reader, Source},
-    table::{self, Table},
+    table::Table,
 };
 use crate::analyst::ingest::values::{ColumnFormat, Decimal};
 
@@ -113,12 +113,8 @@ impl Reading {
             if collector.is_full() {
                 return Err(IngestError::TooManyRows);
             }
-            match row.and_then(|record| generic.read(record, collector)) {
-                Ok(()) => {}
-                Err(reason) if reason == table::TOTAL_ROW => collector.skip("rows with totals"),
-                Err(reason) if reason == table::REMARK => collector.skip("lines that are no rows"),
-                Err(reason) => collector.reject(line, reason),
-            }
+            let read = row.and_then(|record| generic.read(record, collector));
+            read.unwrap_or_else(|reason| collector.leave_out(line, reason));
             Ok(())
         })?;
         self.state_unknown_costs(&generic);
@@ -148,12 +144,7 @@ impl Reading {
             return Err(IngestError::TooManyRows);
         }
         let read = record.and_then(|record| reader.read(record, &mut Sink { collector: &mut self.collector, line }));
-        match read {
-            Ok(()) => {}
-            Err(reason) if reason == table::TOTAL_ROW => self.collector.skip("rows with totals"),
-            Err(reason) if reason == table::REMARK => self.collector.skip("lines that are no rows"),
-            Err(reason) => self.collector.reject(line, reason),
-        }
+        read.unwrap_or_else(|reason| self.collector.leave_out(line, reason));
         Ok(())
     }
 

@@ -266,7 +266,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The time at a path, in milliseconds since 1970. `unit` is that of a number too small to be a Unix time.
+    /// The time at a path, in milliseconds since 1970. A number below 10^8 counts
+    /// from the start of the log, in `unit`.
     ///
     /// # Errors
     /// The reason why it cannot be read, as a clause.

@@ -68,7 +68,7 @@ def claude_code():
 
     def line(session, message=None, **more):
         out.append({"type": "assistant", "sessionId": session, "uuid": f"u{next(uuids)}", "parentUuid": None,
-                    "cwd": "/work/app", "version": "2.1.0", "timestamp": iso(len(out) * 7), **({"message": message} if message else {}), **more})
+                    "cwd": "/home/dev/app", "version": "2.1.0", "timestamp": iso(len(out) * 7), **({"message": message} if message else {}), **more})
 
     def message(id, model="claude-opus-4-5-20251101", hour=None, output=None, **usage):
         read, write, fresh = n(5_000, 60_000), n(200, 4_000), n(2, 30)
@@ -147,10 +147,10 @@ def codex():
         figures.add(input=counts[0], cached=counts[1], output=counts[2], reasoning=counts[3])
 
     def meta(seconds, id, **more):
-        return {"timestamp": iso(seconds), "type": "session_meta", "payload": {"id": id, "cwd": "/work/app", **more}}
+        return {"timestamp": iso(seconds), "type": "session_meta", "payload": {"id": id, "cwd": "/home/dev/app", **more}}
 
     def turn(seconds, model):
-        return {"timestamp": iso(seconds), "type": "turn_context", "payload": {"model": model, "cwd": "/work/app"}}
+        return {"timestamp": iso(seconds), "type": "turn_context", "payload": {"model": model, "cwd": "/home/dev/app"}}
 
     figures = Figures("Codex sessions")
     out, total = [meta(0, "parent"), turn(1, "gpt-5-codex")], [0] * 4

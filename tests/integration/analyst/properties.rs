@@ -45,7 +45,7 @@ proptest::proptest! {
         proptest::prop_assert!((0.0..=base).contains(&analysis.savings.together_usd));
     }
 
-    /// The order of columns and the delimiter change nothing.
+    /// A table has the same totals whatever the order of its columns and its delimiter.
     #[test]
     fn any_order_of_columns_and_any_delimiter_give_the_same_totals(
         requests in requests(),

@@ -14,6 +14,7 @@ use super::{
     nested,
     record::Record,
     span_tree::{SpanRow, SpanTree},
+    table::{REMARK, TOTAL_ROW},
     units,
     usage::Usage,
     values::Unit,
@@ -94,6 +95,15 @@ impl Collector {
         }
         if report.first_bad.len() < SHOWN_BAD_ROWS {
             report.first_bad.push(BadRow { line, reason });
+        }
+    }
+
+    /// Counts a row of a table that cannot be read: one with totals or a remark is no request, any other is a bad row.
+    pub(super) fn leave_out(&mut self, line: u64, reason: String) {
+        match reason.as_str() {
+            TOTAL_ROW => self.skip("rows with totals"),
+            REMARK => self.skip("lines that are no rows"),
+            _ => self.reject(line, reason),
         }
     }
 

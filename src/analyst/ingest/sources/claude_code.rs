@@ -40,7 +40,7 @@ fn read(record: Record<'_>, sink: &mut Sink<'_>) -> Result<(), String> {
         });
         return Ok(());
     }
-    // Written by Claude Code itself, without a request to a model.
+    // Claude Code wrote this message itself: no request was sent to a model.
     if record.is(&at("model"), "<synthetic>") {
         sink.skip("messages that no model wrote");
         return Ok(());
