@@ -2,7 +2,7 @@
 //! rows are sums of a day, which columns have values that repeat.
 
 use std::{
-    collections::{HashSet, hash_map::RandomState},
+    collections::{HashMap, HashSet, hash_map::RandomState},
     hash::BuildHasher,
 };
 
@@ -14,6 +14,12 @@ use crate::analyst::{
 
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
+
+/// More tokens than most single requests have, on average over a log.
+const LARGE_REQUEST: u64 = 100_000;
+
+/// Requests of other sizes at the same cost from which a cost counts as a unit price.
+const MIN_UNIT_PRICES: u64 = 3;
 
 /// How the parts of a row make up the total that it states.
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +51,8 @@ pub(super) struct FileEvidence {
     pub(super) cache_may_be_beside: bool,
     /// Whether times are named as those of a period (`hour`, `week`).
     pub(super) by_period: bool,
+    /// Whether a row has the id of a request or a span.
+    has_ids: bool,
     /// Rows with more reasoning tokens than output tokens.
     reasoning_exceeds_output: u64,
     /// Rows with more cached tokens than input tokens.
@@ -60,6 +68,7 @@ impl FileEvidence {
 
     /// Adds a row.
     pub(super) fn add(&mut self, usage: &Usage<'_>) {
+        self.has_ids |= usage.request_id.is_some() || usage.span.is_some();
         let within = |part: Option<u64>| part.is_none_or(|part| part <= usage.input.unwrap_or(0));
         self.cache_exceeds_input += u64::from(!within(usage.cached) || !within(usage.cache_write));
         self.reasoning_exceeds_output += u64::from(usage.reasoning.unwrap_or(0) > usage.output.unwrap_or(0));
@@ -82,6 +91,8 @@ impl FileEvidence {
         drop_unique_groups(data);
         if self.infer_parts {
             self.recognise_daily_sums(data, report);
+            self.recognise_sums_without_time(data, report);
+            self.recognise_unit_prices(data, report);
         }
     }
 
@@ -194,6 +205,59 @@ impl FileEvidence {
         report.notes.push(format!(
             "Times are {times}, with one row for each of them and each combination of the other columns: each row counts as {sum}."
         ));
+    }
+}
+
+impl FileEvidence {
+    /// Rows without time, id and latency, one for each combination of the other columns: they may be sums of requests. Large ones
+    /// count as sums; of small ones it is said that the log does not show it.
+    fn recognise_sums_without_time(&self, data: &mut Dataset, report: &mut IngestReport) {
+        let range = self.start..data.len();
+        let present = data.present();
+        if present.sums || present.time || present.latency || self.has_ids || !present.model || range.len() < 2 {
+            return;
+        }
+        let mut seen = HashSet::new();
+        let is_unique = range.clone().all(|i| {
+            let key: Vec<u16> = data.groups.iter().map(|column| column.codes[i]).collect();
+            seen.insert((data.model_index(i), key))
+        });
+        if !is_unique {
+            return;
+        }
+        let tokens: u64 = range.clone().map(|i| data.tokens(i)).fold(0, u64::saturating_add);
+        if tokens / range.len() as u64 > LARGE_REQUEST {
+            data.mark_as_sums(None);
+            report.notes.push(
+                "Rows have no time and no id, there is one for each combination of the other columns, and they are large: each row counts as a sum of requests.".into(),
+            );
+        } else {
+            report.unknown.push(
+                "The log does not show whether a row is one request or the sum of several: rows have no time and no id, and there is one for each combination of the other columns. Each counts as one request.".into(),
+            );
+        }
+    }
+
+    /// Costs that are the same for every request of a model, whatever its tokens, are unit prices: they are removed.
+    fn recognise_unit_prices(&self, data: &mut Dataset, report: &mut IngestReport) {
+        let mut first: HashMap<usize, (f64, u64)> = HashMap::new();
+        let mut with_other_tokens = 0u64;
+        for i in self.start..data.len() {
+            let Some((cost, _)) = data.cost(i).filter(|_| data.tokens(i) > 0) else { continue };
+            let tokens = data.tokens(i);
+            let (known_cost, known_tokens) = *first.entry(data.model_index(i)).or_insert((cost, tokens));
+            if cost != known_cost || cost == 0.0 {
+                return;
+            }
+            // Costs of requests that differ this much cannot be equal by rounding.
+            with_other_tokens += u64::from(tokens.max(known_tokens) >= tokens.min(known_tokens).saturating_mul(2));
+        }
+        if with_other_tokens >= MIN_UNIT_PRICES {
+            data.clear_costs(self.start);
+            report.unknown.push(
+                "The costs in the log are the same for every request of a model, whatever its tokens: they seem to be prices of a unit, and are not counted as costs.".into(),
+            );
+        }
     }
 }
 

@@ -191,3 +191,36 @@ fn thoughts_stand_beside_the_candidates_of_gemini() {
     let log = log("prompt_token_count,candidates_token_count,thoughts_token_count\n10,500,100\n");
     assert_eq!((log.data.output[0], log.data.reasoning[0]), (600, 100));
 }
+
+#[test]
+fn costs_that_do_not_follow_from_tokens_are_prices_of_a_unit_and_are_not_counted() {
+    let rows = |costs: [&str; 5]| {
+        let tokens = [100, 900, 5_000, 50, 20_000];
+        let rows: Vec<String> =
+            (0..5).map(|i| format!("2026-01-01T10:0{i}:00Z,m,{},{},{}", tokens[i], tokens[i] / 2, costs[i])).collect();
+        log(&format!("time,model,input_tokens,output_tokens,price\n{}\n", rows.join("\n")))
+    };
+    let prices = rows(["2.5"; 5]);
+    assert!(!prices.data.present().cost && prices.data.cost(0).is_none());
+    assert!(prices.report.unknown.iter().any(|said| said.contains("prices of a unit")), "{:?}", prices.report);
+    let costs = rows(["0.1", "0.9", "5", "0.05", "20"]);
+    assert_eq!(costs.data.cost(1).map(|(cost, _)| cost), Some(0.9));
+    // A local model costs nothing, whatever its tokens.
+    assert!(rows(["0"; 5]).data.present().cost);
+}
+
+#[test]
+fn rows_without_time_and_id_are_sums_if_they_are_large_and_it_is_said_if_they_may_be() {
+    let of = |rows: &str| log(&format!("model,user,input_tokens,output_tokens\n{rows}\n"));
+    let large = of("m,ada,2400000,80000\nm,ben,900000,41000\nn,ada,300000,9000");
+    assert!(large.data.present().sums && large.data.requests().is_none());
+    assert!(large.report.notes.iter().any(|note| note.contains("sum of requests")), "{:?}", large.report);
+    let small = of("m,ada,2400,80\nm,ben,900,41\nn,ada,300,9");
+    assert!(!small.data.present().sums);
+    assert!(small.report.unknown.iter().any(|said| said.contains("sum of several")), "{:?}", small.report);
+    let requests = of("m,ada,2400,80\nm,ada,900,41\nn,ada,300,9");
+    assert!(requests.report.unknown.is_empty() && !requests.data.present().sums, "{:?}", requests.report);
+    let answer =
+        log("time,model,input_tokens,output_tokens\n2026-01-01T10:00:00Z,m,10,3000000\n2026-01-01T11:00:00Z,m,9,5\n");
+    assert!(answer.data.present().sums, "no model writes so much");
+}

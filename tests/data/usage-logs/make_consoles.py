@@ -87,7 +87,7 @@ def response_usage(sums):
 
 
 def openai_objects():
-    sums, records = Sums("chat completions, OpenAI API objects"), []
+    sums, records = Sums("OpenAI API objects"), []
 
     def chat(i, usage, **more):
         return {

@@ -418,7 +418,7 @@ def gemini():
 
 
 def chat_completions():
-    figures, out = Figures("chat completions"), []
+    figures, out = Figures("OpenAI API objects"), []
     for i in range(24):
         kind = ["xai", "deepseek", "mistral", "groq", "openrouter", "llama"][i % 6]
         prompt, answer, reasoning, cached, cost = n(200, 9_000), n(5, 900), n(10, 3_000), 0, None

@@ -27,8 +27,9 @@ use crate::analyst::{
 /// Most reasons counted separately; the rest are counted as "other reasons".
 const MAX_REASONS: usize = 20;
 
-/// More tokens than any model reads or writes in one request: a row with more is a sum of requests.
+/// More tokens than any model reads, and more than any writes, in one request: a row with more is a sum of requests.
 const MAX_REQUEST_TOKENS: u64 = 20_000_000;
+const MAX_ANSWER_TOKENS: u64 = 2_000_000;
 
 /// The name of the column to group by that holds the file's name.
 pub(super) const FILE: &str = "file";
@@ -285,18 +286,26 @@ impl Collector {
         }
         self.clear_single_sums();
         self.drop_total_row();
-        if (0..self.data.len()).any(|i| self.data.tokens(i) > MAX_REQUEST_TOKENS) && !self.data.present().sums {
-            self.data.mark_as_sums(None);
-            self.report.notes.push(format!(
-                "Some rows have more than {} tokens, more than any request: every row counts as a sum of requests.",
-                whole(MAX_REQUEST_TOKENS as f64)
-            ));
-        }
+        self.recognise_large_sums();
         units::resolve(&mut self.data, &mut self.report);
         self.report.rows = self.data.len() as u64;
         self.note_left_out(summed);
         self.note_columns();
         Ok((self.data, self.report))
+    }
+
+    /// Rows with more tokens than a request can have: all are sums.
+    fn recognise_large_sums(&mut self) {
+        let data = &mut self.data;
+        let is_large = |i| data.tokens(i) > MAX_REQUEST_TOKENS || data.output[i] > MAX_ANSWER_TOKENS;
+        if !data.present().sums && (0..data.len()).any(is_large) {
+            data.mark_as_sums(None);
+            self.report.notes.push(format!(
+                "Some rows have more than {} tokens, or more than {} in the answer, more than any request: every row counts as a sum of requests.",
+                whole(MAX_REQUEST_TOKENS as f64),
+                whole(MAX_ANSWER_TOKENS as f64)
+            ));
+        }
     }
 
     /// Sums of one request each are requests.

@@ -11,7 +11,6 @@ mod attributes;
 mod azure;
 mod bedrock;
 mod bills;
-mod chat_completions;
 mod claude_code;
 mod codex;
 mod cursor;
@@ -21,6 +20,7 @@ mod helicone;
 mod langfuse;
 mod langsmith;
 mod litellm;
+mod llama_cpp;
 mod metrics;
 mod ollama;
 mod openai_activity;
@@ -144,8 +144,7 @@ pub static REGISTRY: &[&dyn Source] = &[
     &bills::AWS,
     &bills::AZURE,
     &bills::FOCUS,
-    &chat_completions::LLAMA_CPP,
-    &chat_completions::RESPONSES,
+    &llama_cpp::COMPLETIONS,
     // Objects of an API may stand in the records of many tools, so they come last.
     &anthropic_messages::MESSAGES,
     &openai_objects::OBJECTS,

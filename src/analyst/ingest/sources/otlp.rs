@@ -23,7 +23,7 @@ const METRICS: &[&str] = &["resourceMetrics", "resource_metrics"];
 /// Deepest nesting of attribute values.
 const MAX_DEPTH: usize = 4;
 
-/// Exports of spans and logs.
+/// An OTLP export of spans, logs or metrics.
 pub(super) struct Otlp;
 
 impl Source for Otlp {
