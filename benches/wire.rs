@@ -16,7 +16,7 @@ use serde_json::json;
 /// Number of entries in the log.
 const ENTRIES: usize = 10_000;
 
-/// The log of a run with messages of a hundred words.
+/// The log of a run with messages of a hundred deltas.
 fn log() -> Vec<ThreadEntry> {
     let (thread, run) = (ThreadId::new(), RunId::new());
     let mut events: Vec<Event> = vec![RunStarted::new(thread, run).into()];
@@ -64,7 +64,7 @@ fn encode(criterion: &mut Criterion) {
     });
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Bytes(encode_push(&push).len() as u64));
-    group.bench_function("the push of one word", |bencher| bencher.iter(|| encode_push(black_box(&push))));
+    group.bench_function("the push of one delta", |bencher| bencher.iter(|| encode_push(black_box(&push))));
     group.finish();
 }
 

@@ -24,7 +24,7 @@ const form = {
   type: 'object',
   required: ['title', 'pages', 'urgent', 'size'],
   properties: {
-    title: { type: 'string', title: 'Name of the report', description: 'It stands on the first page.' },
+    title: { type: 'string', title: 'Name of the report', description: 'It is shown on the first page.' },
     pages: { type: 'integer', title: 'Pages' },
     urgent: { type: 'boolean', title: 'Urgent' },
     size: { enum: ['small', 'large'], title: 'Size' },
@@ -108,7 +108,7 @@ export class ScriptedAgent {
       emit({ type: 'CUSTOM', name: 'on_interrupt', value: 'Deploy to production?' });
       emit({ type: 'RUN_FINISHED', threadId, runId });
     } else if (/form/.test(message)) {
-      const interrupt = { id: `form-${runId}`, reason: 'question', message: 'How shall the report be?', responseSchema: form };
+      const interrupt = { id: `form-${runId}`, reason: 'question', message: 'What should the report look like?', responseSchema: form };
       emit({ type: 'RUN_FINISHED', threadId, runId, outcome: { type: 'interrupt', interrupts: [interrupt] } });
     } else {
       say(`You said: ${message}`);

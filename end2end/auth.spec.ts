@@ -1,3 +1,4 @@
+/** Signing in and out, changing the password, and sessions that end. */
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
 import { admin, createAdmin, discovery, signIn, submitSignIn } from './accounts.ts';
@@ -107,7 +108,7 @@ test('a draft survives the end of the session, for the same user', async ({ page
   const path = await ask(page, 'What can you do?');
   await waitForRunState(page, 'finished');
   await messageField(page).fill('half a thought');
-  // As another browser would; the page is notified by its socket.
+  // As another tab would, but without the page's own code: only its socket tells the page.
   await page.request.post(`${server.url}/api/auth/sign-out`, { headers: { origin: server.url } });
   await expect(page.getByText('Your session ended')).toBeVisible();
   await submitSignIn(page, signedIn);

@@ -135,7 +135,7 @@ for (const [name, size] of Object.entries(sizes)) {
     test(`in a ${name} the follow-ups of ${agent} stay visible @desktop`, async ({ firefox, server }) => {
       await inPage(firefox, server, size, async (page) => {
         for (let round = 1; round <= 4; round++) {
-          await sendMessage(page, `@${agent} What can you do, for the ${round}. time?`);
+          await sendMessage(page, `@${agent} Question ${round}: what can you do?`);
           await expect.poll(() => runs(page), { timeout: 30_000 }).toEqual(Array<string>(round).fill('finished'));
           await expectEndVisible(page);
         }

@@ -132,7 +132,7 @@ for (const agent of ['analyst', 'recorded']) {
     await expectEndVisible(page);
     const maximum = await watchEnd(page);
     for (let round = 1; round <= 4; round++) {
-      await sendMessage(page, `@${agent} And what else, for the ${round}. time?`);
+      await sendMessage(page, `@${agent} Question ${round}: and what else?`);
       await expect(page.locator('[data-run-id]')).toHaveCount(round + 1);
       await waitForRunState(page, 'finished');
       await expectEndVisible(page);

@@ -102,7 +102,7 @@ test('a question is a form with a control for each type, and errors are shown at
   await form.getByRole('button', { name: 'Answer', exact: true }).click();
   const title = form.getByLabel('Name of the report');
   await expect(title).toBeFocused();
-  await expect(title).toHaveAccessibleDescription('It stands on the first page. This field is required.');
+  await expect(title).toHaveAccessibleDescription('It is shown on the first page. This field is required.');
   await expect(form.getByRole('radio', { name: 'Yes' })).not.toBeChecked();
   await expectAccessible(page);
   await title.fill('Third quarter');

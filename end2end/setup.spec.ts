@@ -1,3 +1,4 @@
+/** Creating the first administrator with the link that the server prints. */
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
 import { admin, createAdmin, discovery, setupAdmin } from './accounts.ts';

@@ -1,4 +1,4 @@
-/** Queued messages, and branches of threads. */
+/** Queued messages, branches of threads, and the choice of agent. */
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';

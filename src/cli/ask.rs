@@ -40,9 +40,9 @@ pub(super) struct AskArgs {
     /// one message are read together
     #[arg(long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Say which column of the log is which, if the analyst asks for it or took the wrong one:
-    /// 'input=Eingabe,output=Ausgabe,latency:ms=Dauer,dates=day_first'. Without a name after `=`, the log has no such column. The
-    /// message gets a line with it
+    /// What the columns of the log hold, if the analyst asks for it or read the wrong one:
+    /// 'input=Eingabe,output=Ausgabe,latency:ms=Dauer,dates=day_first'. An empty name after `=` means that the log has no such column.
+    /// Added to the message as a line
     #[arg(long, value_name = "ROLE=COLUMN,...", value_parser = parse_columns)]
     columns: Option<String>,
     #[command(flatten)]
@@ -50,7 +50,7 @@ pub(super) struct AskArgs {
     /// Send to this thread instead of a new one
     #[arg(long, value_name = "ID")]
     thread: Option<ThreadId>,
-    /// Id of the agent that answers [default: the server's default agent]
+    /// Id of the agent that answers [default: the thread's, or in a new thread the first one that you may use]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
 }

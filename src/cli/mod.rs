@@ -46,7 +46,6 @@ enum Command {
     #[command(hide = true)]
     Bench(bench::BenchArgs),
     /// Print the JSON Schema of the wire protocol
-    #[cfg(feature = "ssr")]
     Schema,
 }
 
@@ -110,8 +109,7 @@ pub fn main() -> ExitCode {
             Command::Notice(args) => notice::run(args).await,
             Command::Store(command) => store::run(command).await,
             Command::Bench(args) => bench::run(args).await,
-            #[cfg(feature = "ssr")]
-            Command::Schema => print_line(&format!("{:#}", crate::protocol::schema::document())),
+            Command::Schema => print_line(&schema()),
         }
     });
     // Does not wait for blocking tasks: what has to complete has completed.
@@ -130,6 +128,18 @@ fn report(failure: &Failure) -> ExitCode {
         Failure::Signalled(code) => *code,
         Failure::Failed(_) => 1,
     })
+}
+
+/// The JSON Schema of the wire protocol, generated from the types.
+#[cfg(feature = "schema")]
+fn schema() -> String {
+    format!("{:#}", crate::protocol::schema::document())
+}
+
+/// The JSON Schema of the wire protocol, as it was generated for the repository.
+#[cfg(not(feature = "schema"))]
+fn schema() -> String {
+    include_str!("../../shared/schema.json").trim_end().to_owned()
 }
 
 /// Prints a line to standard output. A closed pipe is not an error.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A stable code for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The frame is invalid: binary, not a JSON object, or without a valid id.
@@ -35,7 +35,7 @@ pub enum ErrorCode {
 
 /// The payload of an `error` reply or push.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, thiserror::Error)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[error("{message}")]
 pub struct ErrorBody {
     /// The code, for programs.

@@ -8,7 +8,7 @@ use super::{RunId, ThreadId, ThreadInfo};
 
 /// A person's threads, folded from the log of the channel `user`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UserFeed {
     /// The threads, most recently active first.
     pub threads: Vec<ThreadSummary>,
@@ -57,7 +57,7 @@ impl TryFrom<String> for FeedPlace {
     }
 }
 
-#[cfg(feature = "ssr")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for FeedPlace {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "FeedPlace".into()
@@ -73,7 +73,7 @@ impl schemars::JsonSchema for FeedPlace {
 
 /// A thread in the feed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadSummary {
     /// Title and agent.
     pub info: ThreadInfo,

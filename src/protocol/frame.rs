@@ -7,7 +7,7 @@ use super::{Command, ErrorBody, ErrorCode, Push, ids::excerpt, limits::MAX_SAFE_
 
 /// A command on the wire: `{"type", "id", "payload"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClientFrame {
     /// Unique on this connection; the reply has the same id.
     pub id: i64,

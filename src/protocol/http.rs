@@ -23,7 +23,7 @@ use super::{Cursor, FeedPlace, FileId, ThreadSummary};
 
 /// The response to `POST /api/threads/<thread_id>/files`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Uploaded {
     /// The file's id.
     pub file_id: FileId,
@@ -35,7 +35,7 @@ pub struct Uploaded {
 
 /// The response to `GET /api/threads?before=<older>&limit=50`: a page of the caller's threads, most recently active first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadPage {
     /// The position in the log of `user` at which this is the state.
     pub cursor: Cursor,
@@ -48,7 +48,7 @@ pub struct ThreadPage {
 
 /// An error as RFC 9457 `application/problem+json`, with a stable `code`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// The HTTP status.
     pub status: u16,

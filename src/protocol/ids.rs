@@ -73,7 +73,7 @@ macro_rules! ids {
             }
         }
 
-        #[cfg(feature = "ssr")]
+        #[cfg(feature = "schema")]
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
@@ -157,7 +157,7 @@ impl From<ChannelName> for String {
     }
 }
 
-#[cfg(feature = "ssr")]
+#[cfg(feature = "schema")]
 impl schemars::JsonSchema for ChannelName {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "ChannelName".into()
@@ -175,12 +175,12 @@ impl schemars::JsonSchema for ChannelName {
 /// Identifies the store's logs. Changes only when the store was restored from a copy; positions of another epoch mean nothing then.
 /// Opaque to clients.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Epoch(pub String);
 
 /// A position in a channel's log: all entries up to and including `seq` have been applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
     /// The log's epoch.

@@ -3,7 +3,7 @@
 //! Frames, commands, replies, pushes, log entries, views of threads and feeds, close codes, AG-UI events, ids, limits and the JSON
 //! bodies of the HTTP API. Only serde: it compiles for every target and does no I/O.
 //!
-//! Guarantees: `shared/schema.json` is generated from these types (`schema`, server builds only). The server decodes strictly
+//! Guarantees: `shared/schema.json` is generated from these types (`schema`, a feature). The server decodes strictly
 //! (unknown commands and fields are refused); clients decode leniently (unknown fields are ignored, unknown pushes and entries
 //! become [`Push::Unknown`] and [`Entry::Unknown`]).
 
@@ -12,7 +12,7 @@ mod close;
 mod command;
 mod entry;
 mod error;
-#[cfg(feature = "ssr")]
+#[cfg(feature = "schema")]
 mod examples;
 pub mod extensions;
 mod feed;
@@ -21,7 +21,7 @@ pub mod http;
 mod ids;
 pub mod limits;
 mod push;
-#[cfg(feature = "ssr")]
+#[cfg(feature = "schema")]
 pub mod schema;
 mod thread_view;
 pub mod untrusted;

@@ -7,7 +7,7 @@ use super::{ChannelName, ConnectionId, Epoch, ErrorBody, NoticeId, RunId, UserId
 
 /// The person who is signed in on a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WelcomeUser {
     /// The person.
     pub id: UserId,
@@ -19,7 +19,7 @@ pub struct WelcomeUser {
 
 /// The first push of every connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Welcome {
     /// The connection's id.
     pub connection_id: ConnectionId,
@@ -39,7 +39,7 @@ pub struct Welcome {
 
 /// One entry of a channel.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventPush {
     /// The channel.
     pub channel: ChannelName,
@@ -56,7 +56,7 @@ pub struct EventPush {
 
 /// A person, as other people see them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Person {
     /// The person.
     pub id: UserId,
@@ -66,7 +66,7 @@ pub struct Person {
 
 /// A person who has a thread open.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Present {
     /// Who.
     pub user: Person,
@@ -77,7 +77,7 @@ pub struct Present {
 /// A signal on `thread/<id>`, sent as an `event` without `seq`. It may be lost; each one replaces the previous one of its
 /// kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ThreadSignal {
     /// Who has the thread open now. Not sent until a second connection has opened the thread.
@@ -94,7 +94,7 @@ pub enum ThreadSignal {
 
 /// What a run waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WaitsFor {
     /// Earlier messages of its thread.
@@ -109,7 +109,7 @@ pub enum WaitsFor {
 
 /// A waiting run's place in line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Waiting {
     /// The run.
     pub run_id: RunId,
@@ -121,7 +121,7 @@ pub struct Waiting {
 
 /// The server restarts soon.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Draining {
     /// How many milliseconds after the close this client shall reconnect. Differs per client, so that they do not all return at once.
     pub reconnect_in_ms: u64,
@@ -129,7 +129,7 @@ pub struct Draining {
 
 /// An administrator's message to everyone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Notice {
     /// The notice's id.
     pub id: NoticeId,
@@ -141,7 +141,7 @@ pub struct Notice {
 
 /// Every push, as `{"type", "payload"}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", content = "payload", rename_all = "snake_case")]
 pub enum Push {
     /// The connection is open.

@@ -12,7 +12,7 @@ use super::{
 
 /// A thread, folded from its log. Cheap to clone: parts are shared and copied only when they change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadView {
     /// The title, agent and time of creation; absent before the log's first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +23,7 @@ pub struct ThreadView {
 
 /// A message or run of a thread.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
 pub enum Item {
     /// A person's message.
@@ -35,7 +35,7 @@ pub enum Item {
 /// A person's message and when it was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 // The definition in the schema has this name, which clients may refer to.
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Said"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Said"))]
 pub struct MessageItem {
     /// Milliseconds since 1970.
     pub at: i64,
@@ -49,7 +49,7 @@ pub struct MessageItem {
 /// How a run's interrupts were resolved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 // The definition in the schema has this name, which clients may refer to.
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema), schemars(rename = "Answered"))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Answered"))]
 #[serde(tag = "is")]
 pub enum Resolution {
     /// A person answered them.
@@ -71,7 +71,7 @@ pub enum Resolution {
 
 /// The state of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum RunState {
     /// Accepted, not begun yet.
@@ -100,7 +100,7 @@ pub enum RunState {
 
 /// One run of an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunView {
     /// The run's id.
     pub run_id: RunId,
@@ -133,7 +133,7 @@ pub struct RunView {
     pub nodes_before_message: Option<usize>,
     /// Encrypted values that only the run's agent can read, oldest first. Never sent to people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "ssr", schemars(skip))]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub encrypted: Vec<Arc<Encrypted>>,
     /// The tokens it used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -165,7 +165,7 @@ pub struct Encrypted {
 
 /// The state of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
     /// Begun, not ended.
@@ -180,7 +180,7 @@ pub enum NodeState {
 
 /// A part of a run: a text, a tool call, a step, a sub-agent ...
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Node {
     /// The id that the agent gave it; unique only among the run's nodes of the same kind.
     pub id: String,
@@ -203,7 +203,7 @@ pub struct Node {
 
 /// The kind of a node, and its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum NodeBody {
     /// A text message.

@@ -14,12 +14,12 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// The number of slots: all processors but one.
+/// The number of slots: all processors but one, at least one.
 static SLOTS: LazyLock<usize> =
     LazyLock::new(|| available_parallelism().map_or(1, |processors| processors.get().saturating_sub(1).max(1)));
 static PERMITS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(*SLOTS));
 
-/// The work panicked; the log has the cause.
+/// The work panicked; the cause is in the server's log output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work panicked; the log has the cause")]
 pub struct Panicked;
@@ -43,7 +43,7 @@ pub async fn slot() -> Slot {
 }
 
 impl Slot {
-    /// No slot and no wait, for work that the caller limits otherwise.
+    /// Runs without a slot: for short work, or work that the caller limits.
     #[must_use]
     pub fn unbounded() -> Self {
         Self { _permit: None }
@@ -61,7 +61,7 @@ impl Slot {
             done
         });
         running.await.map_err(|error| {
-            tracing::error!(%error, "work off the sockets' threads failed");
+            tracing::error!(%error, "work on a blocking thread failed");
             Panicked
         })
     }

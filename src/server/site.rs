@@ -33,11 +33,11 @@ pub struct Site {
 }
 
 impl Site {
-    /// Looks for the folder in this order: `LEPTOS_SITE_ROOT`, the configuration, `target/site`, beside the program.
+    /// Looks for the folder in this order: `LEPTOS_SITE_ROOT`, the configuration, `target/site`, `../site` from the program's folder.
     #[must_use]
     pub fn find(config: &Config) -> Self {
         let leptos = config.package.as_ref().and_then(|package| package.get("metadata")?.get("leptos").cloned());
-        let options = leptos.and_then(|table| table.try_into::<LeptosOptions>().ok());
+        let options = leptos.and_then(|table| serde_json::from_value::<LeptosOptions>(table).ok());
         let mut options = options.unwrap_or_else(|| LeptosOptions::builder().output_name("netra").build());
         let from_env = env::var("LEPTOS_SITE_ROOT").ok().map(PathBuf::from);
         let configured = Some(PathBuf::from(&*options.site_root)).filter(|root| root.as_os_str() != ".");

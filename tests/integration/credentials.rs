@@ -76,7 +76,7 @@ async fn closed(mut socket: TicketSocket) -> u16 {
     let closing = async {
         loop {
             if let Message::Close(Some(frame)) =
-                socket.next().await.expect("a close comes").expect("a frame can be read")
+                socket.next().await.expect("a close frame arrives").expect("a frame can be read")
             {
                 return frame.code.into();
             }
@@ -160,7 +160,7 @@ async fn a_token_cannot_mint_tokens_and_a_ticket_only_opens_a_socket() {
         drop(open_by_ticket(&server, &ticket).await.expect("the ticket is still unused"));
         let answer = post("/api/auth/sign-out").bearer_auth(&token).send().await.expect("the server answers");
         assert_eq!(answer.status(), 204);
-        assert_eq!(status_of(&server, &token).await, 401, "a token can end itself");
+        assert_eq!(status_of(&server, &token).await, 401, "a token can sign itself out");
         assert_eq!(browser.get("/api/auth/me").await.status(), 200, "the session itself is still valid");
     }
 }

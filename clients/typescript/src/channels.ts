@@ -4,7 +4,7 @@ import { type Cursor, type Entry, type ErrorBody, type EventPush, NetraError, ty
 /** Receives what happens in a channel. */
 export interface Follower {
   entry(seq: number, entry: Entry): void;
-  /** The thread at `seq`, if the entries up to it are not sent. `replaced`: it comes from another log than what was received before. */
+  /** Sent instead of the entries up to `seq`: the thread at that position. `replaced`: it comes from another log than what was received before. */
   snapshot(seq: number, view: ThreadView, replaced: boolean): void;
   failed(error: NetraError): void;
 }
@@ -174,7 +174,7 @@ export class Channels {
 
   onEvent({ channel: name, epoch, seq, entry }: EventPush): Action {
     const channel = this.followed.get(name);
-    // Signals, such as presence, have no `seq`; an agent does not need them.
+    // Signals, such as presence, have no `seq`; this client does not need them.
     if (!channel || seq === undefined) return undefined;
     const { cursor } = channel;
     if (cursor?.epoch === epoch && seq === cursor.seq + 1) {

@@ -1,5 +1,5 @@
 /**
- * {@link netraConnection}: a connection for TanStack AI's `useChat({ connection })`, over the durable socket.
+ * {@link netraConnection}: a connection for TanStack AI's `useChat({ connection })`, over a WebSocket that reconnects and resumes.
  *
  * Each event of a run is a chunk. A network interruption causes no error: the socket reconnects and resumes. After a reload,
  * `hydrate` returns the conversation, and `joinRun` the current turn from its beginning.

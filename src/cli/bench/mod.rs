@@ -45,7 +45,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
     /// Entries in flight to all sockets at once, in `fanout` without --agent
-    #[arg(long = "under-way", value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4)]
     in_flight: usize,
     /// Email address of the user who floods, in `flood`; with the same password as --email
     #[arg(long, value_name = "EMAIL")]

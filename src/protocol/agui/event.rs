@@ -10,7 +10,7 @@ use super::{
 
 /// The fields that every event may have.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Base {
     /// When it happened, in milliseconds since 1970.

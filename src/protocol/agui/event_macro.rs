@@ -9,7 +9,7 @@ macro_rules! events {
     })*) => {
         /// An event of a run.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "type")]
         pub enum Event {
             $($(#[$doc])* #[serde(rename = $kind)] $name($name),)*
@@ -81,7 +81,7 @@ macro_rules! events {
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "camelCase")]
         pub struct $name {
             $($(#[$rdoc])* pub $req: $rty,)*
@@ -111,7 +111,7 @@ macro_rules! events {
     }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(rename_all = "camelCase")]
         pub struct $name {
             $($(#[$rdoc])* pub $req: $rty,)*

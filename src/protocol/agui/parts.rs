@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// The role of a text message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TextRole {
     /// A developer.
@@ -21,7 +21,7 @@ pub enum TextRole {
 
 /// The role of a reasoning message: always `reasoning`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningRole {
     /// Reasoning.
@@ -31,7 +31,7 @@ pub enum ReasoningRole {
 
 /// The role of a tool's result: always `tool`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ToolRole {
     /// A tool.
@@ -41,7 +41,7 @@ pub enum ToolRole {
 
 /// The kind of thing that an encrypted value belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum EncryptedSubtype {
     /// A tool call.
@@ -52,7 +52,7 @@ pub enum EncryptedSubtype {
 
 /// The content of a message: text, or parts in the format of the agent's model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum ToolContent {
     /// Text.
@@ -74,7 +74,7 @@ impl ToolContent {
 
 /// How a run ended that did not fail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum RunOutcome {
     /// It succeeded.
@@ -94,7 +94,7 @@ pub enum RunOutcome {
 
 /// How a sub-agent ended that did not fail. There is no `cancelled`: a stopped sub-agent ends with an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SubagentOutcome {
     /// It succeeded.
@@ -109,7 +109,7 @@ pub enum SubagentOutcome {
 
 /// A question or request of an agent that ends its run until a person answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Interrupt {
     /// Its id, which the answer refers to.
@@ -138,7 +138,7 @@ pub struct Interrupt {
 
 /// The tokens that a model used.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// The model's provider.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// An agent that the caller may use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentInfo {
     /// Its id, for `create_thread` and `send_message`.
     pub id: String,
@@ -44,7 +44,7 @@ impl AgentInfo {
 
 /// The kind of an agent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AgentKind {
     /// Part of this server.
@@ -60,7 +60,7 @@ pub enum AgentKind {
 
 /// The response to `GET /api/admin/agents`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdminAgents {
     /// All agents, also those that cannot be used.
     pub agents: Vec<AdminAgent>,
@@ -68,7 +68,7 @@ pub struct AdminAgents {
 
 /// An agent, as administrators see it; also the response to `PUT /api/admin/agents/<id>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdminAgent {
     /// The agent, and why it cannot be used if that is so.
     pub info: AgentInfo,
@@ -86,7 +86,7 @@ pub struct AdminAgent {
 
 /// The failure of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastFailure {
     /// When it ended, in milliseconds since 1970.
     pub at: i64,
@@ -96,7 +96,7 @@ pub struct LastFailure {
 
 /// Where an agent is configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AgentSource {
     /// It is part of this server.
@@ -109,7 +109,7 @@ pub enum AgentSource {
 
 /// Whether what an agent depends on is reachable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Health {
     /// Whether it can be used now.
     pub ok: bool,

@@ -7,7 +7,7 @@ use crate::protocol::UserId;
 /// What a person may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(clap::ValueEnum))]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Use their own threads.
@@ -19,7 +19,7 @@ pub enum Role {
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct User {
     /// The person's id.
     pub id: UserId,
@@ -33,7 +33,7 @@ pub struct User {
 
 /// How to connect to the socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SocketConfig {
     /// The absolute URL, `ws:` or `wss:`.
     pub url: String,
@@ -47,7 +47,7 @@ pub struct SocketConfig {
 
 /// How to sign in, and whether the caller is signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuthConfig {
     /// Whether the caller is signed in.
     pub signed_in: bool,
@@ -59,7 +59,7 @@ pub struct AuthConfig {
 
 /// The response to `GET /api/config`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Config {
     /// The server's version.
     pub version: String,
@@ -71,7 +71,7 @@ pub struct Config {
 
 /// The body of `POST /api/auth/setup`, which creates the first administrator.
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Setup {
     /// The token that the server prints at its first start.
@@ -86,7 +86,7 @@ pub struct Setup {
 
 /// The body of `POST /api/auth/sign-in`, and one of those that `POST /api/auth/token` accepts.
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// The e-mail address.
@@ -97,7 +97,7 @@ pub struct SignIn {
 
 /// The body of `POST /api/auth/password`. All other sessions and all access tokens of the person end.
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangePassword {
     /// The current password.
@@ -108,7 +108,7 @@ pub struct ChangePassword {
 
 /// The response to setup and sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignedIn {
     /// The person who is now signed in.
     pub user: User,
@@ -116,7 +116,7 @@ pub struct SignedIn {
 
 /// The response to `POST /api/auth/token`.
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AccessToken {
     /// A JWT for the `Authorization` header.
     pub access_token: String,
@@ -128,7 +128,7 @@ pub struct AccessToken {
 
 /// The response to `POST /api/auth/ticket`.
 #[derive(Clone, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Ticket {
     /// Opens one connection: send it as a second subprotocol, `ticket.<ticket>`.
     pub ticket: String,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The body of `POST /api/admin/agents/<id>/check`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CheckAgent {
     /// The first message of the check; absent: a greeting. A message that makes the agent ask a question shows what a person would see.
@@ -19,7 +19,7 @@ impl CheckAgent {
 
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentCheck {
     /// The findings, in the order in which they were made.
     pub findings: Vec<Finding>,
@@ -27,7 +27,7 @@ pub struct AgentCheck {
 
 /// One finding of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Finding {
     /// How serious it is.
     pub level: FindingLevel,
@@ -37,7 +37,7 @@ pub struct Finding {
 
 /// How serious a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FindingLevel {
     /// It works.

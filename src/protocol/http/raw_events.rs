@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The response to `GET /api/runs/<run_id>/raw?after=<seq>`: the `RAW` events of one of the caller's runs, if its agent is
 /// configured to keep them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawEvents {
     /// The events, in the order in which they arrived.
     pub events: Vec<RawEvent>,
@@ -17,7 +17,7 @@ pub struct RawEvents {
 
 /// A stored `RAW` event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RawEvent {
     /// Its place among the run's `RAW` events, from 1.
     pub seq: u64,

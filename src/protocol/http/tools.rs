@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The response to `GET /api/admin/tools`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdminTools {
     /// The configured sources of tools, also those that cannot be used.
     pub sources: Vec<ToolSource>,
@@ -12,7 +12,7 @@ pub struct AdminTools {
 
 /// A source of tools, as administrators see it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolSource {
     /// Its id, by which agents refer to it.
     pub id: String,
@@ -23,7 +23,7 @@ pub struct ToolSource {
 
 /// The state of a source of tools.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ToolSourceState {
     /// Not used yet.
@@ -52,7 +52,7 @@ pub enum ToolSourceState {
 
 /// A tool, as administrators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ToolInfo {
     /// The name by which a model calls it.
     pub name: String,
@@ -62,7 +62,7 @@ pub struct ToolInfo {
 
 /// Whether a person has to allow a tool's calls; stricter values are greater.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Consent {
     /// It is called without asking.

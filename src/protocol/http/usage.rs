@@ -6,7 +6,7 @@ use crate::protocol::Person;
 
 /// The response to `GET /api/admin/usage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageReport {
     /// The sums by person and day, newest day first.
     pub sums: Vec<UsageSum>,
@@ -19,7 +19,7 @@ pub struct UsageReport {
 
 /// What a person's runs with one agent and model used on a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageRow {
     /// The agent's id.
     pub agent: String,
@@ -32,7 +32,7 @@ pub struct UsageRow {
 
 /// What a person's runs used on a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UsageSum {
     /// The day (UTC): `2026-01-31`.
     pub day: String,
@@ -50,7 +50,7 @@ pub struct UsageSum {
 
 /// The response to `GET /api/usage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OwnUsage {
     /// What the caller's runs used today (UTC).
     pub today: Usage,
@@ -60,7 +60,7 @@ pub struct OwnUsage {
 
 /// Used tokens and money.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
     /// Input and output tokens.
     pub tokens: u64,
@@ -70,7 +70,7 @@ pub struct Usage {
 
 /// What may be used per day; an absent field means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "ssr", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Budget {
     /// Input and output tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]

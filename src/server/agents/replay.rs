@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use crate::protocol::{agui::Event, http::AgentInfo};
+use crate::protocol::{agui::Event, http::AgentInfo, untrusted};
 use crate::server::runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput, guard::Guard};
 
 /// The largest recording, in bytes: it is kept in memory.
@@ -131,11 +131,10 @@ struct Recording {
 
 impl Recording {
     fn add_line(&mut self, line: &str) -> Result<(), String> {
-        let mut reader = serde_json::Deserializer::from_str(line);
-        let mut event: Event = serde_path_to_error::deserialize(&mut reader).map_err(|error| error.to_string())?;
+        let value = untrusted::from_slice(line.as_bytes()).map_err(|error| error.to_string())?;
+        let mut event: Event = serde_path_to_error::deserialize(value).map_err(|error| error.to_string())?;
         // A replayed event happens at another time.
         event.base_mut().timestamp = None;
-        reader.end().map_err(|error| error.to_string())?;
         if self.end.is_some() {
             return Err("an event after the run's end; a recording is one run".into());
         }

@@ -18,9 +18,9 @@ use tokio::{sync::Semaphore, time::sleep};
 
 use crate::server::backoff::Backoff;
 
-/// The most keys of each count; one more replaces the oldest.
+/// The most keys of each map; one more replaces the oldest.
 const MAX_KEYS: usize = 10_000;
-/// A count is halved after each of these without a failure.
+/// A count is halved after each such interval without a failure.
 const HALVING_INTERVAL: Duration = Duration::from_secs(60);
 /// The first wait; each further failure doubles it.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -61,7 +61,7 @@ struct State {
     known: HashMap<(IpAddr, Account), Instant>,
 }
 
-/// Failures by key. With more than `free` of them, attempts have to wait.
+/// Failures by key. From `free` of them on, the next attempt has to wait.
 #[derive(Debug)]
 struct Counts<K> {
     free: u32,
@@ -157,7 +157,7 @@ impl Attempt<'_> {
         state.known.insert(pair, now);
     }
 
-    /// The attempt does not count: the server failed.
+    /// Undoes the count of this attempt: it succeeded, or the server failed.
     pub(super) fn take_back(&self) {
         let mut state = self.throttle.state.lock();
         state.pairs.take_back(&(self.address, self.account.clone()));

@@ -1,4 +1,4 @@
-//! Access tokens: JWTs (HS256) for clients that are not browsers. The secret is created once and stored.
+//! Access tokens: JWTs (HS256) for clients that do not send the session's cookie. The secret is created once and stored.
 //!
 //! A token names its session (`sid`) and is invalid once that ended: the signature alone gives no access.
 

@@ -5,9 +5,9 @@
 //!
 //! Guarantees: sending never blocks and never fails. What is lost (the bus is down, a queue is full) is counted, except
 //! transient messages while the bus is down. If entries may be lost, the [`Status`] is degraded, and nodes compare the
-//! ends of their logs ([`Bus::comparisons`]) and read what is missing from the store.
+//! last `seq` of their logs ([`Bus::comparisons`]) and read what is missing from the store.
 
-// Without NATS the items that only NATS uses are unused.
+// Built without the feature `nats`, some items are unused.
 #![cfg_attr(not(feature = "nats"), allow(dead_code))]
 
 mod message;

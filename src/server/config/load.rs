@@ -9,7 +9,10 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::Config;
+use super::{
+    Config,
+    typed::{self, Misfit},
+};
 
 /// The file that is read if no other is named, and if it exists.
 const DEFAULT_FILE: &str = "Leptos.toml";
@@ -96,10 +99,8 @@ fn read_file(file: &Path) -> Result<Table, ConfigError> {
 }
 
 fn parse(table: &Table, place: &str) -> Result<Config, ConfigError> {
-    serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
-        let key = error.path().to_string();
-        let problem = error.inner().message().replace('\n', "; ");
-        ConfigError::new(place, if key == "." { problem } else { format!("{key}: {problem}") })
+    typed::parse(typed::to_json(table.clone())).map_err(|Misfit { key, problem }| {
+        ConfigError::new(place, key.map_or(problem.clone(), |key| format!("{key}: {problem}")))
     })
 }
 

@@ -11,6 +11,7 @@ mod load;
 mod quotas;
 mod tables;
 pub mod tools;
+mod typed;
 
 #[cfg(test)]
 mod tests;
@@ -65,7 +66,7 @@ pub struct Config {
     #[serde(deserialize_with = "tools::sources")]
     pub tools: Vec<tools::ToolsConfig>,
     /// The section of cargo-leptos in the same file; ignored.
-    pub package: Option<toml::Table>,
+    pub package: Option<serde_json::Map<String, serde_json::Value>>,
     /// The file that was loaded.
     #[serde(skip)]
     pub file: Option<PathBuf>,

@@ -11,12 +11,13 @@ use std::{
 use axum::http::HeaderName;
 use reqwest::Url;
 use serde::{Deserialize, Deserializer, de};
-use toml::{Table, Value};
+use serde_json::{Map, Value};
 
 use super::{
     agents::{Secret, without_found_text},
     bounds::within,
     consent::ConsentRules,
+    typed::{self, Misfit},
 };
 
 /// Most sources.
@@ -239,7 +240,7 @@ fn parse_header((name, value): (String, Secret)) -> Result<(HeaderName, Secret),
 
 /// Parses all entries. Only a value that is not a list of tables is an error.
 pub(super) fn sources<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ToolsConfig>, D::Error> {
-    let tables = Vec::<Table>::deserialize(from)?;
+    let tables = Vec::<Map<String, Value>>::deserialize(from)?;
     if tables.len() > MAX_SOURCES {
         return Err(de::Error::custom(format!("at most {MAX_SOURCES} sources of tools")));
     }
@@ -247,7 +248,7 @@ pub(super) fn sources<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ToolsCon
     Ok(tables.into_iter().enumerate().map(|(index, table)| parse_source(index, table, &mut ids)).collect())
 }
 
-fn parse_source(index: usize, mut table: Table, ids: &mut HashSet<String>) -> ToolsConfig {
+fn parse_source(index: usize, mut table: Map<String, Value>, ids: &mut HashSet<String>) -> ToolsConfig {
     let id = match table.remove("id") {
         Some(Value::String(id)) => id,
         _ => String::new(),
@@ -264,7 +265,7 @@ fn parse_source(index: usize, mut table: Table, ids: &mut HashSet<String>) -> To
     ToolsConfig { id: if has_id { id } else { format!("tools[{index}]") }, kind }
 }
 
-fn parse_kind(mut table: Table) -> Result<ToolsKind, String> {
+fn parse_kind(mut table: Map<String, Value>) -> Result<ToolsKind, String> {
     match table.remove("kind").as_ref().and_then(Value::as_str) {
         Some("builtin") => parse(table).map(ToolsKind::Builtin),
         Some("mcp") => {
@@ -274,11 +275,10 @@ fn parse_kind(mut table: Table) -> Result<ToolsKind, String> {
     }
 }
 
-fn parse<T: de::DeserializeOwned>(table: Table) -> Result<T, String> {
-    serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
-        let (key, problem) =
-            (error.path().to_string(), without_found_text(&error.inner().message().replace('\n', "; ")));
-        if key == "." { problem } else { format!("{key}: {problem}") }
+fn parse<T: de::DeserializeOwned>(table: Map<String, Value>) -> Result<T, String> {
+    typed::parse(Value::Object(table)).map_err(|Misfit { key, problem }| {
+        let problem = without_found_text(&problem);
+        key.map_or(problem.clone(), |key| format!("{key}: {problem}"))
     })
 }
 

@@ -63,12 +63,13 @@ impl Subscriptions {
         }
     }
 
-    /// A channel with entries to read from the store, and the `seq` of its last entry that was written. Prefers another channel than
-    /// `last`, so that channels take turns.
+    /// A channel with entries to read from the store, and the `seq` of its last entry that was written: the next one after `last` in
+    /// the order of channels, so that all take turns.
     pub(crate) fn next_behind(&self, last: Option<Channel>) -> Option<(Channel, u64)> {
-        let mut behind = self.0.iter().filter(|(_, position)| !position.pending && position.next <= position.head);
-        let first = behind.next()?;
-        let (channel, position) = if Some(*first.0) == last { behind.next().unwrap_or(first) } else { first };
+        let behind = || self.0.iter().filter(|(_, position)| !position.pending && position.next <= position.head);
+        let later = behind().filter(|(channel, _)| last.is_some_and(|last| **channel > last));
+        let (channel, position) =
+            later.min_by_key(|(channel, _)| **channel).or_else(|| behind().min_by_key(|(channel, _)| **channel))?;
         Some((*channel, position.next - 1))
     }
 
@@ -98,6 +99,8 @@ impl Subscriptions {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -216,16 +219,21 @@ mod tests {
 
     #[test]
     fn channels_that_are_behind_take_turns() {
-        let channels = [Channel::Thread(ThreadId::new()), Channel::Thread(ThreadId::new())];
+        let channels: BTreeSet<Channel> = (0..3).map(|_| Channel::Thread(ThreadId::new())).collect();
         let mut subscriptions = Subscriptions::default();
-        for channel in channels {
-            subscriptions.begin(channel);
-            subscriptions.activate(channel, 0, 600);
+        for channel in &channels {
+            subscriptions.begin(*channel);
+            subscriptions.activate(*channel, 0, 600);
         }
-        let (first, _) = subscriptions.next_behind(None).expect("a subscription is behind");
-        let (second, _) = subscriptions.next_behind(Some(first)).expect("a subscription is behind");
-        assert_ne!(first, second);
-        subscriptions.remove(second);
-        assert_eq!(subscriptions.next_behind(Some(first)), Some((first, 0)));
+        let (mut last, mut read) = (None, Vec::new());
+        for _ in 0..6 {
+            let (channel, _) = subscriptions.next_behind(last).expect("a subscription is behind");
+            read.push(channel);
+            last = Some(channel);
+        }
+        assert_eq!(read[..3].iter().copied().collect::<BTreeSet<_>>(), channels, "each before any again");
+        assert_eq!(read[..3], read[3..]);
+        read[1..3].iter().for_each(|channel| drop(subscriptions.remove(*channel)));
+        assert_eq!(subscriptions.next_behind(last), Some((read[0], 0)), "the only one has its turn again");
     }
 }

@@ -1,4 +1,4 @@
-//! Pasting into a text field: files are attached, and text is reduced to characters that can be typed.
+//! Pasting into a text field: files are attached, and text is cleaned of invisible characters.
 
 use leptos::ev::ClipboardEvent;
 

@@ -1,4 +1,4 @@
-//! LangGraph through ag-ui-langgraph.
+//! The conversations of this folder with LangGraph, through ag-ui-langgraph.
 
 use serde_json::json;
 

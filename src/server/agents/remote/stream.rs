@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// How long a finished stream is read for a late `RUN_ERROR`, or for another run.
+/// How long to read on after `RUN_FINISHED`, for a late `RUN_ERROR` or a further `RUN_STARTED` in the same stream.
 const LATE_EVENTS_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A request's body, and the limit of the response's events.

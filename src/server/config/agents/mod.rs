@@ -21,7 +21,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use super::bounds::within;
+use super::{
+    bounds::within,
+    typed::{self, Misfit},
+};
 use crate::protocol::{
     http::{
         AgentInfo, AgentKind, Role, User,
@@ -204,10 +207,8 @@ fn require(keys: &Map<String, Value>, kind: Option<AgentKind>) -> Result<(), Age
 }
 
 fn parse_keys<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, AgentProblem> {
-    serde_path_to_error::deserialize(Value::Object(keys)).map_err(|error| {
-        let key = error.path().to_string();
-        let problem = without_found_text(&error.into_inner().to_string());
-        AgentProblem::new(if key == "." { "entry".into() } else { key }, problem)
+    typed::parse(Value::Object(keys)).map_err(|Misfit { key, problem }| {
+        AgentProblem::new(key.unwrap_or_else(|| "entry".into()), without_found_text(&problem))
     })
 }
 

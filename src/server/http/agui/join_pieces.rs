@@ -16,7 +16,7 @@ pub(super) struct PieceJoiner {
 }
 
 impl PieceJoiner {
-    /// Returns the event to send, without the marks of pieces; nothing while more pieces are to come.
+    /// Returns the event to send, without the marks of pieces; nothing for a piece that is held back.
     pub(super) fn join(&mut self, event: Value) -> Option<Value> {
         match event["type"].as_str() {
             Some("STATE_DELTA") => self.join_state(event),

@@ -1,6 +1,6 @@
 //! Resumes runs whose interrupts have all expired without an answer.
 //!
-//! Every node checks for them; the transaction that answers the interrupts ensures that only one node resumes a run, and only if the
+//! Every node checks for them; the transaction that records them as expired ensures that only one node resumes a run, and only if the
 //! user has not answered. Interrupts that expired while no server ran are handled at the next start. An agent is resumed without an
 //! answer once: if the next interrupts expire too, the turn ends, so that an agent does not ask forever.
 
