@@ -609,6 +609,38 @@ def agent_output():
     write("codex_output.jsonl", lines(out), figures)
 
 
+def ccusage():
+    for kind, times in [("daily", [f"2026-11-0{day}" for day in range(1, 8)]), ("monthly", ["2026-09", "2026-10"]),
+                        ("sessions", ["2026-11-02", "2026-11-02", "2026-11-03"]), ("blocks", [iso(0), iso(18000), iso(36000)])]:
+        figures, items, totals = Figures("ccusage report"), [], 0
+        for i, time in enumerate(times):
+            parts = []
+            for model in ["claude-opus-4-5-20251101", "claude-haiku-4-5-20251001"][: 1 + i % 2]:
+                fresh, answer, read, written, cost = n(10, 9000), n(10, 60000), n(0, 9_000_000), n(0, 400_000), n(1, 9_000_000) / 1e6
+                figures.add(input=fresh + read + written, output=answer, cached=read, cache_write=written, cost=cost)
+                totals += cost
+                parts.append((model, fresh, answer, written, read, cost))
+            sums = [sum(part[at] for part in parts) for at in range(1, 6)]
+            if kind == "blocks":
+                # All of a block's models are one sum.
+                items.append({"id": time, "startTime": time, "endTime": iso(18000 * (i + 1)), "isGap": False, "isActive": False, "entries": 9,
+                              "tokenCounts": dict(zip(["inputTokens", "outputTokens", "cacheCreationInputTokens", "cacheReadInputTokens"], sums)),
+                              "totalTokens": sum(sums[:4]), "costUSD": sums[4], "models": [part[0] for part in parts]})
+                if i == 0:
+                    items.append({"id": "gap", "startTime": iso(18000), "endTime": iso(36000), "isGap": True, "isActive": False, "entries": 0,
+                                  "tokenCounts": {"inputTokens": 0, "outputTokens": 0, "cacheCreationInputTokens": 0, "cacheReadInputTokens": 0},
+                                  "totalTokens": 0, "costUSD": 0, "models": []})
+                continue
+            names = ["inputTokens", "outputTokens", "cacheCreationTokens", "cacheReadTokens"]
+            item = {**dict(zip(names, sums)), "totalTokens": sum(sums[:4]), "totalCost": sums[4], "modelsUsed": [part[0] for part in parts],
+                    "modelBreakdowns": [{"modelName": part[0], **dict(zip(names, part[1:5])), "cost": part[5]} for part in parts]}
+            where = {"daily": {"date": time}, "monthly": {"month": time}, "sessions": {"sessionId": f"-home-project-{i}", "lastActivity": time}}
+            items.append({**where[kind], **item})
+        figures.known["requests"] = None
+        report = {kind: items} if kind == "blocks" else {kind: items, "totals": {"inputTokens": 1, "totalCost": totals}}
+        write(f"ccusage_{kind}.json", json.dumps(report, indent=2) + "\n", figures)
+
+
 CASES = {
     "case_01_claude_code_session.jsonl": dict(requests=20, input=1124053, cached=1080088, cache_write=43871, output=18791,
                                               source="Claude Code sessions"),
@@ -624,7 +656,7 @@ CASES = {
                                        source="Mooncake trace"),
 }
 
-for make in [claude_code, codex, cursor, litellm, gemini, chat_completions, ollama, openrouter, traces, agent_output]:
+for make in [claude_code, codex, cursor, litellm, gemini, chat_completions, ollama, openrouter, traces, agent_output, ccusage]:
     make()
 EXPECTED.update(CASES)
 with open("tools.json", "w", encoding="utf-8") as file:

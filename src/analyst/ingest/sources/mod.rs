@@ -11,6 +11,7 @@ mod attributes;
 mod azure;
 mod bedrock;
 mod bills;
+mod ccusage;
 mod claude_code;
 mod codex;
 mod cursor;
@@ -98,6 +99,7 @@ impl Reader for StatelessReader {
 pub static REGISTRY: &[&dyn Source] = &[
     &otlp::EXPORT,
     &agent_events::EVENTS,
+    &ccusage::REPORTS,
     &claude_code::SESSIONS,
     &codex::SESSIONS,
     &agent_output::CLAUDE,
