@@ -10,8 +10,12 @@ pub struct Sink<'c> {
 }
 
 impl Sink<'_> {
-    /// Adds a row and returns its number; `None` if another row counts for its request.
+    /// Adds a row and returns its number; `None` if another row counts for its request, or a count cannot be true.
     pub fn push(&mut self, usage: Usage<'_>) -> Option<u32> {
+        if usage.is_impossible() {
+            self.reject("a count is impossibly large".into());
+            return None;
+        }
         self.collector.push(&usage)
     }
 

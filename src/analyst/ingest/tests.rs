@@ -267,3 +267,36 @@ fn a_date_and_a_time_of_day_in_two_columns_are_one_time() {
     let log = log("Date,Time,input_tokens,output_tokens\n31.01.2026,12:00:05,1,2\n01.02.2026,08:30:00,1,2\n");
     assert_eq!(log.data.time_ms, [1_769_860_805_000, 1_769_934_600_000]);
 }
+
+#[test]
+fn a_count_that_would_overflow_the_sums_is_a_bad_row_wherever_it_stands() {
+    let answers = |count: &str| {
+        format!(
+            "{{\"id\":\"a\",\"object\":\"chat.completion\",\"model\":\"m\",\"usage\":{{\"prompt_tokens\":{count},\"completion_tokens\":5}}}}\n\
+             {{\"id\":\"b\",\"object\":\"chat.completion\",\"model\":\"m\",\"usage\":{{\"prompt_tokens\":3,\"completion_tokens\":5}}}}\n"
+        )
+    };
+    let requests = |count: &str| {
+        format!(
+            "TimeGenerated,MetricName,Total,TimeGrain,Resource,ResourceProvider\n\
+             2026-11-01T00:00:00Z,ProcessedPromptTokens,3,PT1M,A,MICROSOFT.COGNITIVESERVICES\n\
+             2026-11-01T00:00:00Z,GeneratedTokens,5,PT1M,A,MICROSOFT.COGNITIVESERVICES\n\
+             2026-11-01T00:00:00Z,AzureOpenAIRequests,{count},PT1M,A,MICROSOFT.COGNITIVESERVICES\n\
+             2026-11-01T00:01:00Z,ProcessedPromptTokens,3,PT1M,A,MICROSOFT.COGNITIVESERVICES\n\
+             2026-11-01T00:01:00Z,GeneratedTokens,5,PT1M,A,MICROSOFT.COGNITIVESERVICES\n\
+             2026-11-01T00:01:00Z,AzureOpenAIRequests,1,PT1M,A,MICROSOFT.COGNITIVESERVICES\n"
+        )
+    };
+    let table = |count: &str| format!("model,input_tokens,output_tokens\nm,{count},5\nn,3,5\n");
+    let objects = |count: &str| {
+        format!("{{\"input_tokens\":{count},\"output_tokens\":5}}\n{{\"input_tokens\":3,\"output_tokens\":5}}\n")
+    };
+    let large = "9".repeat(40);
+    for count in ["18446744073709551615", "600000000000", &large] {
+        for text in [answers(count), requests(count), table(count), objects(count)] {
+            let log = read(text.as_bytes(), &|| false).expect("a readable log");
+            assert_eq!((log.data.len(), log.report.bad_rows), (1, 1), "{text}: {:?}", log.report);
+            assert_eq!((log.data.input[0], log.data.output[0]), (3, 5), "{text}");
+        }
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::values::{Money, Unit};
+use super::values::{MAX_COUNT, Money, Unit};
 use crate::analyst::dataset::{Kind, Tier};
 
 /// The usage of one record. `input` and `output` count all tokens: a source that logs cached or reasoning tokens beside
@@ -109,6 +109,14 @@ impl<'a> Usage<'a> {
             // It leaves out parts, so it is no check.
             self.total = None;
         }
+    }
+
+    /// Whether a count is larger than any row's can be.
+    pub fn is_impossible(&self) -> bool {
+        let parts =
+            [self.cached, self.cache_write, self.cache_write_1h, self.reasoning, self.audio_input, self.audio_output];
+        let counts = [self.input, self.output, self.requests].into_iter().chain(parts);
+        counts.flatten().any(|count| count > MAX_COUNT)
     }
 
     /// Whether the record is an amount of money for an unknown number of requests, as in a bill.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use self::{
     evidence::FormatEvidence,
-    numbers::{Money, currency_code, parse_count, parse_duration, parse_money, parse_number},
+    numbers::{MAX_COUNT, Money, currency_code, parse_count, parse_duration, parse_money, parse_number},
     times::{parse_time_ms, parse_zone},
 };
 

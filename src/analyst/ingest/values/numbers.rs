@@ -2,8 +2,8 @@
 
 use super::{ColumnFormat, Decimal, Unit, is_empty, quote_cell};
 
-/// Largest count.
-const MAX_COUNT: f64 = 1e15;
+/// The largest count of a row. So the counts of all rows of a log, with all their parts, cannot add up to more than a `u64` holds.
+pub(crate) const MAX_COUNT: u64 = 500_000_000_000;
 
 /// Parses a count, a whole number of at least 0; `Ok(None)` for an empty cell. `what` names the column in errors.
 ///
@@ -19,7 +19,7 @@ pub(crate) fn parse_count(cell: &str, what: &str, format: ColumnFormat) -> Resul
     };
     match number.and_then(|text| text.parse::<f64>().ok()) {
         Some(n) if n < 0.0 => Err(format!("{what} is negative: {}", quote_cell(cell))),
-        Some(n) if n > MAX_COUNT => Err(format!("{what} is impossibly large: {}", quote_cell(cell))),
+        Some(n) if n > MAX_COUNT as f64 => Err(format!("{what} is impossibly large: {}", quote_cell(cell))),
         Some(n) if n.fract() == 0.0 => Ok(Some(n as u64)),
         _ => Err(format!("{what} is not a whole number: {}", quote_cell(cell))),
     }
