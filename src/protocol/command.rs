@@ -276,10 +276,12 @@ pub enum Snapshot {
     User(UserFeed),
 }
 
+// `S` is the state: the server uses one that is encoded already.
 /// The reply to `subscribe`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Subscribed {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Subscribed"))]
+#[serde(bound(deserialize = "S: Deserialize<'de>"))]
+pub struct Subscribed<S = Snapshot> {
     /// The channel.
     pub channel: ChannelName,
     /// The log's epoch.
@@ -290,7 +292,7 @@ pub struct Subscribed {
     pub mode: Mode,
     /// With `snapshot`: the state at `seq`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<Snapshot>,
+    pub snapshot: Option<S>,
 }
 
 /// The reply to `create_thread`, `rename_thread` and `set_agent`.

@@ -79,7 +79,7 @@ fn commands() -> Vec<Command> {
 }
 
 fn replies() -> Vec<Value> {
-    let subscribed =
+    let subscribed: Subscribed =
         Subscribed { channel: ChannelName::User, epoch: Epoch("1".into()), seq: 42, mode: Mode::Live, snapshot: None };
     let limited = ErrorBody::new(ErrorCode::RateLimited, "more than 120 commands a minute").retry_after(900);
     let outcomes = [

@@ -105,16 +105,23 @@ pub fn encode_command(id: i64, command: &Command) -> String {
 /// Encodes a reply as a frame.
 #[must_use]
 pub fn encode_reply(id: i64, outcome: &Outcome) -> String {
-    #[derive(Serialize)]
-    struct Frame<'a, P> {
-        r#type: &'static str,
-        id: i64,
-        payload: &'a P,
-    }
     match outcome {
-        Ok(payload) => to_text(&Frame { r#type: "ok", id, payload }),
-        Err(payload) => to_text(&Frame { r#type: "error", id, payload }),
+        Ok(payload) => encode_ok(id, payload),
+        Err(payload) => to_text(&ReplyFrame { r#type: "error", id, payload }),
     }
+}
+
+/// Encodes the reply to a command that succeeded.
+#[must_use]
+pub fn encode_ok(id: i64, payload: &impl Serialize) -> String {
+    to_text(&ReplyFrame { r#type: "ok", id, payload })
+}
+
+#[derive(Serialize)]
+struct ReplyFrame<'a, P> {
+    r#type: &'static str,
+    id: i64,
+    payload: &'a P,
 }
 
 /// Encodes a push as a frame.

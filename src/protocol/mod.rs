@@ -38,7 +38,7 @@ pub use entry::{
 pub use error::{ErrorBody, ErrorCode};
 pub use feed::{FeedPlace, ThreadSummary, UserFeed};
 pub use frame::{
-    ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_push, encode_reply,
+    ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_ok, encode_push, encode_reply,
 };
 pub use ids::{
     ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ThreadId, UserId,

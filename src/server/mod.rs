@@ -8,6 +8,7 @@ mod admission;
 pub mod agents;
 pub mod auth;
 mod backoff;
+mod bounded_cache;
 pub mod bus;
 pub mod channel;
 pub mod clock;

@@ -12,7 +12,7 @@ use tracing::Span;
 use std::sync::Arc;
 
 use super::{
-    auth::{Sessions, cookie_name},
+    auth::cookie_name,
     headers,
     http::{self, session_cookie::only_session_cookie},
     page, problem,
@@ -23,7 +23,7 @@ use super::{
 /// The server's routes.
 pub fn router(state: AppState) -> Router {
     // Only the routes that authenticate need sessions, not the page's files.
-    let sessions = Sessions::new(state.channels.store().clone()).layer(&state.config);
+    let sessions = state.auth.sessions().layer(&state.config);
     let routes = Router::new()
         .nest("/api", http::routes(&state.config))
         .merge(page::routes())

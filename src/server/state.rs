@@ -23,6 +23,7 @@ use super::{
     site::Site,
     store::Store,
     sweep,
+    threads::Owners,
     ws::Gateway,
 };
 use crate::protocol::{
@@ -98,7 +99,7 @@ impl AppState {
             0 => {}
             runs => tracing::warn!(runs, "ended runs that an earlier process left open"),
         }
-        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus);
+        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus, &auth);
         let commands = Commands::new(channels.clone(), runner.clone(), nodes.clone(), config.files_dir());
         let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -155,6 +156,7 @@ impl AppState {
             manager: self.manager.clone(),
             nodes: self.nodes.clone(),
             channels: self.channels.clone(),
+            owners: Owners::default(),
             auth: self.auth.clone(),
             commands: self.commands.clone(),
             config: self.config.socket.clone(),

@@ -1,9 +1,10 @@
 //! `netra bench`: benchmarks a running server over real sockets. For developers of Netra.
 //!
 //! In all scenarios but `flood` one user opens all sockets, so the server's `socket.max_connections_per_user` (and
-//! `socket.commands_per_minute`, for `echo` and `fanout`) must allow that. `--pid` reports memory and CPU time of a server on the
+//! `socket.commands_per_minute`, for `connect`, `echo` and `fanout`) must allow that. `--pid` reports memory and CPU time of a server on the
 //! same machine, read from `/proc`.
 
+mod connecting;
 mod flood;
 mod process;
 mod scenarios;
@@ -27,7 +28,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Benchmark a running server over real sockets.
 ///
 /// In all scenarios but `flood` one user opens all sockets: start the server with NETRA_SOCKET__MAX_CONNECTIONS_PER_USER of at least
-/// --clients, and for `echo` and `fanout` with NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000. `resume` needs an agent that replays a long
+/// --clients, and for `connect`, `echo` and `fanout` with NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000. `resume` needs an agent that replays a long
 /// recording (`netra serve --help` shows how to configure one).
 #[derive(Args)]
 pub(super) struct BenchArgs {
@@ -65,6 +66,8 @@ pub(super) struct BenchArgs {
 #[derive(Debug, Clone, Copy, ValueEnum, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Scenario {
+    /// CPU time of the server per handshake, and per subscription with and without a cursor
+    Connect,
     /// Memory of the server per idle socket that follows its user's feed
     Idle,
     /// CPU time per delivery while all sockets follow one thread that is written to
@@ -109,6 +112,7 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
         process: args.pid.map(Process::open).transpose()?,
     };
     let measured = match args.scenario {
+        Scenario::Connect => connecting::connect(&bench).await,
         Scenario::Idle => scenarios::idle(&bench).await,
         Scenario::Fanout => scenarios::fanout(&bench).await,
         Scenario::Echo => scenarios::echo(&bench).await,

@@ -59,7 +59,7 @@ impl Bench {
         self.process.map(|process| process.resident_bytes()).transpose()
     }
 
-    fn cpu_time(&self) -> Result<Option<Duration>, Failure> {
+    pub(super) fn cpu_time(&self) -> Result<Option<Duration>, Failure> {
         self.process.map(|process| process.cpu_time()).transpose()
     }
 }

@@ -2,7 +2,7 @@
 
 use sqlx::{Any, Executor, FromRow, Row, any::AnyRow};
 
-use super::sessions;
+use super::{session_cache::SessionCache, sessions};
 use crate::{
     protocol::{
         ErrorCode, ThreadId, UserId,
@@ -113,7 +113,7 @@ pub(super) async fn by_email(store: &Store, email: &str) -> Result<User> {
 }
 
 /// Changes a person's role, and ends their sessions and tokens, so that they sign in again with the new one.
-pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<User> {
+pub(super) async fn set_role(store: &Store, cache: &SessionCache, email: &str, role: Role) -> Result<User> {
     let user = by_email(store, email).await?;
     if user.role == role {
         return Ok(user);
@@ -122,13 +122,12 @@ pub(super) async fn set_role(store: &Store, email: &str, role: Role) -> Result<U
     let sql = "UPDATE users SET role = $2 WHERE id = $1";
     sqlx::query(sql).bind(user.id).bind(role_name(role)).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
-    sessions::end_all(&mut tx, user.id, None).await?;
-    tx.commit().await?;
+    sessions::end_all(tx, cache, user.id, None).await?;
     Ok(User { role, ..user })
 }
 
 /// Deletes a person and everything of theirs; returns them and their threads, whose files the caller deletes.
-pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<ThreadId>)> {
+pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> Result<(User, Vec<ThreadId>)> {
     let user = by_email(store, email).await?;
     let mut tx = store.begin().await?;
     let threads: Vec<ThreadId> =
@@ -143,8 +142,7 @@ pub(super) async fn remove(store: &Store, email: &str) -> Result<(User, Vec<Thre
     }
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
-    sessions::mark_ended(&mut tx).await?;
-    tx.commit().await?;
+    sessions::commit_ended(tx, cache).await?;
     Ok((user, threads))
 }
 

@@ -1,5 +1,7 @@
 //! Sessions, access tokens and tickets: authenticating by them, creating and ending them.
 
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, header};
 
 use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::TokenIdentity};
@@ -14,21 +16,43 @@ use crate::{
 /// The lifetime of a token for one call of the command line, in milliseconds.
 const SHORT_TOKEN_TTL_MS: i64 = 60_000;
 
+/// Where a session is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The store, so that a session which another process ended is refused at once.
+    Store,
+    /// What this node has cached, and else the store: for sockets, which are closed when their session ends.
+    Cache,
+}
+
 impl Auth {
     /// The user of a session that has not ended, and when it expires.
-    pub(super) async fn by_session(&self, key: &str) -> Result<(User, i64), Refusal> {
-        sessions::user(&self.0.store, key).await?.ok_or(Refusal::Unauthorized("the session has ended"))
+    pub(super) async fn by_session(&self, key: &str, source: Source) -> Result<(User, i64), Refusal> {
+        self.find_session(key, source).await?.ok_or(Refusal::Unauthorized("the session has ended"))
     }
 
-    pub(super) async fn by_cookie(&self, session: String) -> Result<Identity, Refusal> {
-        let (user, expires_at) = self.by_session(&session).await?;
+    async fn find_session(&self, key: &str, source: Source) -> Result<Option<(User, i64)>> {
+        if let (Source::Cache, Some(cached)) = (source, self.0.session_cache.get(key)) {
+            return Ok(Some(cached));
+        }
+        let (store, begun, key) = (self.0.store.clone(), self.0.session_cache.begin_read(), Arc::<str>::from(key));
+        let read = move |keys| sessions::live(store.clone(), keys);
+        let found = self.0.session_lookups.get(key.clone(), read).await?;
+        if let Some((user, expires_at)) = &found {
+            self.0.session_cache.put(begun, key, user.clone(), *expires_at);
+        }
+        Ok(found)
+    }
+
+    pub(super) async fn by_cookie(&self, session: String, source: Source) -> Result<Identity, Refusal> {
+        let (user, expires_at) = self.by_session(&session, source).await?;
         Ok(Identity { user, via: Via::Cookie { session }, expires_at })
     }
 
-    pub(super) async fn by_token(&self, token: &str) -> Result<Identity, Refusal> {
+    pub(super) async fn by_token(&self, token: &str, source: Source) -> Result<Identity, Refusal> {
         let refused = Refusal::Unauthorized("the access token is not valid, has expired or was revoked; sign in again");
         let Some(TokenIdentity { user: id, session }) = self.0.tokens.read(token) else { return Err(refused) };
-        match sessions::user(&self.0.store, &session).await? {
+        match self.find_session(&session, source).await? {
             Some((user, expires_at)) if user.id == id => {
                 Ok(Identity { user, via: Via::Bearer { session }, expires_at })
             }
@@ -40,7 +64,7 @@ impl Auth {
         let session = tickets::redeem(&self.0.store, ticket).await?;
         let session = session
             .ok_or(Refusal::Unauthorized("the ticket is not valid, was used before or has expired; request another"))?;
-        let (user, expires_at) = self.by_session(&session).await?;
+        let (user, expires_at) = self.by_session(&session, Source::Cache).await?;
         Ok(Identity { user, via: Via::Ticket { session }, expires_at })
     }
 
@@ -85,7 +109,7 @@ impl Auth {
     }
 
     async fn token(&self, user: UserId, parent: Option<&str>, now: i64, until: i64) -> Result<(String, u64)> {
-        let session = sessions::begin_token(&self.0.store, user, parent, until).await?;
+        let session = sessions::begin_token(&self.0.store, &self.0.session_cache, user, parent, until).await?;
         self.0.tokens.mint(user, &session, now, until)
     }
 
@@ -111,7 +135,7 @@ impl Auth {
     /// # Errors
     /// If the store fails.
     pub async fn end_session(&self, key: &str) -> Result<()> {
-        sessions::end(&self.0.store, key).await
+        sessions::end(&self.0.store, &self.0.session_cache, key).await
     }
 
     /// Ends all sessions of a person with their tokens and tickets; returns how many. The caller closes the connections.
@@ -119,10 +143,8 @@ impl Auth {
     /// # Errors
     /// If the store fails.
     pub async fn end_sessions(&self, user: UserId) -> Result<u64> {
-        let mut tx = self.0.store.begin().await?;
-        let ended = sessions::end_all(&mut tx, user, None).await?;
-        tx.commit().await?;
-        Ok(ended)
+        let tx = self.0.store.begin().await?;
+        sessions::end_all(tx, &self.0.session_cache, user, None).await
     }
 }
 

@@ -3,13 +3,15 @@
 //! [`Auth::authenticate`] takes the first of these that a request has: a bearer token, a session's cookie; for a WebSocket
 //! ([`Auth::authenticate_socket`]) a ticket (second subprotocol) comes before them. If it is invalid the request is refused, and the
 //! others are not tried. Guarantees: no password, token or ticket is stored or logged in the clear; every credential belongs to a
-//! session and ends with it; each request reads its session from the store, so a credential that was ended is refused from then on.
+//! session and ends with it; a credential that was ended is refused from then on, by sockets of other nodes within a second
+//! (`session_cache.rs`).
 
 mod accounts;
 mod credentials;
 mod origin;
 mod password;
 mod people;
+mod session_cache;
 mod sessions;
 mod setup;
 mod strength;
@@ -23,7 +25,7 @@ mod tests;
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::http::{StatusCode, request::Parts};
@@ -33,11 +35,12 @@ use tower_sessions::Session;
 pub use accounts::NewAccount;
 pub(crate) use accounts::by_id;
 pub use origin::Origins;
+pub(crate) use session_cache::SessionCache;
 pub use sessions::{Sessions, cookie_name};
 pub(crate) use sessions::{begin as begin_session, key_of as session_key_of};
 
 use self::{
-    credentials::{bearer, ticket},
+    credentials::{Source, bearer, ticket},
     password::Passwords,
     throttle::Throttle,
     tokens::Tokens,
@@ -47,12 +50,9 @@ use super::{
     config::Config,
     error::{Error, Result},
     problem::problem,
-    store::Store,
+    store::{Lookups, Store},
 };
-use crate::protocol::{
-    UserId,
-    http::{Problem, Role, User},
-};
+use crate::protocol::http::{Problem, User};
 
 /// How often expired sessions and tickets are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -136,6 +136,8 @@ pub struct Auth(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    session_cache: Arc<SessionCache>,
+    session_lookups: Lookups<Arc<str>, (User, i64)>,
     origins: Origins,
     tokens: Tokens,
     passwords: Passwords,
@@ -160,6 +162,8 @@ impl Auth {
             failures: Throttle::new(config.auth.sign_in_failures_per_minute),
             ticket_lifetime: Duration::from_secs(u64::from(config.auth.ticket_seconds)),
             setup_preset: OnceLock::new(),
+            session_cache: Arc::default(),
+            session_lookups: Lookups::default(),
             store,
         })))
     }
@@ -175,15 +179,19 @@ impl Auth {
     /// # Errors
     /// [`Refusal`], with the reason.
     pub async fn authenticate(&self, parts: &Parts) -> Result<Identity, Refusal> {
+        self.authenticate_by(parts, Source::Store).await
+    }
+
+    async fn authenticate_by(&self, parts: &Parts, source: Source) -> Result<Identity, Refusal> {
         if ticket(&parts.headers).is_some() {
             return Err(Refusal::Unauthorized("a ticket opens a socket and nothing else"));
         }
         if let Some(token) = bearer(&parts.headers)? {
-            return self.by_token(token).await;
+            return self.by_token(token, source).await;
         }
         let Some(key) = session_key(parts) else { return Err(Refusal::Unauthorized("no credentials were given")) };
         self.origins().check(&parts.headers)?;
-        self.by_cookie(key).await
+        self.by_cookie(key, source).await
     }
 
     /// Authenticates the client of a WebSocket handshake: as [`Self::authenticate`], and by a ticket.
@@ -193,7 +201,7 @@ impl Auth {
     pub async fn authenticate_socket(&self, parts: &Parts) -> Result<Identity, Refusal> {
         match ticket(&parts.headers) {
             Some(ticket) => self.by_ticket(ticket).await,
-            None => self.authenticate(parts).await,
+            None => self.authenticate_by(parts, Source::Cache).await,
         }
     }
 
@@ -203,7 +211,7 @@ impl Auth {
     /// If the store fails.
     pub async fn visitor(&self, parts: &Parts) -> Result<Option<Identity>> {
         let Some(key) = session_key(parts) else { return Ok(None) };
-        match self.by_cookie(key).await {
+        match self.by_cookie(key, Source::Store).await {
             Ok(identity) => Ok(Some(identity)),
             Err(Refusal::Failed(error)) => Err(error),
             Err(_) => Ok(None),
@@ -218,17 +226,32 @@ impl Auth {
         if identity.expires_at <= now_ms() {
             return Err(Refusal::Unauthorized("the credentials have expired"));
         }
-        Ok(self.by_session(identity.session()).await?.0)
+        Ok(self.by_session(identity.session(), Source::Cache).await?.0)
     }
 
-    /// A value that changes whenever a session ends before it expires, on any node.
+    /// A value that changes whenever a session ends before it expires, on any node. What is cached of sessions is used only while this is
+    /// called at short intervals.
     pub(crate) async fn last_ended(&self) -> Result<Option<String>> {
-        sessions::last_ended(&self.0.store).await
+        let at = Instant::now();
+        let last_ended = sessions::last_ended(&self.0.store).await?;
+        self.0.session_cache.confirm(last_ended.as_deref(), at);
+        Ok(last_ended)
     }
 
-    /// Those of these sessions that have not ended, each with its person and their role.
-    pub(crate) async fn live_sessions(&self, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
-        sessions::live(&self.0.store, keys).await
+    /// The users of those of these sessions that have not ended, each with the time when the session expires.
+    pub(crate) async fn live_sessions(&self, keys: Vec<Arc<str>>) -> Result<HashMap<Arc<str>, (User, i64)>> {
+        sessions::live(self.0.store.clone(), keys).await
+    }
+
+    /// The store of the cookies' sessions.
+    #[must_use]
+    pub fn sessions(&self) -> Sessions {
+        Sessions::new(self.0.store.clone(), self.0.session_cache.clone())
+    }
+
+    /// What this node caches of sessions.
+    pub(crate) fn session_cache(&self) -> &Arc<SessionCache> {
+        &self.0.session_cache
     }
 
     /// Deletes expired sessions and tickets; returns how many sessions.

@@ -78,7 +78,7 @@ impl Auth {
     /// # Errors
     /// `not_found`; `conflict` for the last administrator.
     pub async fn set_role(&self, email: &str, role: Role) -> Result<User> {
-        accounts::set_role(&self.0.store, email, role).await
+        accounts::set_role(&self.0.store, &self.0.session_cache, email, role).await
     }
 
     /// Changes the caller's password; returns false if `current` is not their password. Ends their tokens and sessions, except the one
@@ -119,8 +119,8 @@ impl Auth {
         let mut tx = self.0.store.begin().await?;
         let sql = "UPDATE users SET password_hash = $2 WHERE id = $1";
         sqlx::query(sql).bind(user).bind(hash).execute(&mut *tx).await?;
-        sessions::end_all(&mut tx, user, keep).await?;
-        Ok(tx.commit().await?)
+        sessions::end_all(tx, &self.0.session_cache, user, keep).await?;
+        Ok(())
     }
 
     /// Deletes a person and everything of theirs in the store; returns their threads, whose files the caller deletes.
@@ -128,7 +128,7 @@ impl Auth {
     /// # Errors
     /// `not_found`; `conflict` for the last administrator.
     pub async fn remove(&self, email: &str) -> Result<(User, Vec<ThreadId>)> {
-        accounts::remove(&self.0.store, email).await
+        accounts::remove(&self.0.store, &self.0.session_cache, email).await
     }
 
     /// Whether there is no account yet, so that the first administrator can be created.

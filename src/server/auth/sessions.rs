@@ -9,7 +9,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, FromRow, Row};
+use sqlx::{Any, AssertSqlSafe, FromRow, Row, Transaction};
 use time::OffsetDateTime;
 use tower_sessions::{
     Expiry, SessionManagerLayer, SessionStore,
@@ -18,11 +18,9 @@ use tower_sessions::{
     session_store::{Error as SessionError, Result as SessionResult},
 };
 
+use super::session_cache::SessionCache;
 use crate::{
-    protocol::{
-        ErrorBody, ErrorCode, UserId,
-        http::{Role, User},
-    },
+    protocol::{ErrorBody, ErrorCode, UserId, http::User},
     server::{
         clock::now_ms,
         config::Config,
@@ -61,13 +59,14 @@ pub(crate) fn key_of(session: &tower_sessions::Session) -> Option<String> {
 
 /// The session store.
 #[derive(Debug, Clone)]
-pub struct Sessions(Store);
+pub struct Sessions {
+    store: Store,
+    cache: Arc<SessionCache>,
+}
 
 impl Sessions {
-    /// Sessions in this store.
-    #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self(store)
+    pub(super) fn new(store: Store, cache: Arc<SessionCache>) -> Self {
+        Self { store, cache }
     }
 
     /// The layer that reads and writes the cookie.
@@ -84,7 +83,7 @@ impl Sessions {
 
     async fn write(&self, record: &Record, sql: &'static str) -> Result<bool> {
         let person = record.data.get(USER_KEY).and_then(serde_json::Value::as_str);
-        let mut tx = self.0.begin().await?;
+        let mut tx = self.store.begin().await?;
         let done = sqlx::query(sql)
             .bind(key(&record.id))
             .bind(person)
@@ -101,7 +100,7 @@ impl Sessions {
         let row = sqlx::query_as("SELECT data, expires_at FROM sessions WHERE id = $1 AND expires_at > $2")
             .bind(key(id))
             .bind(now_ms())
-            .fetch_optional(self.0.reader())
+            .fetch_optional(self.store.reader())
             .await?;
         let Some(Row { data, expires_at }) = row else { return Ok(None) };
         let expiry_date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(expires_at) * 1_000_000)
@@ -133,14 +132,7 @@ impl SessionStore for Sessions {
     }
 
     async fn delete(&self, id: &Id) -> SessionResult<()> {
-        let delete = async {
-            let mut tx = self.0.begin().await?;
-            sqlx::query("DELETE FROM sessions WHERE id = $1").bind(key(id)).execute(&mut *tx).await?;
-            mark_ended(&mut tx).await?;
-            tx.commit().await?;
-            Ok(())
-        };
-        delete.await.map_err(backend)
+        end(&self.store, &self.cache, &key(id)).await.map_err(backend)
     }
 }
 
@@ -153,23 +145,15 @@ fn milliseconds(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-/// The person of a session that has not ended, and when it expires.
-pub(super) async fn user(store: &Store, key: &str) -> Result<Option<(User, i64)>> {
-    let row = sqlx::query(
-        "SELECT u.id, u.email, u.name, u.role, s.expires_at FROM sessions s JOIN users u ON u.id = s.user_id \
-         WHERE s.id = $1 AND s.expires_at > $2",
-    )
-    .bind(key)
-    .bind(now_ms())
-    .fetch_optional(store.reader())
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some((User::from_row(&row)?, row.try_get("expires_at")?)))
-}
-
 /// Creates the session of an access token; returns its key. `parent` is the session that requested it, if one did. If the person has
 /// [`MAX_TOKENS`] already, the one that expires first ends.
-pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str>, expires_at: i64) -> Result<String> {
+pub(super) async fn begin_token(
+    store: &Store,
+    cache: &SessionCache,
+    user: UserId,
+    parent: Option<&str>,
+    expires_at: i64,
+) -> Result<String> {
     let key = super::secret();
     let mut tx = store.begin().await?;
     sqlx::query("INSERT INTO sessions (id, user_id, data, expires_at, parent) VALUES ($1, $2, '{}', $3, $4)")
@@ -184,9 +168,10 @@ pub(super) async fn begin_token(store: &Store, user: UserId, parent: Option<&str
                    ORDER BY expires_at DESC, id LIMIT 1000000 OFFSET $3)";
     let ended = sqlx::query(surplus).bind(user).bind(&key).bind(MAX_TOKENS - 1).execute(&mut *tx).await?;
     if ended.rows_affected() > 0 {
-        mark_ended(&mut tx).await?;
+        commit_ended(tx, cache).await?;
+    } else {
+        tx.commit().await?;
     }
-    tx.commit().await?;
     Ok(key)
 }
 
@@ -197,54 +182,61 @@ pub(super) async fn family(store: &Store, key: &str) -> Result<Vec<String>> {
 }
 
 /// Ends a session with its tokens and tickets.
-pub(super) async fn end(store: &Store, key: &str) -> Result<()> {
+pub(super) async fn end(store: &Store, cache: &SessionCache, key: &str) -> Result<()> {
     let mut tx = store.begin().await?;
     sqlx::query("DELETE FROM sessions WHERE id = $1").bind(key).execute(&mut *tx).await?;
-    mark_ended(&mut tx).await?;
-    tx.commit().await?;
-    Ok(())
+    commit_ended(tx, cache).await
 }
 
-/// Records that sessions ended before they expired; call it last in the transaction that ends them. The session check of open
-/// connections polls this record, and reads all sessions only if it changed.
-pub(super) async fn mark_ended(tx: &mut sqlx::AnyConnection) -> Result<()> {
+/// Commits a transaction that ends sessions before they expire: records that, and forgets what this node has cached. The session check
+/// of open connections polls the record, and reads all sessions only if it changed.
+pub(super) async fn commit_ended(mut tx: Transaction<'_, Any>, cache: &SessionCache) -> Result<()> {
     let sql =
         "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-    sqlx::query(sql).bind(LAST_ENDED_SETTING).bind(uuid::Uuid::now_v7().to_string()).execute(tx).await?;
-    Ok(())
+    sqlx::query(sql).bind(LAST_ENDED_SETTING).bind(uuid::Uuid::now_v7().to_string()).execute(&mut *tx).await?;
+    let committed = tx.commit().await;
+    // After an error, too: the commit may have happened.
+    cache.clear();
+    Ok(committed?)
 }
 
-/// The last value of [`mark_ended`].
+/// The value that the last [`commit_ended`] recorded.
 pub(super) async fn last_ended(store: &Store) -> Result<Option<String>> {
     store.setting(LAST_ENDED_SETTING).await
 }
 
-/// Ends all sessions of a person except `keep`, within the caller's transaction; returns how many.
-pub(super) async fn end_all(tx: &mut sqlx::AnyConnection, user: UserId, keep: Option<&str>) -> Result<u64> {
+/// Ends all sessions of a person except `keep`, and commits the transaction; returns how many.
+pub(super) async fn end_all(
+    mut tx: Transaction<'_, Any>,
+    cache: &SessionCache,
+    user: UserId,
+    keep: Option<&str>,
+) -> Result<u64> {
     let sql = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
     let done = sqlx::query(sql).bind(user).bind(keep.unwrap_or_default()).execute(&mut *tx).await?;
-    mark_ended(tx).await?;
+    commit_ended(tx, cache).await?;
     Ok(done.rows_affected())
 }
 
-/// Those of these sessions that have not ended, each with its person and their role.
-pub(super) async fn live(store: &Store, keys: &[Arc<str>]) -> Result<HashMap<String, (UserId, Role)>> {
-    row! { struct Row { session_id: String, user_id: UserId, role: Role } }
+/// The users of those of these sessions that have not ended, each with the time when the session expires.
+pub(super) async fn live(store: Store, keys: Vec<Arc<str>>) -> Result<HashMap<Arc<str>, (User, i64)>> {
     let mut live = HashMap::with_capacity(keys.len());
-    for chunk in chunks(keys) {
+    for chunk in chunks(&keys) {
         let engine = store.engine();
         let sql = format!(
-            "SELECT s.id AS session_id, u.id AS user_id, u.role FROM sessions s JOIN users u ON u.id = s.user_id \
-             WHERE s.expires_at > {} AND s.id IN ({})",
+            "SELECT s.id AS session_id, s.expires_at, u.id, u.email, u.name, u.role FROM sessions s \
+             JOIN users u ON u.id = s.user_id WHERE s.expires_at > {} AND s.id IN ({})",
             engine.placeholder(1),
             placeholders(engine, 2, chunk.len())
         );
-        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(now_ms());
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(now_ms());
         for key in chunk {
             query = query.bind(key.to_string());
         }
-        let rows: Vec<Row> = query.fetch_all(store.reader()).await?;
-        live.extend(rows.into_iter().map(|row| (row.session_id, (row.user_id, row.role))));
+        for row in query.fetch_all(store.reader()).await? {
+            let (key, expires_at): (&str, i64) = (row.try_get("session_id")?, row.try_get("expires_at")?);
+            live.insert(key.into(), (User::from_row(&row)?, expires_at));
+        }
     }
     Ok(live)
 }

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use axum::http::Request;
 
 use super::*;
-use crate::protocol::ErrorCode;
+use crate::protocol::{ErrorCode, http::Role};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -130,8 +130,10 @@ async fn the_tokens_and_tickets_of_a_session_end_with_it_and_no_others_do() {
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("the user is added");
     let (elsewhere, _) = auth.mint_token(user.id).await.expect("the token is issued");
-    let session = sessions::begin_token(store, user.id, None, i64::MAX).await.expect("the session is created");
-    let cookie = auth.by_cookie(session.clone()).await.expect("the session is valid");
+    let session = sessions::begin_token(store, auth.session_cache(), user.id, None, i64::MAX)
+        .await
+        .expect("the session is created");
+    let cookie = auth.by_cookie(session.clone(), Source::Store).await.expect("the session is valid");
     let (token, _) = auth.mint_session_token(&cookie).await.expect("the token is issued");
     let by_token = auth.authenticate(&bearer_of(&token)).await.expect("the credential is valid");
     let (of_token, of_cookie) = (auth.mint_ticket(&by_token).await, auth.mint_ticket(&cookie).await);
@@ -152,9 +154,63 @@ async fn the_tokens_and_tickets_of_a_session_end_with_it_and_no_others_do() {
 }
 
 #[tokio::test]
-async fn whatever_ends_sessions_early_changes_last_ended() {
+async fn a_session_that_ends_is_refused_at_once_although_it_is_cached() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
+    auth.add(NewAccount { role: Role::Admin, ..account("admin@example.com") }).await.expect("the user is added");
+    let ada = auth.add(account("ada@example.com")).await.expect("the user is added").id;
+    for what in ["sign-out", "parent", "of a cookie", "everywhere", "surplus", "password", "role", "removal"] {
+        let parent = sessions::begin_token(store, auth.session_cache(), ada, None, i64::MAX).await;
+        let parent = parent.expect("the session is created");
+        let cookie = auth.by_cookie(parent.clone(), Source::Store).await.expect("the session is valid");
+        let (token, _) = auth.mint_session_token(&cookie).await.expect("the token is issued");
+        // As the session check does. What was read before is not cached.
+        auth.last_ended().await.expect("the store is read");
+        let identity = auth.authenticate(&bearer_of(&token)).await.expect("the token is valid");
+        // By hand, so that nothing but the cache knows the session.
+        let hidden = "UPDATE sessions SET expires_at = 1 WHERE id = $1";
+        let hide = async |until: &'static str| {
+            let mut tx = store.begin().await.expect("the transaction begins");
+            sqlx::query(until).bind(identity.session()).execute(&mut *tx).await.expect("the statement succeeds");
+            tx.commit().await.expect("the transaction commits");
+        };
+        hide(hidden).await;
+        assert!(auth.revalidate(&identity).await.is_ok(), "{what}: it is cached");
+        hide("UPDATE sessions SET expires_at = 9223372036854775807 WHERE id = $1").await;
+        match what {
+            "sign-out" => auth.end_session(identity.session()).await.expect("the session ends"),
+            "parent" => auth.end_session(&parent).await.expect("the session ends"),
+            "of a cookie" => {
+                // Its own id is only known to the browser, so another one is deleted: all cached sessions are forgotten.
+                hide(hidden).await;
+                let id = tower_sessions::session::Id::default();
+                let deleted = tower_sessions::SessionStore::delete(&auth.sessions(), &id).await;
+                deleted.expect("the session is deleted");
+            }
+            "everywhere" => assert!(auth.end_sessions(ada).await.expect("the sessions end") > 1),
+            "surplus" => {
+                hide("UPDATE sessions SET expires_at = 4102444800000 WHERE id = $1").await;
+                for _ in 0..1_000 {
+                    auth.mint_token(ada).await.expect("the token is issued");
+                }
+                let begin = sessions::begin_token(store, auth.session_cache(), ada, None, i64::MAX);
+                begin.await.expect("the session is created");
+                hide(hidden).await;
+            }
+            "password" => {
+                drop(auth.set_password("ada@example.com", "another horse").await.expect("the password is changed"));
+            }
+            "role" => drop(auth.set_role("ada@example.com", Role::Admin).await.expect("the role is changed")),
+            _ => drop(auth.remove("ada@example.com").await.expect("the user is removed")),
+        }
+        assert!(matches!(auth.revalidate(&identity).await, Err(Refusal::Unauthorized(_))), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_ends_sessions_early_changes_last_ended() {
+    let bench = bench().await;
+    let auth = &bench.auth;
     for email in ["admin@example.com", "ada@example.com"] {
         auth.add(NewAccount { role: Role::Admin, ..account(email) }).await.expect("the user is added");
     }
@@ -165,9 +221,7 @@ async fn whatever_ends_sessions_early_changes_last_ended() {
             "sign-out" => auth.end_session("a session").await.expect("the session ends"),
             "of a cookie" => {
                 let id = tower_sessions::session::Id::default();
-                tower_sessions::SessionStore::delete(&Sessions::new(store.clone()), &id)
-                    .await
-                    .expect("the session is deleted");
+                tower_sessions::SessionStore::delete(&auth.sessions(), &id).await.expect("the session is deleted");
             }
             "everywhere" => assert_eq!(auth.end_sessions(ada).await.expect("the session ends"), 0),
             "password" => {
@@ -229,8 +283,10 @@ async fn a_token_of_a_session_expires_with_it() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("the user is added");
-    let session = sessions::begin_token(store, user.id, None, now_ms() + 60_000).await.expect("the session is created");
-    let cookie = auth.by_cookie(session).await.expect("the session is valid");
+    let session = sessions::begin_token(store, auth.session_cache(), user.id, None, now_ms() + 60_000)
+        .await
+        .expect("the session is created");
+    let cookie = auth.by_cookie(session, Source::Store).await.expect("the session is valid");
     let (token, seconds) = auth.mint_session_token(&cookie).await.expect("the token is issued");
     assert!((1..=60).contains(&seconds), "{seconds}");
     assert_eq!(
@@ -296,9 +352,13 @@ async fn a_changed_password_ends_all_but_the_session_it_was_changed_in() {
     let bench = bench().await;
     let (auth, store) = (&bench.auth, &bench.store);
     let user = auth.add(account("ada@example.com")).await.expect("the user is added");
-    let begin = async || sessions::begin_token(store, user.id, None, i64::MAX).await.expect("the session is created");
+    let begin = async || {
+        sessions::begin_token(store, auth.session_cache(), user.id, None, i64::MAX)
+            .await
+            .expect("the session is created")
+    };
     let (here, there) = (begin().await, begin().await);
-    let cookie = auth.by_cookie(here.clone()).await.expect("the session is valid");
+    let cookie = auth.by_cookie(here.clone(), Source::Store).await.expect("the session is valid");
     let (token, _) = auth.mint_session_token(&cookie).await.expect("the token is issued");
     let change = async |shown: &str, new: &str| auth.change_password(&cookie, shown, new, PEER).await;
 
@@ -306,11 +366,11 @@ async fn a_changed_password_ends_all_but_the_session_it_was_changed_in() {
     for new in ["short", "qwertyuiop", "correct horse"] {
         assert_eq!(code(change("correct horse", new).await.unwrap_err()), ErrorCode::InvalidPayload, "{new}");
     }
-    assert!(auth.by_cookie(there.clone()).await.is_ok(), "nothing happened yet");
+    assert!(auth.by_cookie(there.clone(), Source::Store).await.is_ok(), "nothing happened yet");
     assert!(change("correct horse", "battery staple").await.expect("the password is checked"));
-    assert!(auth.by_cookie(there).await.is_err());
+    assert!(auth.by_cookie(there, Source::Store).await.is_err());
     assert!(auth.authenticate(&bearer_of(&token)).await.is_err(), "also the tokens of the session that stays");
-    assert!(auth.by_cookie(here.clone()).await.is_ok());
+    assert!(auth.by_cookie(here.clone(), Source::Store).await.is_ok());
     assert_eq!(auth.sign_in("ada@example.com", "correct horse", PEER).await.expect("the sign-in is checked"), None);
     assert_eq!(
         auth.sign_in("ada@example.com", "battery staple", PEER).await.expect("the sign-in is checked").as_ref(),
@@ -318,7 +378,7 @@ async fn a_changed_password_ends_all_but_the_session_it_was_changed_in() {
     );
 
     auth.set_password("Ada@example.com", "another horse").await.expect("the password is changed");
-    assert!(auth.by_cookie(here).await.is_err(), "who runs the machine ends all of them");
+    assert!(auth.by_cookie(here, Source::Store).await.is_err(), "who runs the machine ends all of them");
     assert_eq!(code(auth.set_password("nobody@example.com", "another horse").await.unwrap_err()), ErrorCode::NotFound);
 }
 

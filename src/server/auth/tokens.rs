@@ -41,6 +41,7 @@ pub(super) struct TokenIdentity {
 pub(super) struct Tokens {
     encoding_key: EncodingKey,
     decoding_key: DecodingKey,
+    validation: Validation,
     lifetime: Duration,
 }
 
@@ -57,9 +58,15 @@ impl Tokens {
     }
 
     fn with_secret(secret: &str, lifetime: Duration) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         Self {
             encoding_key: EncodingKey::from_secret(secret.as_bytes()),
             decoding_key: DecodingKey::from_secret(secret.as_bytes()),
+            validation,
             lifetime,
         }
     }
@@ -80,12 +87,7 @@ impl Tokens {
 
     /// Reads a token; nothing if its signature or its time is invalid. Whether its session has ended is not checked.
     pub(super) fn read(&self, token: &str) -> Option<TokenIdentity> {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        let token = decode::<Claims>(token, &self.decoding_key, &validation).ok()?;
+        let token = decode::<Claims>(token, &self.decoding_key, &self.validation).ok()?;
         // RFC 7515, 4.1.11: a token with critical extensions that are not supported is invalid. None is supported here.
         if token.header.crit.is_some() {
             return None;

@@ -257,8 +257,12 @@ impl Bus {
 
 impl Hub for Bus {
     fn deliver(&self, delivery: &Delivery) {
-        self.0.hub.deliver(delivery);
-        self.publish(delivery);
+        self.deliver_all(std::slice::from_ref(delivery));
+    }
+
+    fn deliver_all(&self, deliveries: &[Delivery]) {
+        self.0.hub.deliver_all(deliveries);
+        deliveries.iter().for_each(|delivery| self.publish(delivery));
     }
 
     fn uncertain(&self, _: Channel) {

@@ -21,6 +21,8 @@ use crate::{
 pub struct Append {
     pub(super) tx: Transaction<'static, Any>,
     pub(super) deliveries: Vec<Delivery>,
+    /// The channels whose logs were trimmed or deleted.
+    pub(super) shortened: Vec<Channel>,
     pub(super) shared: Arc<Shared>,
     /// Held until after delivery, so that on SQLite deliveries leave in the order of commits.
     pub(super) permit: OwnedSemaphorePermit,
@@ -102,6 +104,7 @@ impl Append {
         ] {
             sqlx::query(sql).bind(channel).execute(&mut *self.tx).await?;
         }
+        self.shortened.push(channel);
         Ok(())
     }
 
@@ -110,9 +113,11 @@ impl Append {
     /// # Errors
     /// If the store fails. Most likely nothing was stored then; if that is uncertain, the followers of the channels read the store.
     pub async fn commit(self) -> Result<()> {
-        let Self { tx, deliveries, shared, permit, requested } = self;
+        let Self { tx, deliveries, shortened, shared, permit, requested } = self;
         let entries = deliveries.len();
         let done = shared.commit(tx, deliveries).await;
+        // After an error, too: the commit may have happened.
+        shared.extents.forget(shortened);
         drop(permit);
         if done.is_ok() {
             metrics::committed(1, entries, requested.elapsed());

@@ -67,6 +67,11 @@ pub trait Hub: Send + Sync + 'static {
     /// Delivers one entry. Called after its commit, mostly in the order of `seq` per channel.
     fn deliver(&self, delivery: &Delivery);
 
+    /// Delivers what one commit brought, the entries of each channel in the order of `seq` and beside each other.
+    fn deliver_all(&self, deliveries: &[Delivery]) {
+        deliveries.iter().for_each(|delivery| self.deliver(delivery));
+    }
+
     /// A commit failed in a way that leaves open whether it happened: the channel's followers read the store.
     fn uncertain(&self, channel: Channel) {
         let _ = channel;

@@ -3,7 +3,7 @@
 //! Folding begins with the stored snapshot, or with the feed that was folded here last. Long logs are folded on threads that serve no
 //! sockets ([`offload`]). A slot there is awaited before a connection of the store is taken, never while one is held.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,6 +13,7 @@ use super::{Channel, Channels, PAGE, queries};
 use crate::{
     protocol::{Cursor, Entry, Snapshot, ThreadId, UserId, http::ThreadPage},
     server::{
+        bounded_cache::BoundedCache,
         error::{Error, Result},
         offload::{self, Slot},
     },
@@ -25,10 +26,9 @@ const SNAPSHOT_INTERVAL: u64 = 512;
 const MAX_SHORT_ENTRIES: usize = 64;
 /// The most bytes of entries, or of a snapshot, that are decoded on a thread that serves sockets.
 const MAX_SHORT_BYTES: usize = 64 * 1024;
-/// The most threads of all cached feeds together.
-const MAX_CACHED_THREADS: usize = 100_000;
-/// The most cached feeds.
-const MAX_CACHED_FEEDS: usize = 1_024;
+/// The most threads of all cached feeds together, with those that a feed counts beside its own.
+const MAX_CACHED_THREADS: usize = 200_000;
+const THREADS_PER_FEED: usize = 100;
 
 impl Channels {
     /// A thread's current view, with its cursor.
@@ -250,31 +250,26 @@ fn apply_rows<S>(
 
 /// A cache of the feeds that were folded last, so that the next page folds only new entries. Each is checked against the log when it
 /// is taken out.
-#[derive(Default)]
-pub(super) struct Feeds(Mutex<VecDeque<(UserId, Folded<Arc<UserFeed>>)>>);
+pub(super) struct Feeds(Mutex<BoundedCache<UserId, Folded<Arc<UserFeed>>>>);
+
+impl Default for Feeds {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedCache::new(MAX_CACHED_THREADS)))
+    }
+}
 
 impl Feeds {
     /// Takes a feed out of the cache, so that the caller can fold on without a copy.
     fn take(&self, id: UserId) -> Option<Folded<Arc<UserFeed>>> {
-        let mut feeds = self.0.lock();
-        let at = feeds.iter().position(|(user, _)| *user == id)?;
-        feeds.remove(at).map(|(_, folded)| folded)
+        self.0.lock().remove(&id)
     }
 
-    /// Caches a feed unless the cache has a newer one of the person, and evicts the oldest feeds over the limits.
+    /// Caches a feed unless the cache has a newer one of the person.
     fn put(&self, id: UserId, folded: Folded<Arc<UserFeed>>) {
         let mut feeds = self.0.lock();
-        if let Some(at) = feeds.iter().position(|(user, _)| *user == id) {
-            if feeds[at].1.seq > folded.seq {
-                return;
-            }
-            feeds.remove(at);
-        }
-        feeds.push_back((id, folded));
-        let mut threads: usize = feeds.iter().map(|(_, folded)| folded.state.threads.len()).sum();
-        while threads > MAX_CACHED_THREADS || feeds.len() > MAX_CACHED_FEEDS {
-            let Some((_, oldest)) = feeds.pop_front() else { return };
-            threads -= oldest.state.threads.len();
+        if feeds.get(&id).is_none_or(|known| known.seq <= folded.seq) {
+            let weight = folded.state.threads.len() + THREADS_PER_FEED;
+            feeds.insert(id, folded, weight);
         }
     }
 }
@@ -294,18 +289,16 @@ mod tests {
     }
 
     #[test]
-    fn cached_feeds_are_limited_in_number_and_in_threads_and_the_oldest_are_evicted() {
+    fn cached_feeds_are_limited_in_number_and_in_threads() {
         let (feeds, large, small) = (Feeds::default(), feed(1, 1_000), feed(1, 1));
-        let people: Vec<UserId> = (0..=MAX_CACHED_THREADS / 1_000).map(|_| UserId::new()).collect();
-        for person in &people {
-            feeds.put(*person, large.clone());
-        }
-        assert!(feeds.take(people[0]).is_none());
-        assert!(feeds.take(people[1]).is_some());
-        for _ in 0..2 * MAX_CACHED_FEEDS {
-            feeds.put(UserId::new(), small.clone());
-        }
-        assert_eq!(feeds.0.lock().len(), MAX_CACHED_FEEDS);
+        let people: Vec<UserId> = (0..MAX_CACHED_THREADS / 1_000).map(|_| UserId::new()).collect();
+        people.iter().for_each(|person| feeds.put(*person, large.clone()));
+        assert!(feeds.take(people[0]).is_none(), "they have more threads");
+        let last = people[people.len() - 1];
+        assert!(feeds.take(last).is_some());
+        feeds.put(last, small.clone());
+        (0..MAX_CACHED_THREADS / THREADS_PER_FEED).for_each(|_| feeds.put(UserId::new(), small.clone()));
+        assert!(feeds.take(last).is_none(), "there are more feeds");
     }
 
     #[test]

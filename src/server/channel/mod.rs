@@ -9,9 +9,11 @@
 
 mod append;
 mod delivery;
+mod extents;
 mod fold;
 mod queries;
 mod read;
+mod snapshots;
 mod trim;
 mod writer;
 
@@ -26,7 +28,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use append::Append;
 pub use delivery::{Delivery, Hub};
-pub use read::{Extent, PAGE};
+pub use extents::Extent;
+pub use read::PAGE;
 pub use trim::Trimming;
 
 use self::writer::Writers;
@@ -97,8 +100,12 @@ struct Shared {
     /// A permit for each writing transaction, held from its beginning until its entries are delivered. SQLite has one, so deliveries
     /// leave in the order of commits. On PostgreSQL two deliveries of a channel may swap; their receivers then read the store.
     permits: Arc<Semaphore>,
+    /// Where the logs begin and end.
+    extents: extents::Extents,
     /// The feeds that were folded last.
     feeds: fold::Feeds,
+    /// The snapshots that were sent last.
+    snapshots: snapshots::Snapshots,
 }
 
 impl fmt::Debug for Channels {
@@ -128,7 +135,9 @@ impl Channels {
         let epoch = Epoch(store.setting_or("epoch", &fresh_epoch()).await?);
         let node = uuid::Uuid::now_v7().to_string();
         let permits = Arc::new(Semaphore::new(store.engine().writers() as usize));
-        let shared = Arc::new(Shared { store, hub, epoch, node, permits, feeds: fold::Feeds::default() });
+        let (extents, feeds, snapshots) =
+            (extents::Extents::new(store.engine()), Default::default(), Default::default());
+        let shared = Arc::new(Shared { store, hub, epoch, node, permits, extents, feeds, snapshots });
         let writers = Arc::new(Writers::spawn(&shared));
         Ok(Self { shared, writers, quotas: Quotas::unlimited() })
     }
@@ -180,7 +189,7 @@ impl Channels {
         let (shared, requested) = (self.shared.clone(), Instant::now());
         let permit = shared.permit().await?;
         let tx = shared.store.begin().await?;
-        Ok(Append { tx, deliveries: Vec::new(), shared, permit, requested })
+        Ok(Append { tx, deliveries: Vec::new(), shortened: Vec::new(), shared, permit, requested })
     }
 }
 
@@ -191,20 +200,23 @@ impl Shared {
     }
 
     /// Commits and then delivers.
-    async fn commit(&self, tx: Transaction<'static, Any>, deliveries: Vec<Delivery>) -> Result<()> {
+    async fn commit(&self, tx: Transaction<'static, Any>, mut deliveries: Vec<Delivery>) -> Result<()> {
+        // Stable: the entries of a channel stay in order.
+        deliveries.sort_by_key(|delivery| delivery.channel);
         #[cfg(debug_assertions)]
         if super::fault_injection::loses_commit() {
-            deliveries.iter().for_each(|delivery| self.hub.deliver(delivery));
+            self.hub.deliver_all(&deliveries);
             return Ok(tx.rollback().await?);
         }
         if let Err(error) = tx.commit().await {
             let mut channels: Vec<Channel> = deliveries.iter().map(|delivery| delivery.channel).collect();
-            channels.sort_unstable();
             channels.dedup();
+            self.extents.forget(channels.iter().copied());
             channels.into_iter().for_each(|channel| self.hub.uncertain(channel));
             return Err(error.into());
         }
-        deliveries.iter().for_each(|delivery| self.hub.deliver(delivery));
+        self.extents.on_commit(&deliveries);
+        self.hub.deliver_all(&deliveries);
         Ok(())
     }
 }

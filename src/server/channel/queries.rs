@@ -58,24 +58,27 @@ pub(super) async fn extent<'c>(
     Ok(row.map(|Row { trimmed, head }| Extent { trimmed: trimmed.cast_unsigned(), head: head.cast_unsigned() }))
 }
 
-/// The ends of many logs, without those of channels that have none.
-pub(super) async fn heads<'c>(
+/// Where many logs begin and end, without those of channels that have none.
+pub(super) async fn extents<'c>(
     executor: impl Executor<'c, Database = Any> + Copy,
     engine: Engine,
     channels: &[Channel],
-) -> Result<Vec<(Channel, u64)>> {
-    row! { struct Row { id: Channel, head: i64 } }
-    let mut heads = Vec::with_capacity(channels.len());
+) -> Result<HashMap<Channel, Extent>> {
+    row! { struct Row { id: Channel, trimmed: i64, head: i64 } }
+    let mut extents = HashMap::with_capacity(channels.len());
     for chunk in chunks(channels) {
         let ids = placeholders(engine, 1, chunk.len());
-        let mut query = sqlx::query_as(AssertSqlSafe(format!("SELECT id, head FROM channels WHERE id IN ({ids})")));
+        let sql = format!("SELECT id, trimmed, head FROM channels WHERE id IN ({ids})");
+        let mut query = sqlx::query_as(AssertSqlSafe(sql));
         for channel in chunk {
             query = query.bind(*channel);
         }
         let rows: Vec<Row> = query.fetch_all(executor).await?;
-        heads.extend(rows.into_iter().map(|Row { id, head }| (id, head.cast_unsigned())));
+        let extent =
+            |row: Row| (row.id, Extent { trimmed: row.trimmed.cast_unsigned(), head: row.head.cast_unsigned() });
+        extents.extend(rows.into_iter().map(extent));
     }
-    Ok(heads)
+    Ok(extents)
 }
 
 row! {

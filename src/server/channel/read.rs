@@ -1,6 +1,8 @@
 //! Reading logs.
 
-use super::{Channel, Channels, Delivery, queries};
+use std::collections::HashMap;
+
+use super::{Channel, Channels, Delivery, Extent, queries};
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::error::Result,
@@ -9,30 +11,21 @@ use crate::{
 /// The most entries of a page.
 pub const PAGE: u32 = 256;
 
-/// Where a log begins and ends.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Extent {
-    /// Entries up to here may be missing: compacted, or no longer kept. Clients that have seen less begin with a snapshot.
-    pub trimmed: u64,
-    /// The last entry's `seq`; 0 if nothing was ever appended.
-    pub head: u64,
-}
-
 impl Channels {
     /// Where a channel's log begins and ends.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn extent(&self, channel: Channel) -> Result<Extent> {
-        Ok(queries::extent(self.store().reader(), channel).await?.unwrap_or_default())
+        self.shared.extents.get(self.store(), channel).await
     }
 
-    /// Where many logs end, in a few queries. Channels without a log are left out.
+    /// Where many logs begin and end, read from the store in a few queries. Channels without a log are left out.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn heads(&self, channels: &[Channel]) -> Result<Vec<(Channel, u64)>> {
-        queries::heads(self.store().reader(), self.store().engine(), channels).await
+    pub async fn extents(&self, channels: &[Channel]) -> Result<HashMap<Channel, Extent>> {
+        queries::extents(self.store().reader(), self.store().engine(), channels).await
     }
 
     /// The entries after a place as they go to the sockets, at most [`PAGE`] of them.

@@ -64,10 +64,10 @@ async fn compare(node: &Inner, channels: &Channels) -> Result<()> {
     if followed.is_empty() {
         return Ok(());
     }
-    let heads: std::collections::HashMap<Channel, u64> = channels.heads(&followed).await?.into_iter().collect();
+    let extents = channels.extents(&followed).await?;
     for channel in followed {
-        match heads.get(&channel) {
-            Some(head) => node.manager.head(channel, *head),
+        match extents.get(&channel) {
+            Some(extent) => node.manager.head(channel, extent.head),
             // A thread is created with its first entry, so one that is followed had entries.
             None if matches!(channel, Channel::Thread(_)) => node.manager.end_subscriptions(channel),
             None => {}

@@ -308,14 +308,23 @@ impl ConnectionManager {
 
 impl Hub for ConnectionManager {
     fn deliver(&self, delivery: &Delivery) {
-        let followers = self.0.registry.lock().for_delivery(delivery.channel, delivery.seq);
-        #[cfg(debug_assertions)]
-        if crate::server::fault_injection::skips_delivery(&delivery.frame) {
-            return;
-        }
-        metrics::fan_out(followers.as_ref().map_or(0, |followers| followers.len()));
-        for (_, queue) in followers.iter().flat_map(|followers| followers.iter()) {
-            queue.push(Item::Entry(delivery.clone()));
+        self.deliver_all(std::slice::from_ref(delivery));
+    }
+
+    fn deliver_all(&self, deliveries: &[Delivery]) {
+        // What one channel gets is queued at once for each of its followers, so that it leaves in one write.
+        for entries in deliveries.chunk_by(|a, b| a.channel == b.channel) {
+            let Some(last) = entries.last() else { continue };
+            let followers = self.0.registry.lock().for_delivery(last.channel, last.seq);
+            let Some(followers) = followers else { continue };
+            #[cfg(debug_assertions)]
+            if entries.iter().any(|entry| crate::server::fault_injection::skips_delivery(&entry.frame)) {
+                continue;
+            }
+            metrics::fan_out(followers.len() * entries.len());
+            for (_, queue) in followers.iter() {
+                queue.push_all(entries.iter().cloned().map(Item::Entry));
+            }
         }
     }
 }
@@ -356,14 +365,21 @@ impl Follower {
     /// Queues the channel's deliveries for the connection from now on; returns false if it follows too many channels.
     pub(crate) fn follow(&self, channel: Channel) -> bool {
         let fits = self.manager.0.registry.lock().follow(self.id, channel, MAX_SUBSCRIPTIONS);
-        self.manager.0.presence_changed.notify_one();
+        self.notify_presence(channel);
         fits
     }
 
     /// Stops that.
     pub(crate) fn unfollow(&self, channel: Channel) {
         self.manager.0.registry.lock().unfollow(self.id, channel);
-        self.manager.0.presence_changed.notify_one();
+        self.notify_presence(channel);
+    }
+
+    /// Only who follows a thread is shown to others.
+    fn notify_presence(&self, channel: Channel) {
+        if matches!(channel, Channel::Thread(_)) {
+            self.manager.0.presence_changed.notify_one();
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::{catch_up, manager::ConnectionManager, presence, session_check};
 use crate::{
     protocol::{CloseCode, Epoch, Notice, Push, RunId, ThreadId, UserId},
     server::{
-        auth::Auth,
+        auth::{Auth, SessionCache},
         bus::{Bus, Listener, NodeMessage},
         channel::{Channel, Channels, Delivery, Hub},
         runs::Runner,
@@ -36,6 +36,7 @@ pub(super) struct Inner {
     pub(super) remote_changed: Notify,
     /// Notified to check the sessions of open connections at once.
     pub(super) recheck: Notify,
+    session_cache: Arc<SessionCache>,
 }
 
 impl std::fmt::Debug for Nodes {
@@ -47,10 +48,11 @@ impl std::fmt::Debug for Nodes {
 impl Nodes {
     /// The node that these channels belong to, and the others on the bus.
     #[must_use]
-    pub fn new(channels: &Channels, manager: ConnectionManager, runner: Runner, bus: Bus) -> Self {
+    pub fn new(channels: &Channels, manager: ConnectionManager, runner: Runner, bus: Bus, auth: &Auth) -> Self {
         let (remote, remote_changed, recheck) = Default::default();
         let (name, epoch) = (channels.node().to_owned(), channels.epoch().clone());
-        Self(Arc::new(Inner { name, epoch, manager, runner, bus, remote, remote_changed, recheck }))
+        let session_cache = auth.session_cache().clone();
+        Self(Arc::new(Inner { name, epoch, manager, runner, bus, remote, remote_changed, recheck, session_cache }))
     }
 
     /// The bus.
@@ -118,16 +120,20 @@ impl Nodes {
 
     /// Applies a message to this node; returns how many of its connections were closed or notified.
     fn apply_local(&self, message: NodeMessage) -> usize {
-        let Inner { manager, runner, bus, remote, remote_changed, recheck, .. } = &*self.0;
+        let Inner { manager, runner, bus, remote, remote_changed, recheck, session_cache, .. } = &*self.0;
         match message {
             NodeMessage::StopRun { run_id } => runner.stop(run_id),
             NodeMessage::Disconnect { user_id } => {
                 return manager.close_user(user_id, CloseCode::Disconnected, "disconnected by an administrator");
             }
             NodeMessage::EndSession { session } => {
+                session_cache.clear();
                 return manager.close_session(&session, CloseCode::SessionEnded, "signed out");
             }
-            NodeMessage::Recheck {} => recheck.notify_one(),
+            NodeMessage::Recheck {} => {
+                session_cache.clear();
+                recheck.notify_one();
+            }
             NodeMessage::AgentsChanged {} => runner.agents().changed.notify_one(),
             NodeMessage::ThreadDeleted { thread_id } => manager.end_subscriptions(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),

@@ -86,17 +86,24 @@ impl SendQueue {
 
     /// Queues an item. After a close it is dropped.
     pub(crate) fn push(&self, item: Item) {
+        self.push_all([item]);
+    }
+
+    /// Queues items, and wakes the connection's task once.
+    pub(crate) fn push_all(&self, items: impl IntoIterator<Item = Item>) {
         let mut state = self.state.lock();
-        if state.close.is_some() {
-            return;
-        }
-        let cost = item.cost();
-        if state.bytes + cost > self.limit {
-            state.items = VecDeque::new();
-            state.close = Some(Close::new(CloseCode::TooSlow, "reads too slowly: reconnect and resume"));
-        } else {
-            state.bytes += cost;
-            state.items.push_back(item);
+        for item in items {
+            if state.close.is_some() {
+                break;
+            }
+            let cost = item.cost();
+            if state.bytes + cost > self.limit {
+                state.items = VecDeque::new();
+                state.close = Some(Close::new(CloseCode::TooSlow, "reads too slowly: reconnect and resume"));
+            } else {
+                state.bytes += cost;
+                state.items.push_back(item);
+            }
         }
         let waker = state.waker.take();
         drop(state);

@@ -68,8 +68,10 @@ async fn check_sessions(node: &Inner, auth: &Auth) -> Result<usize> {
     let owners = node.manager.owners();
     // One lookup a session, however many connections it has.
     let sessions: HashSet<Arc<str>> = owners.iter().map(|(owner, _)| owner.session.clone()).collect();
-    let live = auth.live_sessions(&sessions.into_iter().collect::<Vec<_>>()).await?;
-    let is_live = |owner: &Owner| live.get(&*owner.session) == Some(&(owner.user, owner.role));
+    let live = auth.live_sessions(sessions.into_iter().collect()).await?;
+    let is_live = |owner: &Owner| {
+        live.get(&owner.session).is_some_and(|(user, _)| (user.id, user.role) == (owner.user, owner.role))
+    };
     let ended = owners.iter().filter(|(owner, _)| !is_live(owner));
     let mut closed = 0;
     for (_, queue) in ended {
@@ -133,7 +135,7 @@ mod tests {
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("the log opens");
         let agents = AgentRegistry::new([], &[], AgentBuilder::default()).agents().clone();
         let runner = Runner::new(channels.clone(), agents, RunnerOptions::new(folder.path()));
-        let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone());
+        let nodes = Nodes::new(&channels, manager.clone(), runner, bus.clone(), &auth);
         let guards = connect(&store, &manager, SOCKETS).await;
         assert_eq!(check_sessions(&nodes.0, &auth).await.expect("the sessions are checked"), 0, "all are valid");
         let (mut last_ended, later) =

@@ -8,6 +8,7 @@
 
 mod columns;
 mod engine;
+mod lookups;
 mod migrations;
 mod values;
 
@@ -18,6 +19,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_de
 
 pub(crate) use columns::{row, text_columns};
 pub use engine::Engine;
+pub(crate) use lookups::Lookups;
 pub(crate) use values::{chunks, placeholders, row_placeholders};
 
 use super::{error::Result, outage::Outage};

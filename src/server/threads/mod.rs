@@ -6,12 +6,14 @@
 
 mod checks;
 mod expiry;
+mod owners;
 mod queries;
 mod runs;
 mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
+pub use owners::Owners;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use turns::{CommandOutcome, answer, send, take_back, was_accepted};
 

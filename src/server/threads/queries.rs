@@ -1,5 +1,7 @@
 //! The statements over `threads`, `runs` and `messages`.
 
+use std::collections::HashMap;
+
 use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
 
 use super::{NewRun, RunOrder, Unanswered};
@@ -8,7 +10,7 @@ use crate::{
     server::{
         clock::now_ms,
         error::{Error, Result},
-        store::row,
+        store::{Engine, chunks, placeholders, row},
     },
 };
 
@@ -56,6 +58,27 @@ pub(super) async fn thread<'c>(
     let row: Option<Row> = query.fetch_optional(executor).await?;
     let Row { title, agent, created_at } = row.ok_or_else(|| Error::not_found("thread"))?;
     Ok(ThreadInfo { id, title, agent, created_at })
+}
+
+/// The owners of those of these threads that exist.
+pub(super) async fn owners<'c>(
+    executor: impl Executor<'c, Database = Any> + Copy,
+    engine: Engine,
+    threads: &[ThreadId],
+) -> Result<HashMap<ThreadId, UserId>> {
+    row! { struct Row { id: ThreadId, owner: UserId } }
+    let mut owners = HashMap::with_capacity(threads.len());
+    for chunk in chunks(threads) {
+        let ids = placeholders(engine, 1, chunk.len());
+        let sql = format!("SELECT id, owner FROM threads WHERE id IN ({ids}) AND deleted_at IS NULL");
+        let mut query = sqlx::query_as(AssertSqlSafe(sql));
+        for thread in chunk {
+            query = query.bind(*thread);
+        }
+        let rows: Vec<Row> = query.fetch_all(executor).await?;
+        owners.extend(rows.into_iter().map(|row| (row.id, row.owner)));
+    }
+    Ok(owners)
 }
 
 /// Stores a thread's title and agent.

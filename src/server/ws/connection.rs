@@ -26,7 +26,9 @@ use super::{
     subscriptions::Subscriptions,
 };
 use crate::{
-    protocol::{CloseCode, Command, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_push, encode_reply},
+    protocol::{
+        CloseCode, Command, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_ok, encode_push, encode_reply,
+    },
     server::{
         channel::{Channel, Delivery},
         clock::now_ms,
@@ -207,7 +209,7 @@ impl Connection {
         };
         match received {
             FrameAction::Queued => {}
-            FrameAction::Ping(id) => self.unsent.push_back(frame(encode_reply(id, &Ok(pong())))),
+            FrameAction::Ping(id) => self.unsent.push_back(frame(encode_ok(id, &pong()))),
             FrameAction::Refused(id, error) => self.refuse(id, error),
             FrameAction::BadFrame(error) => self.bad_frame(error),
             FrameAction::Close(close) => return Err(End::Close(close)),
@@ -241,7 +243,7 @@ impl Connection {
                 }
                 Command::Unsubscribe(unsubscribe) => {
                     self.unfollow(subscribe::channel(&self.context.identity.user, unsubscribe.channel));
-                    self.unsent.push_back(frame(encode_reply(id, &Ok(serde_json::json!({})))));
+                    self.unsent.push_back(frame(encode_ok(id, &serde_json::json!({}))));
                     metrics::command(Some(command.kind()), None, Duration::ZERO);
                     continue;
                 }

@@ -10,12 +10,12 @@ use super::{
     subscribe::{Granted, subscribe},
 };
 use crate::{
-    protocol::{Accepted, Command, ErrorBody, ErrorCode, Pong, Subscribe, ThreadReply, encode_reply, http::User},
+    protocol::{Accepted, Command, ErrorBody, ErrorCode, Pong, Subscribe, ThreadReply, encode_ok, http::User},
     server::{
         auth::Refusal,
         clock::now_ms,
         error::{Error, Result},
-        offload, threads,
+        threads,
     },
 };
 
@@ -33,7 +33,7 @@ pub(super) async fn execute(context: Arc<ConnectionContext>, id: i64, command: C
         Command::Subscribe(command) => reply_to_subscribe(&context, &user, id, command).await,
         command => {
             let payload = payload(&context.gateway, &user, command).await;
-            payload.map(|payload| CommandOutcome::Reply(encode_reply(id, &Ok(payload))))
+            payload.map(|payload| CommandOutcome::Reply(encode_ok(id, &payload)))
         }
     };
     outcome.unwrap_or_else(|error| CommandOutcome::Refused(error.into_body()))
@@ -45,15 +45,8 @@ async fn reply_to_subscribe(
     id: i64,
     command: Subscribe,
 ) -> Result<CommandOutcome> {
-    let limit = context.gateway.config.replay_limit;
-    let Granted { reply, head } =
-        subscribe(&context.gateway.channels, &context.follower, limit, user, &command).await?;
-    let seq = reply.seq;
-    let reply = match reply.snapshot {
-        None => encode_reply(id, &Ok(json!(reply))),
-        // Encoding a long snapshot takes milliseconds.
-        Some(_) => offload::run(move || encode_reply(id, &Ok(json!(reply)))).await?,
-    };
+    let Granted { reply, head } = subscribe(&context.gateway, &context.follower, user, &command).await?;
+    let (seq, reply) = (reply.seq, encode_ok(id, &reply));
     if reply.len() > MAX_REPLY_BYTES {
         let message = format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");
         return Err(ErrorBody::new(ErrorCode::TooLarge, message).into());

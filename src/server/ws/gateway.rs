@@ -10,6 +10,7 @@ use crate::{
         commands::Commands,
         config::SocketConfig,
         connections::{ConnectionManager, Follower, Nodes},
+        threads::Owners,
     },
 };
 
@@ -21,6 +22,8 @@ pub struct Gateway {
     pub nodes: Nodes,
     /// The log.
     pub channels: Channels,
+    /// Whose the threads are.
+    pub owners: Owners,
     /// Accounts and credentials.
     pub auth: Auth,
     /// Executes commands.

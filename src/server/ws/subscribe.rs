@@ -1,12 +1,19 @@
 //! `subscribe`: follows a channel from a cursor.
+//!
+//! A client whose cursor is at the end of the log costs no statement, if this node knows the thread's owner and the log's end.
 
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::gateway::Gateway;
 use crate::{
     protocol::{ChannelName, ErrorBody, ErrorCode, Mode, Subscribe, Subscribed, http::User, limits::MAX_SUBSCRIPTIONS},
     server::{
-        channel::{Channel, Channels, Extent},
+        channel::{Channel, Extent},
         connections::Follower,
         error::{Error, Result},
-        metrics, threads,
+        metrics,
     },
 };
 
@@ -14,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Granted {
     /// The payload of the reply.
-    pub(super) reply: Subscribed,
+    pub(super) reply: Subscribed<Arc<RawValue>>,
     /// The `seq` of the log's last entry.
     pub(super) head: u64,
 }
@@ -36,21 +43,22 @@ pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
 /// `not_found` if there is no such thread or it belongs to another user; `conflict` if the connection follows as many channels as
 /// it may; an error of the store.
 pub(super) async fn subscribe(
-    channels: &Channels,
+    gateway: &Gateway,
     follower: &Follower,
-    replay_limit: u64,
     user: &User,
     command: &Subscribe,
 ) -> Result<Granted> {
+    let Gateway { channels, owners, .. } = gateway;
     let channel = channel(user, command.channel);
     if let Channel::Thread(thread) = channel {
-        threads::authorise(channels, user.id, thread).await?;
+        owners.check(channels.store(), user.id, thread).await?;
     }
     if !follower.follow(channel) {
         let message = format!("a connection follows at most {MAX_SUBSCRIPTIONS} channels; unsubscribe from one first");
         return Err(ErrorBody::new(ErrorCode::Conflict, message).into());
     }
-    let Extent { trimmed, head } = channels.extent(channel).await?;
+    let extent = channels.extent(channel).await?;
+    let Extent { trimmed, head } = extent;
     if head == 0 && matches!(channel, Channel::Thread(_)) {
         // Every thread has entries, so it was deleted since it was authorised.
         return Err(Error::not_found("thread"));
@@ -59,7 +67,7 @@ pub(super) async fn subscribe(
     let resume_after = cursor
         .map(|after| after.seq)
         .filter(|seq| (trimmed..=head).contains(seq))
-        .filter(|seq| head - seq <= replay_limit);
+        .filter(|seq| head - seq <= gateway.config.replay_limit);
     let reply = |seq, mode, snapshot| Subscribed {
         channel: command.channel,
         epoch: channels.epoch().clone(),
@@ -71,7 +79,8 @@ pub(super) async fn subscribe(
         Some(seq) if seq == head => Granted { reply: reply(seq, Mode::Live, None), head },
         Some(seq) => Granted { reply: reply(seq, Mode::Replay, None), head },
         None => {
-            let (at, snapshot) = channels.snapshot(channel, command.newest.map(|newest| newest.max(1))).await?;
+            let newest = command.newest.map(|newest| newest.max(1)).filter(|_| matches!(channel, Channel::User(_)));
+            let (at, snapshot) = channels.encoded_snapshot(channel, newest, extent).await?;
             Granted { reply: reply(at.seq, Mode::Snapshot, Some(snapshot)), head: head.max(at.seq) }
         }
     };

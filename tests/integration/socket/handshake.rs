@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use netra::{
-    protocol::{ErrorCode, Ping, http::Problem},
+    protocol::{
+        ErrorCode, Ping,
+        http::{Problem, Role},
+    },
     server::clock::now_ms,
 };
 
@@ -114,9 +117,8 @@ async fn a_removed_account_is_signed_out_at_its_next_command() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut client = ada.connect().await;
-    let mut tx = server.store.begin().await.expect("the transaction begins");
-    sqlx::query("DELETE FROM users").execute(&mut *tx).await.expect("the statement succeeds");
-    tx.commit().await.expect("the transaction commits");
+    server.account("admin", Role::Admin).await;
+    server.gateway.auth.remove(&ada.user.email).await.expect("the account is removed");
     let id = client.send(netra::protocol::MarkRead { thread_id: netra::protocol::ThreadId::new() }).await;
     assert_eq!(client.reply(id).await.expect_err("a refusal").code, ErrorCode::Forbidden);
     assert_eq!(client.closed().await.0, 4401);

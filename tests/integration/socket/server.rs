@@ -11,7 +11,7 @@ use netra::{
     },
     server::{
         agents::{AgentBuilder, AgentRegistry},
-        auth::{Auth, Identity, NewAccount, Sessions, Via},
+        auth::{Auth, Identity, NewAccount, Via},
         bus::Bus,
         channel::Channels,
         commands::Commands,
@@ -19,6 +19,7 @@ use netra::{
         connections::{ConnectionManager, Nodes},
         runs::{Agent, AgentError, Done, Emitter, RunInput, Runner, RunnerOptions},
         store::Store,
+        threads::Owners,
         ws::{self, Gateway},
     },
 };
@@ -100,7 +101,7 @@ impl SocketServer {
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         let channels = Channels::new(store.clone(), Arc::new(bus.clone())).await.expect("the log opens");
         let (runner, files) = (runner(&channels, &config), config.files_dir());
-        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus.clone());
+        let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus.clone(), &auth);
         let stopping = CancellationToken::new();
         tokio::spawn(nodes.clone().run(channels.clone(), auth.clone(), stopping.clone()));
         let gateway = Arc::new(Gateway {
@@ -108,12 +109,13 @@ impl SocketServer {
             commands: Commands::new(channels.clone(), runner.clone(), nodes.clone(), files.clone()),
             nodes,
             channels,
-            auth,
+            owners: Owners::default(),
+            auth: auth.clone(),
             config: config.socket.clone(),
             node: "test-node".into(),
         });
         let router: Router = ws::routes(gateway.clone());
-        let router = router.layer(Sessions::new(store.clone()).layer(&config));
+        let router = router.layer(auth.sessions().layer(&config));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("the port is free");
         let address = listener.local_addr().expect("the listener has an address");
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
@@ -126,10 +128,15 @@ impl SocketServer {
     }
 
     pub(crate) async fn member(&self, name: &str) -> Member {
+        self.account(name, Role::Member).await
+    }
+
+    /// Creates an account.
+    pub(crate) async fn account(&self, name: &str, role: Role) -> Member {
         let account = NewAccount {
             email: format!("{name}@example.org"),
             name: name.into(),
-            role: Role::Member,
+            role,
             password: "correct horse".into(),
         };
         let user = self.gateway.auth.add(account).await.expect("the user is added");
