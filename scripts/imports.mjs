@@ -9,7 +9,7 @@ const LAYERS = [
   ['thread'],
   ['analyst', 'socket'],
   ['ui'],
-  ['server::backoff', 'server::clock', 'server::fault_injection', 'server::graphemes', 'server::json_schema', 'server::offload', 'server::outage'],
+  ['server::backoff', 'server::bounded_cache', 'server::clock', 'server::fault_injection', 'server::graphemes', 'server::json_schema', 'server::offload', 'server::outage'],
   ['server::config'],
   ['server::file_modes', 'server::headers', 'server::metrics', 'server::telemetry'],
   ['server::error'],

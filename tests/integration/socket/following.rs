@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use netra::protocol::{ChannelName, Cursor, Epoch, EventPush, Mode, Ping, Push, ServerFrame, Snapshot, Subscribe};
+use netra::protocol::{
+    ChannelName, Cursor, DeleteThread, Epoch, ErrorCode, EventPush, MarkRead, Mode, Ping, Push, RenameThread,
+    ServerFrame, Snapshot, Subscribe,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::socket::{
@@ -54,6 +57,53 @@ async fn a_subscription_is_live_a_replay_or_a_snapshot_depending_on_the_cursor()
     let feed = client.subscribe(ChannelName::User, None).await;
     let Some(Snapshot::User(feed)) = feed.snapshot else { panic!("the feed's state") };
     assert_eq!(feed.threads.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_node_keeps_of_channels_is_never_out_of_date() {
+    let server = SocketServer::start().await;
+    let (ada, bob) = (server.member("ada").await, server.member("bob").await);
+    let (mut client, mut stranger) = (ada.connect().await, bob.connect().await);
+    let thread_id = client.create_thread().await;
+    let channel = ChannelName::Thread(thread_id);
+    let title = |state: &Option<Snapshot>| match state {
+        Some(Snapshot::Thread(view)) => view.info.as_ref().map(|info| info.title.clone()).unwrap_or_default(),
+        other => panic!("the thread's state, not {other:?}"),
+    };
+    // The second answer of each pair comes from memory.
+    for name in ["One", "Two"] {
+        client.ask(RenameThread { thread_id, title: name.into() }).await.expect("the thread is renamed");
+        let (first, second) = (client.subscribe(channel, None).await, client.subscribe(channel, None).await);
+        assert_eq!((title(&first.snapshot), &first), (name.to_owned(), &second));
+        let live = client.subscribe(channel, cursor(&first.epoch, first.seq)).await;
+        assert_eq!((live.mode, live.seq), (Mode::Live, first.seq));
+        let refused = Subscribe { channel, after: None, newest: None };
+        assert_eq!(stranger.refused(refused).await, ErrorCode::NotFound, "whose it is does not depend on who asks");
+    }
+    // Changed by hand, so that nothing but the kept snapshot still has the title.
+    let before = client.subscribe(channel, None).await;
+    let mut tx = server.store.begin().await.expect("the transaction begins");
+    let rename = "UPDATE entries SET entry = REPLACE(entry, 'Two', 'Ten') WHERE channel = $1";
+    sqlx::query(rename).bind(format!("thread/{thread_id}")).execute(&mut *tx).await.expect("the statement succeeds");
+    tx.commit().await.expect("the transaction commits");
+    let kept = client.subscribe(channel, None).await;
+    assert_eq!(title(&kept.snapshot), "Two", "it comes from memory");
+    client.ask(MarkRead { thread_id }).await.expect("the thread is marked as read");
+    let feed = client.subscribe(ChannelName::User, None).await;
+    assert_eq!(feed, client.subscribe(ChannelName::User, None).await);
+    let newest = Subscribe { channel: ChannelName::User, after: None, newest: Some(1) };
+    client.ask(newest).await.expect("the feed is followed");
+
+    client.ask(DeleteThread { thread_id }).await.expect("the thread is deleted");
+    for who in [&mut client, &mut stranger] {
+        let resume = Subscribe { channel, after: cursor(&before.epoch, before.seq), newest: None };
+        assert_eq!(who.refused(resume).await, ErrorCode::NotFound);
+        let begin = Subscribe { channel, after: None, newest: None };
+        assert_eq!(who.refused(begin).await, ErrorCode::NotFound);
+    }
+    let feed = client.subscribe(ChannelName::User, None).await;
+    let Some(Snapshot::User(feed)) = feed.snapshot else { panic!("the feed's state") };
+    assert!(feed.threads.is_empty());
 }
 
 #[tokio::test]
