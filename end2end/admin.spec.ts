@@ -127,6 +127,7 @@ test('an agent is added, offered, edited and removed', async ({ page, freshServe
   await change.getByRole('button', { name: 'Save' }).click();
   await expect(page.getByRole('article', { name: 'Helping hand' })).toBeVisible();
   await page.getByRole('button', { name: 'Remove Helping hand' }).click();
+  // The first click asks for confirmation.
   await page.getByRole('button', { name: 'Remove Helping hand' }).click();
   await expect(page.getByRole('article', { name: 'Helping hand' })).toHaveCount(0);
 });

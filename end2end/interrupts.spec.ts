@@ -1,6 +1,6 @@
 /** Interrupts, which request approval or input: shown in every tab, answered once, kept through reloads and crashes. */
 import { expectAccessible } from './accessible.ts';
-import { mailArguments, ScriptedAgent } from './agent.ts';
+import { mailArguments, ScriptedAgent } from './scripted.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { lastRun, messageField, sendMessage, waitForConnection, waitForRunState } from './threads.ts';

@@ -4,7 +4,7 @@ import { sendMessage, waitForConnection } from './threads.ts';
 
 test.use({ serverOptions: { env: { NETRA_ANALYST__MAX_FILE_BYTES: '1000' } } });
 
-test('a refused upload shows its reason before the file is sent completely', async ({ page, signedIn: _, browserConsole }) => {
+test('a refused upload shows its reason', async ({ page, signedIn: _, browserConsole }) => {
   browserConsole.allow(/413/);
   await page.goto('/');
   await waitForConnection(page);

@@ -45,7 +45,7 @@ pub async fn slot() -> Slot {
 impl Slot {
     /// Runs without a slot: for short work, or work that the caller limits.
     #[must_use]
-    pub fn unbounded() -> Self {
+    pub fn none() -> Self {
         Self { _permit: None }
     }
 

@@ -1,7 +1,7 @@
 //! The site: the page's static files. Finds their folder and serves them.
 //!
-//! Files under `/pkg` have a hash of their content in their name, so browsers may cache them forever. Each file has compressed
-//! versions beside it.
+//! Files under `/pkg` have a hash of their content in their name, so browsers may cache them forever; without the list of hashes they
+//! have none, and browsers ask again. Each file has compressed versions beside it.
 
 use std::{
     env, fs,
@@ -85,7 +85,7 @@ fn folder(path: &Path) -> ServeDir {
         .call_fallback_on_method_not_allowed(true)
 }
 
-/// Sets `Cache-Control` on successful answers that do not have it.
+/// Sets `Cache-Control` on successful responses that do not have it.
 fn cache_for<B>(value: HeaderValue) -> impl Fn(Response<B>) -> Response<B> + Clone {
     move |mut response| {
         if response.status().is_success() {

@@ -1,7 +1,7 @@
 //! Whether a scroll box follows the end of its content or keeps the reader's position: a state machine without a browser.
 //!
-//! Only a person switches between the two: by wheel, keys, touch, the scroll bar, the button that jumps to the end, or by
-//! sending a message. Layout changes never do: when content grows or shrinks, or a keyboard makes the window smaller, the box
+//! Only the reader switches between the two: by scrolling in any way, opening a section, showing another version, the button that jumps
+//! to the end, or sending a message. Layout changes never do: when content grows or shrinks, or a keyboard makes the window smaller, the box
 //! scrolls back to the end, or to the reader's position.
 
 /// A reader who scrolls down within this many pixels of the end has arrived there: about a line.

@@ -1,4 +1,4 @@
-//! Tokens and tickets end with the session or token that they came from and grant no more than it did, on three nodes.
+//! Tokens and tickets end with the session or token that they came from, on every node, and grant no more than it did.
 
 use std::time::{Duration, Instant};
 

@@ -190,7 +190,7 @@ export class Channels {
     return this.resubscribe(channel);
   }
 
-  /** Subscribes again after a mismatch: the first time from the cursor, then from a snapshot and after growing delays. */
+  /** Subscribes again after a mismatch: the first time at once, from the cursor if there still is one, then from a snapshot and after growing delays. */
   private resubscribe(channel: Channel): Action {
     channel.mismatches += 1;
     channel.state = 'due';

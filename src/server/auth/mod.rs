@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sessions::Session;
 
 pub use accounts::NewAccount;
-pub(crate) use accounts::by_id;
+pub(crate) use accounts::by_id as user_by_id;
 pub use origin::Origins;
 pub(crate) use session_cache::SessionCache;
 pub use sessions::{Sessions, cookie_name};

@@ -28,7 +28,7 @@ impl Auth {
             }
             Ok(None) => Ok(None),
             Err(error) => {
-                attempt.take_back();
+                attempt.uncount();
                 Err(error)
             }
         }

@@ -32,7 +32,7 @@ const MAX_KNOWN_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait for an address.
 const MAX_ADDRESS_WAIT: Duration = Duration::from_secs(10);
 /// The longest delay for an account.
-const MAX_ACCOUNT_WAIT: Duration = Duration::from_secs(3);
+const MAX_ACCOUNT_DELAY: Duration = Duration::from_secs(3);
 /// How many times more failures are free for an address than for an account from one address.
 const ADDRESS_FACTOR: u32 = 4;
 /// The same for an account.
@@ -65,7 +65,7 @@ struct State {
 #[derive(Debug)]
 struct Counts<K> {
     free: u32,
-    counts: HashMap<K, Count>,
+    by_key: HashMap<K, Count>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,11 +87,11 @@ pub(super) struct Attempt<'a> {
 impl Throttle {
     /// A throttle that lets `free` failures of an account from one address pass without a wait.
     pub(super) fn new(free: u32) -> Self {
-        let counts = |factor: u32| free.saturating_mul(factor);
+        let free_times = |factor: u32| free.saturating_mul(factor);
         let state = State {
-            pairs: Counts { free, counts: HashMap::new() },
-            addresses: Counts { free: counts(ADDRESS_FACTOR), counts: HashMap::new() },
-            accounts: Counts { free: counts(ACCOUNT_FACTOR), counts: HashMap::new() },
+            pairs: Counts { free, by_key: HashMap::new() },
+            addresses: Counts { free: free_times(ADDRESS_FACTOR), by_key: HashMap::new() },
+            accounts: Counts { free: free_times(ACCOUNT_FACTOR), by_key: HashMap::new() },
             known: HashMap::new(),
         };
         Self { state: Mutex::new(state), waiting: Semaphore::new(MAX_WAITING) }
@@ -119,7 +119,7 @@ impl Throttle {
         if !wait.is_zero() {
             return Err(wait);
         }
-        let delay = if known { Duration::ZERO } else { state.accounts.delay(&account, now, MAX_ACCOUNT_WAIT) };
+        let delay = if known { Duration::ZERO } else { state.accounts.penalty(&account, now, MAX_ACCOUNT_DELAY) };
         state.pairs.add(pair, now);
         state.addresses.add(address, now);
         state.accounts.add(account.clone(), now);
@@ -147,10 +147,10 @@ impl Attempt<'_> {
     }
 
     fn succeeded_at(self, now: Instant) {
-        self.take_back();
+        self.uncount();
         let mut state = self.throttle.state.lock();
         let pair = (self.address, self.account);
-        state.pairs.counts.remove(&pair);
+        state.pairs.by_key.remove(&pair);
         if state.known.len() >= MAX_KEYS && !state.known.contains_key(&pair) {
             forget_oldest(&mut state.known, |at| *at);
         }
@@ -158,34 +158,34 @@ impl Attempt<'_> {
     }
 
     /// Undoes the count of this attempt: it succeeded, or the server failed.
-    pub(super) fn take_back(&self) {
+    pub(super) fn uncount(&self) {
         let mut state = self.throttle.state.lock();
-        state.pairs.take_back(&(self.address, self.account.clone()));
-        state.addresses.take_back(&self.address);
-        state.accounts.take_back(&self.account);
+        state.pairs.uncount(&(self.address, self.account.clone()));
+        state.addresses.uncount(&self.address);
+        state.accounts.uncount(&self.account);
     }
 }
 
 impl<K: Hash + Eq + Clone> Counts<K> {
     fn add(&mut self, key: K, now: Instant) {
-        if self.counts.len() >= MAX_KEYS && !self.counts.contains_key(&key) {
-            forget_oldest(&mut self.counts, |count| count.last);
+        if self.by_key.len() >= MAX_KEYS && !self.by_key.contains_key(&key) {
+            forget_oldest(&mut self.by_key, |count| count.last);
         }
-        let count = self.counts.entry(key).or_insert(Count { failures: 0, last: now });
+        let count = self.by_key.entry(key).or_insert(Count { failures: 0, last: now });
         *count = Count { failures: count.failures_at(now).saturating_add(1), last: now };
     }
 
-    fn take_back(&mut self, key: &K) {
-        let Some(count) = self.counts.get_mut(key) else { return };
+    fn uncount(&mut self, key: &K) {
+        let Some(count) = self.by_key.get_mut(key) else { return };
         count.failures = count.failures.saturating_sub(1);
         if count.failures == 0 {
-            self.counts.remove(key);
+            self.by_key.remove(key);
         }
     }
 
     /// How long an attempt has to wait after the failures so far, at most `max`.
-    fn delay(&self, key: &K, now: Instant, max: Duration) -> Duration {
-        let failures = self.counts.get(key).map_or(0, |count| count.failures_at(now));
+    fn penalty(&self, key: &K, now: Instant, max: Duration) -> Duration {
+        let failures = self.by_key.get(key).map_or(0, |count| count.failures_at(now));
         match failures.checked_sub(self.free) {
             Some(above) => Backoff::new(FIRST_WAIT, max).delay(above),
             None => Duration::ZERO,
@@ -194,8 +194,8 @@ impl<K: Hash + Eq + Clone> Counts<K> {
 
     /// What is left of that time since the last failure.
     fn remaining(&self, key: &K, now: Instant, max: Duration) -> Duration {
-        let since = self.counts.get(key).map_or(Duration::MAX, |count| now.saturating_duration_since(count.last));
-        self.delay(key, now, max).saturating_sub(since)
+        let since = self.by_key.get(key).map_or(Duration::MAX, |count| now.saturating_duration_since(count.last));
+        self.penalty(key, now, max).saturating_sub(since)
     }
 }
 
@@ -292,7 +292,7 @@ mod tests {
         assert!(throttle.begin_at(now, peer(1), "another").is_err(), "the address is slowed down");
         let attempt = throttle.begin_at(now, peer(1), ADA).expect("the attempt is allowed");
         assert!(attempt.delay.is_zero());
-        attempt.take_back();
+        attempt.uncount();
         // Its own failures cost it seconds.
         let mut later = now;
         for _ in 0..100 {
@@ -323,10 +323,10 @@ mod tests {
         let now = Instant::now();
         for _ in 0..100 {
             throttle.begin_at(now, peer(1), ADA).expect("the attempt is allowed").succeeded_at(now);
-            throttle.begin_at(now, peer(2), ADA).expect("the attempt is allowed").take_back();
+            throttle.begin_at(now, peer(2), ADA).expect("the attempt is allowed").uncount();
         }
         let state = throttle.state.lock();
-        assert!(state.pairs.counts.is_empty() && state.addresses.counts.is_empty() && state.accounts.counts.is_empty());
+        assert!(state.pairs.by_key.is_empty() && state.addresses.by_key.is_empty() && state.accounts.by_key.is_empty());
     }
 
     #[test]
@@ -352,7 +352,7 @@ mod tests {
             }
         }
         let state = throttle.state.lock();
-        for remembered in [state.pairs.counts.len(), state.addresses.counts.len(), state.accounts.counts.len()] {
+        for remembered in [state.pairs.by_key.len(), state.addresses.by_key.len(), state.accounts.by_key.len()] {
             assert!(remembered <= MAX_KEYS);
         }
         assert!(state.known.len() <= MAX_KEYS);

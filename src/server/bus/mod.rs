@@ -114,8 +114,8 @@ struct Receivers {
 struct Health {
     status: Status,
     connected: bool,
-    /// An entry did not fit into the queue, and the other nodes have not been asked to compare since.
-    overflowed: bool,
+    /// An entry was not queued (the queue was full, or the bus down), and the other nodes have not been asked to compare since.
+    entries_missed: bool,
 }
 
 impl fmt::Debug for Bus {
@@ -137,7 +137,7 @@ impl Bus {
         });
         let status = if nats.is_some() { Status::Degraded { since: now_ms() } } else { Status::Local };
         metrics::bus_connected(!status.is_degraded());
-        let health = watch::Sender::new(Health { status, connected: false, overflowed: false });
+        let health = watch::Sender::new(Health { status, connected: false, entries_missed: false });
         Self(Arc::new(Inner { hub, nats, health, comparisons: watch::Sender::new(0), dropped: AtomicU64::new(0) }))
     }
 
@@ -211,7 +211,7 @@ impl Bus {
         if !fits {
             self.dequeued(delivery);
             self.count_dropped();
-            self.update_health(|health| health.overflowed = true);
+            self.update_health(|health| health.entries_missed = true);
         }
     }
 
@@ -233,7 +233,7 @@ impl Bus {
         self.0.health.send_if_modified(|health| {
             let (was, before) = (health.connected, health.status);
             edit(health);
-            let is_well = health.connected && !health.overflowed;
+            let is_well = health.connected && !health.entries_missed;
             health.status = match before {
                 _ if is_well => Status::Connected,
                 Status::Degraded { since } => Status::Degraded { since },

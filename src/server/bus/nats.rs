@@ -182,11 +182,11 @@ async fn send_queued(bus: &Bus, client: &Client, subjects: &Subjects, receivers:
     let mut health = bus.0.health.subscribe();
     loop {
         let health_now = *health.borrow_and_update();
-        if health_now.connected && health_now.overflowed && receivers.entries.is_empty() {
+        if health_now.connected && health_now.entries_missed && receivers.entries.is_empty() {
             match timeout(CONNECT_TIMEOUT, client.flush()).await {
                 // All queued entries are sent; the other nodes read those that did not fit from the store.
                 Ok(Ok(())) => {
-                    bus.update_health(|health| health.overflowed = false);
+                    bus.update_health(|health| health.entries_missed = false);
                     bus.send(NodeMessage::Compare {});
                 }
                 Ok(Err(error)) => return tracing::warn!(%error, "NATS accepts no more messages"),

@@ -48,7 +48,7 @@ impl Channels {
     /// # Errors
     /// If the store fails.
     pub async fn thread_in(&self, tx: Transaction<'static, Any>, id: ThreadId) -> Result<(Cursor, ThreadView)> {
-        let folded = self.fold(tx, Slot::unbounded(), Channel::Thread(id), None, apply_to_thread).await?;
+        let folded = self.fold(tx, Slot::none(), Channel::Thread(id), None, apply_to_thread).await?;
         Ok((self.cursor_at(folded.seq), folded.state))
     }
 
@@ -138,7 +138,7 @@ impl Channels {
     /// Waits for a slot if folding the log from its snapshot, or from a `seq`, is long work.
     async fn slot_to_fold(&self, channel: Channel, from: Option<u64>) -> Result<Slot> {
         let size = queries::fold_size(self.store().reader(), channel).await?;
-        let Some(queries::FoldSize { head, snapshot_seq, snapshot_chars }) = size else { return Ok(Slot::unbounded()) };
+        let Some(queries::FoldSize { head, snapshot_seq, snapshot_chars }) = size else { return Ok(Slot::none()) };
         let head = head.cast_unsigned();
         let (from, chars) = match from {
             Some(from) => (from, 0),
@@ -147,7 +147,7 @@ impl Channels {
         let bytes = usize::try_from(chars).unwrap_or(usize::MAX);
         let is_short = head.saturating_sub(from) <= MAX_SHORT_ENTRIES as u64 && bytes <= MAX_SHORT_BYTES;
         // An estimate: entries may be large, or appended since. Such a log is folded on a blocking thread, but without a slot.
-        Ok(if is_short { Slot::unbounded() } else { offload::slot().await })
+        Ok(if is_short { Slot::none() } else { offload::slot().await })
     }
 
     /// Folds a log page by page, from a state or from its snapshot, and stores a newer snapshot if many entries were folded. All pages

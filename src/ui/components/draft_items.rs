@@ -17,8 +17,8 @@ use crate::{
 pub(super) fn TakenBackMessages(draft: Draft) -> impl IntoView {
     let row = move |(index, message): (usize, TakenBackMessage)| {
         view! {
-            <li class="returned">
-                <span class="returned-text">"Taken back: " {message.text}</span>
+            <li class="taken-back">
+                <span class="taken-back-text">"Taken back: " {message.text}</span>
                 <button type="button" class="small-button" on:click=move |_| draft.insert_taken_back(index)>"Add to message"</button>
                 <button
                     type="button"
@@ -33,7 +33,7 @@ pub(super) fn TakenBackMessages(draft: Draft) -> impl IntoView {
     };
     view! {
         <Show when=move || draft.taken_back.with(|messages| !messages.is_empty())>
-            <ul class="returned-list" aria-label="Taken back">
+            <ul class="taken-back-list" aria-label="Taken back">
                 {move || draft.taken_back.get().into_iter().enumerate().map(row).collect_view()}
             </ul>
         </Show>

@@ -5,7 +5,6 @@
 //! repeated only before its first event. An endpoint that fails repeatedly is not called for a while. Stopping a run closes its
 //! connection. Secrets appear in no log and no message.
 
-mod conversation;
 pub(crate) mod custom_interrupts;
 mod failure;
 mod http;
@@ -16,6 +15,7 @@ mod requests;
 mod secrets;
 mod shape;
 mod stream;
+mod stream_state;
 
 use std::time::{Duration, Instant};
 

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::{
     Remote,
-    conversation::{Conversation, Rules},
     failure::Failure,
     input::{self, Prompt, Request},
     observations::Observations,
     stream::Payload,
+    stream_state::{Rules, StreamState},
 };
 use crate::{
     protocol::{
@@ -147,11 +147,11 @@ impl Remote {
         let mut rules = Rules::from_config(&self.config);
         // Open calls of the calling program's tools wait for that program, not for a person.
         rules.confirm_pending_calls &= sent.tools.is_empty();
-        let mut conversation = Conversation::new(sent.thread_id, sent.run_id, rules);
+        let mut state = StreamState::new(sent.thread_id, sent.run_id, rules);
         let payload = Payload { body: body.into(), max_event_bytes: self.config.max_event_bytes + file_bytes };
-        let ended = self.read_response(&mut conversation, payload, out, permit).await;
-        out.observations.add(conversation.observations());
+        let ended = self.read_response(&mut state, payload, out, permit).await;
+        out.observations.add(state.observations());
         ended?;
-        Ok(conversation.end()?)
+        Ok(state.end()?)
     }
 }

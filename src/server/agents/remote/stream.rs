@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{
     Remote,
-    conversation::{Conversation, stream_cut},
     failure::Failure,
     http::Body,
     requests::{Output, RequestError},
+    stream_state::{StreamState, stream_cut},
 };
 use crate::{
     protocol::agui::Event,
@@ -31,7 +31,7 @@ const LATE_EVENTS_TIMEOUT: Duration = Duration::from_millis(300);
 /// A request's body, and the limit of the response's events.
 pub(super) struct Payload {
     pub(super) body: Bytes,
-    /// More than is stored of an event, because an agent may restate the files that it was sent.
+    /// The largest event to accept, in bytes: larger than what is stored of an event, because an agent may send back the files it received.
     pub(super) max_event_bytes: usize,
 }
 
@@ -39,7 +39,7 @@ impl Remote {
     /// Sends a request and passes on its events until the response ends.
     pub(super) async fn read_response(
         &self,
-        conversation: &mut Conversation,
+        state: &mut StreamState,
         payload: Payload,
         out: &mut Output<'_>,
         permit: &mut Permit,
@@ -51,7 +51,7 @@ impl Remote {
         let mut late_until: Option<Instant> = None;
         loop {
             late_until =
-                conversation.is_finished().then(|| late_until.unwrap_or_else(|| Instant::now() + LATE_EVENTS_TIMEOUT));
+                state.is_finished().then(|| late_until.unwrap_or_else(|| Instant::now() + LATE_EVENTS_TIMEOUT));
             let item = match (first.take(), late_until) {
                 (Some(item), _) => item,
                 (None, Some(until)) => match timeout_at(until, stream.next()).await {
@@ -68,7 +68,7 @@ impl Remote {
                 SseItem::KeepAlive => stream.release(),
                 SseItem::Data(text) => {
                     let is_large = text.len() > memory::SMALL_EVENT_BYTES;
-                    if let Some(event) = read_event(conversation, text).await? {
+                    if let Some(event) = read_event(state, text).await? {
                         out.emit(event).await?;
                     }
                     if is_large {
@@ -80,7 +80,7 @@ impl Remote {
                     // A complete event counts even if no blank line follows it.
                     let complete = rest.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
                     if let Some(text) = complete
-                        && let Some(event) = read_event(conversation, text).await?
+                        && let Some(event) = read_event(state, text).await?
                     {
                         out.emit(event).await?;
                     }
@@ -128,18 +128,18 @@ impl Remote {
 }
 
 /// Reads an event; a large one on a thread that serves no socket.
-async fn read_event(conversation: &mut Conversation, text: String) -> Result<Option<Event>, Failure> {
+async fn read_event(state: &mut StreamState, text: String) -> Result<Option<Event>, Failure> {
     if text.len() <= memory::SMALL_EVENT_BYTES {
-        return conversation.on_event(&text);
+        return state.on_event(&text);
     }
-    let mut taken = conversation.take();
+    let mut taken = state.take();
     let read = move || {
         let event = taken.on_event(&text);
         (taken, event)
     };
     let panicked = |_| Failure::new("malformed_event", "the remote agent sent an event that cannot be read");
     let event;
-    (*conversation, event) = offload::run(read).await.map_err(panicked)?;
+    (*state, event) = offload::run(read).await.map_err(panicked)?;
     event
 }
 

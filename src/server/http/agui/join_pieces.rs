@@ -1,4 +1,5 @@
-//! Joins long texts that are stored as several events of the log, so that a caller of AG-UI gets each as one event.
+//! Joins long texts that are stored as several entries of the log, for clients of AG-UI over HTTP: a tool's result is sent once, whole; of a
+//! text in the state the first piece is sent, then the whole text.
 
 use std::collections::HashMap;
 

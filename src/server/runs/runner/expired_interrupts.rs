@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Runner;
 use crate::server::{
-    auth::by_id,
+    auth::user_by_id,
     error::{Error, Result},
     runs::run::failed,
     threads::{self, Expired},
@@ -38,7 +38,7 @@ impl Runner {
             if self.admit(unanswered.owner).is_err() {
                 continue;
             }
-            let Some(owner) = by_id(channels.store(), unanswered.owner).await? else { continue };
+            let Some(owner) = user_by_id(channels.store(), unanswered.owner).await? else { continue };
             let expired = match threads::expire(channels, &owner, unanswered).await {
                 Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
                 // The error concerns this run only.

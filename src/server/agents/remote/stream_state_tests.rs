@@ -18,7 +18,7 @@ fn failed() -> Value {
     json!({"type": "RUN_ERROR", "message": "no luck", "code": "luck", "usage": [{"outputTokens": 2}]})
 }
 
-/// The events that a strict conversation passes on, and how it ends.
+/// The events that a strict check of a stream passes on, and how it ends.
 fn read_strict(sent: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
     read(Rules { strict: true, ..RULES }, sent)
 }
@@ -27,14 +27,14 @@ const RULES: Rules =
     Rules { max_events: 10, max_event_bytes: 1_024, keep_raw: true, confirm_pending_calls: false, strict: false };
 
 fn read(rules: Rules, sent: &[Value]) -> (Vec<Event>, Result<RunFinished, Failure>) {
-    let (mut conversation, mut events) = (Conversation::new("t".into(), "r".into(), rules), Vec::new());
+    let (mut state, mut events) = (StreamState::new("t".into(), "r".into(), rules), Vec::new());
     for value in sent {
-        match conversation.on_event(&value.to_string()) {
+        match state.on_event(&value.to_string()) {
             Ok(event) => events.extend(event),
             Err(failure) => return (events, Err(failure)),
         }
     }
-    (events, conversation.end())
+    (events, state.end())
 }
 
 #[test]
@@ -130,14 +130,13 @@ fn check_verdicts(variable: &str, file: &str) -> usize {
     let text = std::fs::read_to_string(file).expect("the file is read");
     let different = text.lines().filter_map(|line| {
         let stream: Value = serde_json::from_str(line).expect("JSON");
-        let mut conversation = Conversation::new(
+        let mut state = StreamState::new(
             "t".into(),
             "r".into(),
             Rules { max_events: 1_000, max_event_bytes: 4_096, strict: true, ..RULES },
         );
         let events = stream["events"].as_array().expect("events").iter();
-        let ours =
-            events.enumerate().find_map(|(at, event)| Some((at, conversation.on_event(&event.to_string()).err()?)));
+        let ours = events.enumerate().find_map(|(at, event)| Some((at, state.on_event(&event.to_string()).err()?)));
         let same = ours.as_ref().map(|(at, _)| *at as u64) == stream["at"].as_u64();
         (!same).then(|| format!("{:?}, expected: {line}", ours.map(|(at, failure)| (at, failure.message))))
     });

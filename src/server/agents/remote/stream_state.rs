@@ -1,8 +1,8 @@
 //! Checks a remote agent's stream against AG-UI's rules, without any I/O.
 //!
-//! Events that are passed on were parsed and checked by the rules of AG-UI's own verifier; a violation ends the conversation
+//! Events that are passed on were parsed and checked by the rules of AG-UI's own verifier; a violation ends the stream
 //! with a failure that names the rule. `RUN_*` events are not passed on: the run here starts before the request is sent, and ends
-//! with the result of [`Conversation::end`].
+//! with the result of [`StreamState::end`].
 
 use super::{
     custom_interrupts,
@@ -32,7 +32,7 @@ const MAX_VALUES: usize = 1024 * 1024;
 
 /// The state of one run's stream.
 #[derive(Debug)]
-pub(crate) struct Conversation {
+pub(crate) struct StreamState {
     thread_id: String,
     run_id: String,
     stage: Stage,
@@ -89,7 +89,7 @@ enum Stage {
     Finished(Box<RunFinished>),
 }
 
-impl Conversation {
+impl StreamState {
     pub(crate) fn new(thread_id: String, run_id: String, rules: Rules) -> Self {
         let (stage, guard) = (Stage::NotStarted, Guard::for_received(rules.max_event_bytes));
         let (usage, interrupts, open_calls) = Default::default();
@@ -109,7 +109,7 @@ impl Conversation {
         }
     }
 
-    /// Moves the conversation out, for use on another thread.
+    /// Moves the state out, for use on another thread.
     pub(super) fn take(&mut self) -> Self {
         let empty = Self::new(String::new(), String::new(), self.rules);
         std::mem::replace(self, empty)
@@ -357,5 +357,5 @@ fn too_large(max: std::fmt::Arguments<'_>) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "conversation_tests.rs"]
+#[path = "stream_state_tests.rs"]
 mod tests;
