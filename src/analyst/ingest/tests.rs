@@ -300,3 +300,24 @@ fn a_count_that_would_overflow_the_sums_is_a_bad_row_wherever_it_stands() {
         }
     }
 }
+
+#[test]
+fn lists_of_cells_are_rows_of_a_table() {
+    for text in [
+        r#"{"columns":["model","input_tokens","output_tokens"],"rows":[["m",10,5],["m",50,10]]}"#,
+        r#"{"columns":["model","input_tokens","output_tokens"],"index":[0,1],"data":[["m",10,5],["m",50,10]]}"#,
+        r#"{"fields":[{"name":"model","type":"string"},{"name":"input_tokens"},{"name":"output_tokens"}],"rows":[["m","10","5"],["m","50","10"]]}"#,
+        r#"[["model","input_tokens","output_tokens"],["m",10,5],["m",50,10]]"#,
+    ] {
+        let log = read(text.as_bytes(), &|| false).expect("a readable log");
+        assert_eq!(
+            (log.data.input.as_slice(), log.data.output.as_slice()),
+            ([10, 50].as_slice(), [5, 10].as_slice()),
+            "{text}"
+        );
+        assert_eq!((log.report.bad_rows, log.data.models.as_slice()), (0, ["m".to_owned()].as_slice()), "{text}");
+    }
+    let short = r#"{"columns":["model","input_tokens","output_tokens"],"rows":[["m",10,5],["m",50]]}"#;
+    let log = read(short.as_bytes(), &|| false).expect("a readable log");
+    assert_eq!((log.data.len(), log.report.bad_rows), (1, 1), "{:?}", log.report);
+}

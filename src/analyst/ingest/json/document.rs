@@ -47,7 +47,7 @@ const LISTS: &[&str] = &[
 pub(super) fn read(reader: impl BufRead, stop: StopFn<'_>, each: RecordFn<'_>) -> Result<(), IngestError> {
     let left = Rc::new(Cell::new(MAX_RECORD_BYTES));
     let mut values = serde_json::Deserializer::from_reader(Bounded { inner: reader, left: Rc::clone(&left) });
-    let state = RefCell::new(State { each, stop, left, count: 0, failure: None });
+    let state = RefCell::new(State { each, stop, left, count: 0, columns: None, failure: None });
     loop {
         match Document(&state).deserialize(&mut values) {
             Ok(()) => {}
@@ -90,12 +90,30 @@ struct State<'f, 's> {
     /// Bytes that may still be read for this record.
     left: Rc<Cell<u64>>,
     count: u64,
+    /// The names of the cells, if records are lists of cells.
+    columns: Option<Vec<String>>,
     /// The error of `each`, which serde cannot carry.
     failure: Option<IngestError>,
 }
 
 impl State<'_, '_> {
+    /// Adds a record. Lists of cells are rows of a table, whose columns are named before them or by the first list.
     fn add(&mut self, value: &Value) -> Result<(), Failed> {
+        let Value::Array(cells) = value else { return self.add_record(value) };
+        match &self.columns {
+            Some(names) if names.len() == cells.len() => {
+                let row = names.iter().cloned().zip(cells.iter().cloned()).collect();
+                self.add_record(&Value::Object(row))
+            }
+            None if column_names(value).is_some() => {
+                self.columns = column_names(value);
+                Ok(())
+            }
+            _ => self.add_record(value),
+        }
+    }
+
+    fn add_record(&mut self, value: &Value) -> Result<(), Failed> {
         self.count += 1;
         self.left.set(MAX_RECORD_BYTES);
         if self.count.is_multiple_of(256) && (self.stop)() {
@@ -107,6 +125,13 @@ impl State<'_, '_> {
             Failed
         })
     }
+}
+
+/// The names of columns: a list of texts, or of objects with a `name`.
+fn column_names(value: &Value) -> Option<Vec<String>> {
+    let name = |column: &Value| column.as_str().or_else(|| column.get("name")?.as_str()).map(str::to_owned);
+    let names: Vec<String> = value.as_array()?.iter().map(name).collect::<Option<_>>()?;
+    (!names.is_empty()).then_some(names)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +166,11 @@ impl<'de> Visitor<'de> for Document<'_, '_, '_> {
         let mut lists = 0;
         while let Some(name) = fields.next_key::<String>()? {
             if !LISTS.contains(&name.as_str()) {
-                object.insert(name, fields.next_value()?);
+                let value: Value = fields.next_value()?;
+                if matches!(name.as_str(), "columns" | "fields") {
+                    self.0.borrow_mut().columns = column_names(&value);
+                }
+                object.insert(name, value);
                 continue;
             }
             // The results of a bucket (of a usage API) belong to its times.
