@@ -62,6 +62,11 @@ pub(super) fn dollars<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Erro
         fn visit_i64<E: de::Error>(self, value: i64) -> Result<f64, E> {
             self.visit_f64(value as f64)
         }
+
+        #[expect(clippy::cast_precision_loss, reason = "an integer too large to be exact is out of bounds")]
+        fn visit_u64<E: de::Error>(self, value: u64) -> Result<f64, E> {
+            self.visit_f64(value as f64)
+        }
     }
     from.deserialize_any(Amount)
 }
