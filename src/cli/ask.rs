@@ -50,7 +50,7 @@ pub(super) struct AskArgs {
     /// Send to this thread instead of a new one
     #[arg(long, value_name = "ID")]
     thread: Option<ThreadId>,
-    /// Id of the agent that answers [default: the thread's, or in a new thread the first one that you may use]
+    /// Id of the agent that answers [default: that of --thread; in a new thread, the first agent that you may use]
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
 }

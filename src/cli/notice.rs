@@ -27,7 +27,7 @@ pub(super) struct NoticeArgs {
     /// Read the password of --email from the first line of standard input instead of prompting for it
     #[arg(long, requires = "email")]
     password_stdin: bool,
-    /// Act as an administrator by writing to the store of this data folder, instead of with a token or --email
+    /// Act as an administrator through the store in this data folder, without a token or --email
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

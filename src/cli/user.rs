@@ -118,7 +118,7 @@ pub(super) struct DisconnectArgs {
     /// Read the password of --admin from the first line of standard input instead of prompting for it
     #[arg(long, requires = "admin")]
     password_stdin: bool,
-    /// Act as an administrator by writing to the store of this data folder, instead of with a token or --admin
+    /// Act as an administrator through the store in this data folder, without a token or --admin
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

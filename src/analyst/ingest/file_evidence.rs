@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet, hash_map::RandomState},
     hash::BuildHasher,
+    ops::Range,
 };
 
 use super::{IngestReport, collector::FILE, synonyms::GROUPS, usage::Usage};
@@ -15,10 +16,10 @@ use crate::analyst::{
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
-/// More tokens than most single requests have, on average over a log.
+/// Rows with more tokens than this, on average over a log without times and ids, count as sums of requests.
 const LARGE_REQUEST: u64 = 100_000;
 
-/// Requests of other sizes at the same cost from which a cost counts as a unit price.
+/// From this many requests on that cost the same as another of at most half or at least twice their tokens, costs count as unit prices.
 const MIN_UNIT_PRICES: u64 = 3;
 
 /// How the parts of a row make up the total that it states.
@@ -189,13 +190,9 @@ impl FileEvidence {
         if data.present().sums || range.len() < 2 {
             return;
         }
-        let (hasher, mut seen) = (RandomState::new(), HashSet::new());
-        for i in range {
-            let Some(time) = data.time(i).filter(|time| self.by_period || time.rem_euclid(DAY) == 0) else { return };
-            let key: Vec<u16> = data.groups.iter().map(|column| column.codes[i]).collect();
-            if !seen.insert(hasher.hash_one((time, data.model_index(i), key))) {
-                return;
-            }
+        let is_date = |time: i64| self.by_period || time.rem_euclid(DAY) == 0;
+        if !range.clone().all(|i| data.time(i).is_some_and(is_date)) || !are_distinct(data, range) {
+            return;
         }
         data.mark_as_sums(if self.by_period { None } else { Some(DAY) });
         let (times, sum) = match self.by_period {
@@ -206,23 +203,16 @@ impl FileEvidence {
             "Times are {times}, with one row for each of them and each combination of the other columns: each row counts as {sum}."
         ));
     }
-}
 
-impl FileEvidence {
     /// Rows without time, id and latency, one for each combination of the other columns: they may be sums of requests. Large ones
-    /// count as sums; of small ones it is said that the log does not show it.
+    /// count as sums; for small ones the report says that the log does not show which they are.
     fn recognise_sums_without_time(&self, data: &mut Dataset, report: &mut IngestReport) {
         let range = self.start..data.len();
         let present = data.present();
         if present.sums || present.time || present.latency || self.has_ids || !present.model || range.len() < 2 {
             return;
         }
-        let mut seen = HashSet::new();
-        let is_unique = range.clone().all(|i| {
-            let key: Vec<u16> = data.groups.iter().map(|column| column.codes[i]).collect();
-            seen.insert((data.model_index(i), key))
-        });
-        if !is_unique {
+        if !are_distinct(data, range.clone()) {
             return;
         }
         let tokens: u64 = range.clone().map(|i| data.tokens(i)).fold(0, u64::saturating_add);
@@ -259,6 +249,15 @@ impl FileEvidence {
             );
         }
     }
+}
+
+/// Whether there is one row for each combination of time, model and columns to group by.
+fn are_distinct(data: &Dataset, mut rows: Range<usize>) -> bool {
+    let (hasher, mut seen) = (RandomState::new(), HashSet::new());
+    rows.all(|i| {
+        let groups: Vec<u16> = data.groups.iter().map(|column| column.codes[i]).collect();
+        seen.insert(hasher.hash_one((data.time(i), data.model_index(i), groups)))
+    })
 }
 
 /// Drops the columns of a table that are not known to be ones to group by, and whose values do not repeat.

@@ -321,3 +321,20 @@ fn lists_of_cells_are_rows_of_a_table() {
     let log = read(short.as_bytes(), &|| false).expect("a readable log");
     assert_eq!((log.data.len(), log.report.bad_rows), (1, 1), "{:?}", log.report);
 }
+
+#[test]
+fn reports_of_ccusage_have_their_times_in_each_of_its_versions() {
+    let counts = r#""inputTokens":10,"outputTokens":5,"cacheCreationTokens":1,"cacheReadTokens":2,"totalTokens":18,"totalCost":0.5"#;
+    for (list, time) in [
+        ("daily", r#""date":"2026-01-02""#),
+        ("daily", r#""agent":"all","period":"2026-01-02""#),
+        ("sessions", r#""sessionId":"s","lastActivity":"2026-01-02""#),
+        ("session", r#""period":"s","lastActivity":"2026-01-02""#),
+    ] {
+        let log = read(format!(r#"{{"{list}":[{{{time},{counts}}}],"totals":{{}}}}"#).as_bytes(), &|| false);
+        let log = log.expect("a readable log");
+        assert_eq!(log.report.files[0].source.as_deref(), Some("ccusage report"), "{list} {time}");
+        assert_eq!((log.data.time(0), log.data.input[0]), (Some(1_767_312_000_000), 13), "{list} {time}");
+        assert!(log.data.present().sums);
+    }
+}

@@ -1,4 +1,4 @@
-//! What coming in and coming back cost the server.
+//! The cost of handshakes and subscriptions.
 
 use std::time::{Duration, Instant};
 
@@ -31,14 +31,8 @@ pub(super) async fn connect(bench: &Bench) -> Result<Value, Failure> {
         ("subscribe_thread_snapshot", thread, false),
         ("subscribe_thread_in_step", thread, true),
     ] {
-        let after = match has_cursor {
-            true => {
-                let Subscribed { epoch, seq, .. } =
-                    owner.request(Subscribe { channel, after: None, newest: None }).await?;
-                Some(Cursor { epoch, seq })
-            }
-            false => None,
-        };
+        let Subscribed { epoch, seq, .. } = owner.request(Subscribe { channel, after: None, newest: None }).await?;
+        let after = has_cursor.then_some(Cursor { epoch, seq });
         let subscribe = |mut socket: Socket| {
             let after = after.clone();
             async move {

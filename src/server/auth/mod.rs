@@ -229,8 +229,8 @@ impl Auth {
         Ok(self.by_session(identity.session(), Source::Cache).await?.0)
     }
 
-    /// A value that changes whenever a session ends before it expires, on any node. What is cached of sessions is used only while this is
-    /// called at short intervals.
+    /// A value that changes whenever a session ends before it expires, on any node. Cached sessions are used only while this is called at
+    /// short intervals.
     pub(crate) async fn last_ended(&self) -> Result<Option<String>> {
         let at = Instant::now();
         let last_ended = sessions::last_ended(&self.0.store).await?;
@@ -238,7 +238,7 @@ impl Auth {
         Ok(last_ended)
     }
 
-    /// The users of those of these sessions that have not ended, each with the time when the session expires.
+    /// For each of these sessions that has not ended: its user, and when it expires.
     pub(crate) async fn live_sessions(&self, keys: Vec<Arc<str>>) -> Result<HashMap<Arc<str>, (User, i64)>> {
         sessions::live(self.0.store.clone(), keys).await
     }
@@ -249,7 +249,7 @@ impl Auth {
         Sessions::new(self.0.store.clone(), self.0.session_cache.clone())
     }
 
-    /// What this node caches of sessions.
+    /// The sessions that this node has cached.
     pub(crate) fn session_cache(&self) -> &Arc<SessionCache> {
         &self.0.session_cache
     }

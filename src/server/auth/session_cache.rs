@@ -43,7 +43,7 @@ struct CachedSession {
     read_at: Instant,
 }
 
-/// When a session is read, in terms of the cache.
+/// The beginning of a read of a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadBegun {
     generation: u64,
@@ -67,7 +67,7 @@ impl SessionCache {
         is_valid.then(|| (session.user.clone(), session.expires_at))
     }
 
-    /// Call this before a session is read.
+    /// Call this before reading a session from the store.
     pub(super) fn begin_read(&self) -> ReadBegun {
         ReadBegun { generation: self.0.lock().generation, at: Instant::now() }
     }
@@ -82,18 +82,23 @@ impl SessionCache {
 
     /// Sessions ended or people changed: forgets all. Call this after the transaction is committed.
     pub(crate) fn clear(&self) {
-        let mut state = self.0.lock();
-        state.generation += 1;
-        state.sessions.clear();
+        self.0.lock().clear();
     }
 
     /// The session check read a value that changes whenever a session ends, which it requested `at` that time.
     pub(super) fn confirm(&self, last_ended: Option<&str>, at: Instant) {
-        let is_changed = self.0.lock().confirmed.as_ref().is_none_or(|(known, _)| known.as_deref() != last_ended);
-        if is_changed {
-            self.clear();
+        let mut state = self.0.lock();
+        if state.confirmed.as_ref().is_none_or(|(known, _)| known.as_deref() != last_ended) {
+            state.clear();
         }
-        self.0.lock().confirmed = Some((last_ended.map(str::to_owned), at));
+        state.confirmed = Some((last_ended.map(str::to_owned), at));
+    }
+}
+
+impl State {
+    fn clear(&mut self) {
+        self.generation += 1;
+        self.sessions.clear();
     }
 }
 

@@ -218,7 +218,7 @@ pub(super) async fn end_all(
     Ok(done.rows_affected())
 }
 
-/// The users of those of these sessions that have not ended, each with the time when the session expires.
+/// For each of these sessions that has not ended: its user, and when it expires.
 pub(super) async fn live(store: Store, keys: Vec<Arc<str>>) -> Result<HashMap<Arc<str>, (User, i64)>> {
     let mut live = HashMap::with_capacity(keys.len());
     for chunk in chunks(&keys) {

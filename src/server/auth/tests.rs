@@ -164,38 +164,38 @@ async fn a_session_that_ends_is_refused_at_once_although_it_is_cached() {
         let parent = parent.expect("the session is created");
         let cookie = auth.by_cookie(parent.clone(), Source::Store).await.expect("the session is valid");
         let (token, _) = auth.mint_session_token(&cookie).await.expect("the token is issued");
-        // As the session check does. What was read before is not cached.
+        // As the session check does, which forgets what was read before.
         auth.last_ended().await.expect("the store is read");
         let identity = auth.authenticate(&bearer_of(&token)).await.expect("the token is valid");
-        // By hand, so that nothing but the cache knows the session.
-        let hidden = "UPDATE sessions SET expires_at = 1 WHERE id = $1";
-        let hide = async |until: &'static str| {
+        // By hand, so that only the cache still has the session.
+        let expired = "UPDATE sessions SET expires_at = 1 WHERE id = $1";
+        let by_hand = async |sql: &'static str| {
             let mut tx = store.begin().await.expect("the transaction begins");
-            sqlx::query(until).bind(identity.session()).execute(&mut *tx).await.expect("the statement succeeds");
+            sqlx::query(sql).bind(identity.session()).execute(&mut *tx).await.expect("the statement succeeds");
             tx.commit().await.expect("the transaction commits");
         };
-        hide(hidden).await;
+        by_hand(expired).await;
         assert!(auth.revalidate(&identity).await.is_ok(), "{what}: it is cached");
-        hide("UPDATE sessions SET expires_at = 9223372036854775807 WHERE id = $1").await;
+        by_hand("UPDATE sessions SET expires_at = 9223372036854775807 WHERE id = $1").await;
         match what {
             "sign-out" => auth.end_session(identity.session()).await.expect("the session ends"),
             "parent" => auth.end_session(&parent).await.expect("the session ends"),
             "of a cookie" => {
-                // Its own id is only known to the browser, so another one is deleted: all cached sessions are forgotten.
-                hide(hidden).await;
+                // Only the browser knows the id in its cookie, so another session is deleted: that forgets all.
+                by_hand(expired).await;
                 let id = tower_sessions::session::Id::default();
                 let deleted = tower_sessions::SessionStore::delete(&auth.sessions(), &id).await;
                 deleted.expect("the session is deleted");
             }
             "everywhere" => assert!(auth.end_sessions(ada).await.expect("the sessions end") > 1),
             "surplus" => {
-                hide("UPDATE sessions SET expires_at = 4102444800000 WHERE id = $1").await;
+                by_hand("UPDATE sessions SET expires_at = 4102444800000 WHERE id = $1").await;
                 for _ in 0..1_000 {
                     auth.mint_token(ada).await.expect("the token is issued");
                 }
                 let begin = sessions::begin_token(store, auth.session_cache(), ada, None, i64::MAX);
                 begin.await.expect("the session is created");
-                hide(hidden).await;
+                by_hand(expired).await;
             }
             "password" => {
                 drop(auth.set_password("ada@example.com", "another horse").await.expect("the password is changed"));

@@ -26,9 +26,9 @@ const SNAPSHOT_INTERVAL: u64 = 512;
 const MAX_SHORT_ENTRIES: usize = 64;
 /// The most bytes of entries, or of a snapshot, that are decoded on a thread that serves sockets.
 const MAX_SHORT_BYTES: usize = 64 * 1024;
-/// The most threads of all cached feeds together, with those that a feed counts beside its own.
-const MAX_CACHED_THREADS: usize = 200_000;
-const THREADS_PER_FEED: usize = 100;
+/// The most threads of all cached feeds together; each feed counts for [`FEED_OVERHEAD`] more, so there are at most about 1,000.
+const MAX_CACHED_THREADS: usize = 100_000;
+const FEED_OVERHEAD: usize = 98;
 
 impl Channels {
     /// A thread's current view, with its cursor.
@@ -268,7 +268,7 @@ impl Feeds {
     fn put(&self, id: UserId, folded: Folded<Arc<UserFeed>>) {
         let mut feeds = self.0.lock();
         if feeds.get(&id).is_none_or(|known| known.seq <= folded.seq) {
-            let weight = folded.state.threads.len() + THREADS_PER_FEED;
+            let weight = folded.state.threads.len() + FEED_OVERHEAD;
             feeds.insert(id, folded, weight);
         }
     }
@@ -297,7 +297,7 @@ mod tests {
         let last = people[people.len() - 1];
         assert!(feeds.take(last).is_some());
         feeds.put(last, small.clone());
-        (0..MAX_CACHED_THREADS / THREADS_PER_FEED).for_each(|_| feeds.put(UserId::new(), small.clone()));
+        (0..MAX_CACHED_THREADS / FEED_OVERHEAD).for_each(|_| feeds.put(UserId::new(), small.clone()));
         assert!(feeds.take(last).is_none(), "there are more feeds");
     }
 

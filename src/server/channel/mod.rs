@@ -201,7 +201,7 @@ impl Shared {
 
     /// Commits and then delivers.
     async fn commit(&self, tx: Transaction<'static, Any>, mut deliveries: Vec<Delivery>) -> Result<()> {
-        // Stable: the entries of a channel stay in order.
+        // A stable sort, so that the entries of a channel stay in order.
         deliveries.sort_by_key(|delivery| delivery.channel);
         #[cfg(debug_assertions)]
         if super::fault_injection::loses_commit() {

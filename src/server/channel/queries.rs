@@ -58,7 +58,7 @@ pub(super) async fn extent<'c>(
     Ok(row.map(|Row { trimmed, head }| Extent { trimmed: trimmed.cast_unsigned(), head: head.cast_unsigned() }))
 }
 
-/// Where many logs begin and end, without those of channels that have none.
+/// Where the log of each of these channels begins and ends; channels without a log are left out.
 pub(super) async fn extents<'c>(
     executor: impl Executor<'c, Database = Any> + Copy,
     engine: Engine,

@@ -9,10 +9,7 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::{
-    Config,
-    typed::{self, Misfit},
-};
+use super::{Config, typed};
 
 /// The file that is read if no other is named, and if it exists.
 const DEFAULT_FILE: &str = "Leptos.toml";
@@ -99,9 +96,7 @@ fn read_file(file: &Path) -> Result<Table, ConfigError> {
 }
 
 fn parse(table: &Table, place: &str) -> Result<Config, ConfigError> {
-    typed::parse(typed::to_json(table.clone())).map_err(|Misfit { key, problem }| {
-        ConfigError::new(place, key.map_or(problem.clone(), |key| format!("{key}: {problem}")))
-    })
+    typed::parse(typed::to_json(table.clone())).map_err(|misfit| ConfigError::new(place, misfit.message()))
 }
 
 /// Whether a variable is a setting. Other `NETRA_` variables, such as the setup token, contain no `__`.

@@ -276,10 +276,8 @@ fn parse_kind(mut table: Map<String, Value>) -> Result<ToolsKind, String> {
 }
 
 fn parse<T: de::DeserializeOwned>(table: Map<String, Value>) -> Result<T, String> {
-    typed::parse(Value::Object(table)).map_err(|Misfit { key, problem }| {
-        let problem = without_found_text(&problem);
-        key.map_or(problem.clone(), |key| format!("{key}: {problem}"))
-    })
+    typed::parse(Value::Object(table))
+        .map_err(|Misfit { key, problem }| Misfit { key, problem: without_found_text(&problem) }.message())
 }
 
 /// An id is the prefix of tool names, whose characters the APIs of models restrict, and ends with `__` there.

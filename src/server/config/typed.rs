@@ -12,6 +12,16 @@ pub(super) struct Misfit {
     pub(super) problem: String,
 }
 
+impl Misfit {
+    /// The problem, after the key if there is one.
+    pub(super) fn message(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{key}: {}", self.problem),
+            None => self.problem.clone(),
+        }
+    }
+}
+
 /// Parses a value.
 pub(super) fn parse<T: DeserializeOwned>(value: Value) -> Result<T, Misfit> {
     serde_path_to_error::deserialize(value).map_err(|error| {

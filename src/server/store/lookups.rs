@@ -3,7 +3,12 @@
 //! Guarantees: the statement that answers a look-up begins after it was requested; if a shared statement fails, each look-up is
 //! read alone and gets its own error.
 
-use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    hash::Hash,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -83,11 +88,9 @@ where
             }
             waiting.requests.drain(..count).collect()
         };
-        let mut keys: Vec<K> = batch.iter().map(|(key, _)| key.clone()).collect();
-        let mut seen = std::collections::HashSet::new();
-        keys.retain(|key| seen.insert(key.clone()));
+        let keys: HashSet<K> = batch.iter().map(|(key, _)| key.clone()).collect();
         // On an error the senders are dropped, and each caller reads alone.
-        if let Ok(found) = read(keys).await {
+        if let Ok(found) = read(keys.into_iter().collect()).await {
             for (key, sender) in batch {
                 let _ = sender.send(found.get(&key).cloned());
             }

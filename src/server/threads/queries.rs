@@ -60,7 +60,7 @@ pub(super) async fn thread<'c>(
     Ok(ThreadInfo { id, title, agent, created_at })
 }
 
-/// The owners of those of these threads that exist.
+/// The owner of each of these threads; threads that do not exist are left out.
 pub(super) async fn owners<'c>(
     executor: impl Executor<'c, Database = Any> + Copy,
     engine: Engine,

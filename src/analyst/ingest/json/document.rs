@@ -68,6 +68,7 @@ pub(super) fn read(reader: impl BufRead, stop: StopFn<'_>, each: RecordFn<'_>) -
             }
         }
         state.borrow().left.set(MAX_RECORD_BYTES);
+        state.borrow_mut().columns = None;
         match values.end() {
             Ok(()) => return Ok(()),
             Err(error) if error.is_io() => return Err(IngestError::Io(error.into())),
@@ -105,11 +106,14 @@ impl State<'_, '_> {
                 let row = names.iter().cloned().zip(cells.iter().cloned()).collect();
                 self.add_record(&Value::Object(row))
             }
-            None if column_names(value).is_some() => {
-                self.columns = column_names(value);
-                Ok(())
-            }
-            _ => self.add_record(value),
+            Some(_) => self.add_record(value),
+            None => match column_names(value) {
+                Some(names) => {
+                    self.columns = Some(names);
+                    Ok(())
+                }
+                None => self.add_record(value),
+            },
         }
     }
 

@@ -1,8 +1,8 @@
 //! Reports of ccusage, which sums up the logs of Claude Code and other coding agents: `ccusage daily --json`, `weekly`, `monthly`,
 //! `session` and `blocks`.
 //!
-//! Fields as in ccusage 17. Each item is the sum of a day, a week, a month, a session or five hours; `modelBreakdowns` has a part for
-//! each model. Input excludes tokens read from and written to a cache. Costs are computed by ccusage from list prices.
+//! Fields as in its documentation ("JSON output") and the expected outputs of its tests. Each item is the sum of a day, a week, a month, a
+//! session or five hours; `modelBreakdowns` has a part for each model. Newer reports name the time of all but sessions and blocks `period`. Input excludes tokens read from and written to a cache. Costs are computed by ccusage from list prices.
 
 use super::{Stateless, shared::identify_sum};
 use crate::analyst::ingest::{record::Record, sink::Sink, usage::Usage};
@@ -25,6 +25,7 @@ const LISTS: &[List] = &[
     List { name: "weekly", period_ms: Some(7 * DAY), time: "week" },
     List { name: "monthly", period_ms: Some(31 * DAY), time: "month" },
     List { name: "sessions", period_ms: None, time: "lastActivity" },
+    List { name: "session", period_ms: None, time: "lastActivity" },
     List { name: "blocks", period_ms: Some(5 * HOUR), time: "startTime" },
 ];
 
@@ -68,8 +69,10 @@ fn push<'a>(
     model: Option<&'a str>,
     sink: &mut Sink<'_>,
 ) -> Result<(), String> {
+    // The `period` of a session is its name.
+    let time = if list.period_ms.is_some() && !item.has(list.time) { "period" } else { list.time };
     let mut usage = Usage {
-        start_ms: sink.optional("time", item.time(list.time, None)),
+        start_ms: sink.optional("time", item.time(time, None)),
         period_ms: list.period_ms,
         requests: Some(0),
         model: counts.text("modelName").or_else(|| model.map(Into::into)),

@@ -47,7 +47,7 @@ pub(super) fn read(content: &ToolContent, max_file_bytes: u64) -> Result<(String
     let (mut texts, mut files) = (Vec::new(), Vec::new());
     for (index, part) in parts.iter().enumerate() {
         let place = format!("`content[{index}]` of the last message");
-        let part = serde_path_to_error::deserialize(part.clone());
+        let part = serde_path_to_error::deserialize(part);
         let media = match part.map_err(|error| invalid(format!("{place} is not a part of a message: {error}")))? {
             ContentPart::Text { text } => {
                 texts.push(text);
