@@ -11,7 +11,10 @@ pub struct Sink<'c> {
 
 impl Sink<'_> {
     /// Adds a row and returns its number; `None` if another row counts for its request, or a count cannot be true.
-    pub fn push(&mut self, usage: Usage<'_>) -> Option<u32> {
+    pub fn push(&mut self, mut usage: Usage<'_>) -> Option<u32> {
+        if usage.remove_impossible_times() {
+            self.collector.unreadable("time", "it is not in the years up to 9999".into());
+        }
         if usage.is_impossible() {
             self.reject("a count is impossibly large".into());
             return None;

@@ -338,3 +338,24 @@ fn reports_of_ccusage_have_their_times_in_each_of_its_versions() {
         assert!(log.data.present().sums);
     }
 }
+
+#[test]
+fn a_duration_or_time_that_would_overflow_is_left_out_and_its_row_counts() {
+    // Before 1970, so that the start would be before the first time that an `i64` holds.
+    let event = |duration: &str| {
+        format!(
+            r#"{{"timestamp":"1013-11-02T09:00:00Z","attributes":{{"event.name":"api_request","input_tokens":"10","output_tokens":"5","cache_read_tokens":"0","duration_ms":"{duration}"}},"resource":{{"attributes":{{"service.name":"claude-code"}}}}}}"#
+        )
+    };
+    let benchmark = r#"{"backend":"vllm","model_id":"m","duration":1,"completed":1,"total_input_tokens":10,"total_output_tokens":5,"request_throughput":1,"input_lens":[10],"output_lens":[5],"ttfts":[0.1],"itls":[[0.1]],"start_times":[1e300],"errors":[""]}"#;
+    for text in [event("587876300000574115440"), event("9223372036854775807"), benchmark.to_owned()] {
+        let log = read(text.as_bytes(), &|| false).expect("a readable log");
+        assert_eq!(
+            (log.data.input.as_slice(), log.data.output.as_slice()),
+            ([10].as_slice(), [5].as_slice()),
+            "{text}"
+        );
+        assert!(log.report.notes.iter().any(|note| note.contains("years up to 9999")), "{text}: {:?}", log.report);
+        assert!(log.data.time(0).is_none_or(|time| time < 0), "no start, but the end where it is known: {text}");
+    }
+}

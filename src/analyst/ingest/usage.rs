@@ -58,6 +58,9 @@ pub struct Usage<'a> {
     pub groups: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
+/// The end of the year 9999, in milliseconds since 1970.
+const MAX_TIME_MS: u64 = 253_402_300_799_999;
+
 impl<'a> Usage<'a> {
     /// Adds a value to group by, if there is one.
     pub fn group(&mut self, name: &'a str, value: Option<Cow<'a, str>>) {
@@ -109,6 +112,15 @@ impl<'a> Usage<'a> {
             // It leaves out parts, so it is no check.
             self.total = None;
         }
+    }
+
+    /// Removes times outside the years that can be written and periods as long, with which sums would overflow; returns whether there were any.
+    pub fn remove_impossible_times(&mut self) -> bool {
+        let mut found = false;
+        for time in [&mut self.start_ms, &mut self.end_ms, &mut self.period_ms] {
+            found |= time.take_if(|ms| ms.unsigned_abs() > MAX_TIME_MS).is_some();
+        }
+        found
     }
 
     /// Whether a count is larger than any row's can be.

@@ -157,7 +157,7 @@ impl Event<'_> {
         };
         let latency = attributes.text(&["duration_ms"]).and_then(|text| text.parse::<f64>().ok());
         usage.latency = latency.map(|ms| (ms, Some(Unit::Millis)));
-        usage.start_ms = usage.end_ms.map(|end| end - latency.unwrap_or(0.0) as i64);
+        usage.start_ms = usage.end_ms.map(|end| end.saturating_sub(latency.unwrap_or(0.0) as i64));
         for (name, names) in [
             ("user", &["user.email", "user.id", "user.account_uuid"][..]),
             ("session", &["session.id", "conversation.id"]),
