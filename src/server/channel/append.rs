@@ -1,45 +1,43 @@
-//! Transactions of commands: they change rows and append the entries that record the change.
+//! What commands change: rows, and the entries that record the change.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde::Serialize;
-use sqlx::{Any, Transaction};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Channel, Delivery, Shared, queries};
+use super::{
+    Channel, Shared, queries,
+    shared_transaction::{AppendedEntry, Changes, SharedTransaction},
+};
 use crate::{
     protocol::{ThreadEntry, ThreadId, UserEntry, UserId},
     server::{
         clock::now_ms,
         error::{Error, Result},
-        metrics,
         store::Engine,
     },
 };
 
-/// A transaction that may append to channels. Dropping it without [`Append::commit`] rolls it back.
+/// The changes of a command, in a transaction that it may share with other commands. Dropping it without [`Append::commit`] undoes them.
 pub struct Append {
-    pub(super) tx: Transaction<'static, Any>,
-    pub(super) deliveries: Vec<Delivery>,
-    /// The channels whose logs were trimmed or deleted.
-    pub(super) shortened: Vec<Channel>,
-    pub(super) shared: Arc<Shared>,
-    /// Held until after delivery, so that on SQLite deliveries leave in the order of commits.
-    pub(super) permit: OwnedSemaphorePermit,
-    /// When the caller requested the transaction.
-    pub(super) requested: Instant,
+    transaction: SharedTransaction,
+    pub(super) changes: Changes,
+    shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for Append {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Append").field("deliveries", &self.deliveries.len()).finish_non_exhaustive()
+        f.debug_struct("Append").field("entries", &self.changes.entries.len()).finish_non_exhaustive()
     }
 }
 
 impl Append {
-    /// The connection, for other statements of the transaction.
+    pub(super) fn new(transaction: SharedTransaction, shared: Arc<Shared>) -> Self {
+        Self { transaction, changes: Changes::default(), shared }
+    }
+
+    /// The connection, for other statements of the transaction. Entries are inserted before the commit: a statement does not see them.
     pub fn sql(&mut self) -> &mut sqlx::AnyConnection {
-        &mut self.tx
+        self.transaction.sql()
     }
 
     /// The database that it runs on.
@@ -66,30 +64,31 @@ impl Append {
     }
 
     async fn append(&mut self, channel: Channel, entries: &[impl Serialize]) -> Result<u64> {
-        let (at, name, engine) = (now_ms(), channel.to_string(), self.engine());
-        let entries = super::encode(entries)?;
-        let bytes = entries.iter().map(String::len).sum::<usize>() as u64;
-        let growth = queries::Growth { channel, entries: entries.len() as u64, bytes };
-        let heads = queries::grow(&mut self.tx, engine, &[growth]).await?;
-        let head = *heads.get(&channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no last `seq`")))?;
-        let seqs = head + 1 - entries.len() as u64..;
-        let row = |(seq, entry)| queries::NewEntry { channel: &name, seq, at, entry };
-        let rows: Vec<_> = seqs.zip(entries.iter().map(String::as_str)).map(row).collect();
-        queries::insert_entries(&mut self.tx, engine, &rows).await?;
-        let epoch = &self.shared.epoch;
-        self.deliveries.extend(rows.iter().map(|row| Delivery::new(epoch, channel, row.seq, at, row.entry)));
+        let (at, entries) = (now_ms(), super::encode(entries)?);
+        let mut head = self.head(channel).await?;
+        for entry in entries {
+            head += 1;
+            self.changes.entries.push(AppendedEntry { channel, seq: head, at, entry });
+            self.changes.heads.insert(channel, head);
+        }
         Ok(head)
     }
 
+    /// The end of a log, which nobody else moves until the transaction ends.
+    async fn head(&mut self, channel: Channel) -> Result<u64> {
+        if let Some(head) = self.changes.heads.get(&channel).copied().or_else(|| self.transaction.head(channel)) {
+            return Ok(head);
+        }
+        match self.engine() {
+            // This transaction is the only one that writes.
+            Engine::Sqlite => Ok(self.shared.extents.get(&self.shared.store, channel).await?.head),
+            Engine::Postgres => queries::lock_head(self.transaction.sql(), channel).await,
+        }
+    }
+
     /// Adds to the bytes that a thread is counted with: those kept for it in other tables than the log's.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn count_bytes(&mut self, id: ThreadId, bytes: usize) -> Result<()> {
-        let query = sqlx::query("UPDATE channels SET bytes = bytes + $2 WHERE id = $1");
-        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        query.bind(Channel::Thread(id)).bind(bytes).execute(&mut *self.tx).await?;
-        Ok(())
+    pub fn count_bytes(&mut self, id: ThreadId, bytes: usize) {
+        self.changes.other_bytes.push((Channel::Thread(id), bytes as u64));
     }
 
     /// Deletes a channel's log with its snapshot.
@@ -102,26 +101,20 @@ impl Append {
             "DELETE FROM snapshots WHERE channel = $1",
             "DELETE FROM channels WHERE id = $1",
         ] {
-            sqlx::query(sql).bind(channel).execute(&mut *self.tx).await?;
+            sqlx::query(sql).bind(channel).execute(self.sql()).await?;
         }
-        self.shortened.push(channel);
+        self.changes.shortened.push(channel);
+        self.changes.deleted.push(channel);
         Ok(())
     }
 
-    /// Commits, then delivers the entries.
+    /// Commits, alone or with the commands that wait, and delivers the entries. To its end even if the caller is cancelled.
     ///
     /// # Errors
     /// If the store fails. Most likely nothing was stored then; if that is uncertain, the followers of the channels read the store.
     pub async fn commit(self) -> Result<()> {
-        let Self { tx, deliveries, shortened, shared, permit, requested } = self;
-        let entries = deliveries.len();
-        let done = shared.commit(tx, deliveries).await;
-        // After an error, too: the commit may have happened.
-        shared.extents.forget(shortened);
-        drop(permit);
-        if done.is_ok() {
-            metrics::committed(1, entries, requested.elapsed());
-        }
-        done
+        let Self { transaction, changes, .. } = self;
+        let lost = |_| Error::Corrupt("the task of a commit failed".into());
+        transaction.done(changes).await.map_err(lost)?
     }
 }

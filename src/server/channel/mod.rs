@@ -1,8 +1,8 @@
 //! Channels: append-only logs that can be followed.
 //!
-//! Runs append with [`Channels::append`], where many appends share a transaction. Commands begin a transaction of their own
-//! ([`Channels::begin`]), change rows and append the entries that record it ([`Append::append_to_thread`], [`Append::append_to_feed`]). After the commit,
-//! both hand the entries to the hub.
+//! Runs append with [`Channels::append`], where many appends share a transaction. Commands ([`Channels::begin`]) change rows and append
+//! the entries that record it ([`Append::append_to_thread`], [`Append::append_to_feed`]); on SQLite they share transactions, too
+//! (`shared_transaction.rs`). After the commit, both hand the entries to the hub.
 //!
 //! Guarantees: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
 //! entries. A delivery is a hint: a receiver that sees a gap in `seq` reads the store.
@@ -11,12 +11,16 @@ mod append;
 mod delivery;
 mod extents;
 mod fold;
+mod permits;
 mod queries;
 mod read;
+mod shared_transaction;
 mod snapshots;
 mod trim;
 mod writer;
 
+#[cfg(test)]
+mod shared_transaction_tests;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +28,6 @@ use std::{fmt, str::FromStr, sync::Arc, time::Instant};
 
 use serde::Serialize;
 use sqlx::{Any, Transaction};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use append::Append;
 pub use delivery::{Delivery, Hub};
@@ -32,9 +35,13 @@ pub use extents::Extent;
 pub use read::PAGE;
 pub use trim::Trimming;
 
-use self::writer::Writers;
+use self::{
+    permits::{Permits, Turn},
+    shared_transaction::SharedTransaction,
+    writer::Writers,
+};
 use super::{
-    error::{Error, Result},
+    error::Result,
     quotas::Quotas,
     store::{Store, text_columns},
 };
@@ -97,9 +104,7 @@ struct Shared {
     hub: Arc<dyn Hub>,
     epoch: Epoch,
     node: String,
-    /// A permit for each writing transaction, held from its beginning until its entries are delivered. SQLite has one, so deliveries
-    /// leave in the order of commits. On PostgreSQL two deliveries of a channel may swap; their receivers then read the store.
-    permits: Arc<Semaphore>,
+    permits: Permits,
     /// Where the logs begin and end.
     extents: extents::Extents,
     /// The feeds that were folded last.
@@ -134,7 +139,7 @@ impl Channels {
     pub async fn new(store: Store, hub: Arc<dyn Hub>) -> Result<Self> {
         let epoch = Epoch(store.setting_or("epoch", &fresh_epoch()).await?);
         let node = uuid::Uuid::now_v7().to_string();
-        let permits = Arc::new(Semaphore::new(store.engine().writers() as usize));
+        let permits = Permits::new(store.engine());
         let (extents, feeds, snapshots) =
             (extents::Extents::new(store.engine()), Default::default(), Default::default());
         let shared = Arc::new(Shared { store, hub, epoch, node, permits, extents, feeds, snapshots });
@@ -181,24 +186,21 @@ impl Channels {
         self.writers.append(Channel::Thread(thread), Some(run), encode(entries)?).await
     }
 
-    /// Begins a transaction that may append. Only a few run at a time: keep it short, and await nothing else in it.
+    /// Begins the changes of a command. Only a few commands can do so at a time: keep it short, and await nothing else in it.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn begin(&self) -> Result<Append> {
         let (shared, requested) = (self.shared.clone(), Instant::now());
-        let permit = shared.permit().await?;
-        let tx = shared.store.begin().await?;
-        Ok(Append { tx, deliveries: Vec::new(), shortened: Vec::new(), shared, permit, requested })
+        let transaction = match shared.permits.acquire_or_join().await? {
+            Turn::Begin(permit) => SharedTransaction::begin(&shared, permit, requested).await?,
+            Turn::Join(transaction) => transaction.next().await?,
+        };
+        Ok(Append::new(transaction, shared))
     }
 }
 
 impl Shared {
-    async fn permit(&self) -> Result<OwnedSemaphorePermit> {
-        let closed = |_| Error::Corrupt("the log is closed".into());
-        self.permits.clone().acquire_owned().await.map_err(closed)
-    }
-
     /// Commits and then delivers.
     async fn commit(&self, tx: Transaction<'static, Any>, mut deliveries: Vec<Delivery>) -> Result<()> {
         // A stable sort, so that the entries of a channel stay in order.

@@ -165,6 +165,14 @@ pub(super) async fn grow(
     Ok(heads)
 }
 
+/// The end of a channel's log, whose row is locked until the transaction ends, even if it had none before.
+pub(super) async fn lock_head(connection: &mut AnyConnection, channel: Channel) -> Result<u64> {
+    let sql = "INSERT INTO channels (id, head, bytes) VALUES ($1, 0, 0) ON CONFLICT (id) DO UPDATE SET head = channels.head \
+               RETURNING head";
+    let head: i64 = sqlx::query_scalar(sql).bind(channel).fetch_one(connection).await?;
+    Ok(head.cast_unsigned())
+}
+
 /// A row of `entries` to insert.
 #[derive(Debug)]
 pub(super) struct NewEntry<'a> {

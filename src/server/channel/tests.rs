@@ -3,22 +3,34 @@ use std::sync::Mutex as SyncMutex;
 use super::*;
 use crate::protocol::{EventPush, Push, RunId, RunPhase, UserEntry, UserId, encode_push};
 
+/// What was delivered, by commit.
 #[derive(Default)]
-struct DeliveryRecorder(SyncMutex<Vec<(Channel, u64)>>);
+pub(super) struct DeliveryRecorder(SyncMutex<Vec<Vec<(Channel, u64)>>>);
 
 impl Hub for DeliveryRecorder {
     fn deliver(&self, delivery: &Delivery) {
-        self.0.lock().expect("not poisoned").push((delivery.channel, delivery.seq));
+        self.deliver_all(std::slice::from_ref(delivery));
+    }
+
+    fn deliver_all(&self, deliveries: &[Delivery]) {
+        let delivered = deliveries.iter().map(|delivery| (delivery.channel, delivery.seq)).collect();
+        self.0.lock().expect("not poisoned").push(delivered);
     }
 }
 
-async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<DeliveryRecorder>) {
+impl DeliveryRecorder {
+    pub(super) fn commits(&self) -> Vec<Vec<(Channel, u64)>> {
+        self.0.lock().expect("not poisoned").clone()
+    }
+}
+
+pub(super) async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<DeliveryRecorder>) {
     let recorder = Arc::new(DeliveryRecorder::default());
     let store = Store::open(folder.path()).await.expect("the store opens");
     (Channels::new(store, recorder.clone()).await.expect("the log opens"), recorder)
 }
 
-fn entries(count: usize) -> Vec<UserEntry> {
+pub(super) fn entries(count: usize) -> Vec<UserEntry> {
     let entry = || UserEntry::Run { thread_id: ThreadId::new(), run_id: RunId::new(), phase: RunPhase::Running };
     (0..count).map(|_| entry()).collect()
 }
@@ -30,7 +42,7 @@ async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let user = UserId::new();
     let mut first = channels.begin().await.expect("the transaction begins");
     assert_eq!(first.append_to_feed(user, &entries(2)).await.expect("the entries are appended"), 2);
-    assert!(recorder.0.lock().expect("not poisoned").is_empty(), "nothing is delivered before it is stored");
+    assert!(recorder.commits().is_empty(), "nothing is delivered before it is stored");
     first.commit().await.expect("the transaction commits");
     let mut dropped = channels.begin().await.expect("the transaction begins");
     dropped.append_to_feed(user, &entries(5)).await.expect("the entries are appended");
@@ -38,7 +50,7 @@ async fn seq_is_gapless_and_delivery_follows_commit_in_order() {
     let mut second = channels.begin().await.expect("the transaction begins");
     assert_eq!(second.append_to_feed(user, &entries(600)).await.expect("the entries are appended"), 602);
     second.commit().await.expect("the transaction commits");
-    let seqs: Vec<u64> = recorder.0.lock().expect("not poisoned").iter().map(|(_, seq)| *seq).collect();
+    let seqs: Vec<u64> = recorder.commits().iter().flatten().map(|(_, seq)| *seq).collect();
     assert_eq!(seqs, (1..=602).collect::<Vec<u64>>());
     let page = channels.page(Channel::User(user), 500).await.expect("the page is read");
     assert_eq!(page.iter().map(|d| d.seq).collect::<Vec<u64>>(), (501..=602).collect::<Vec<u64>>());

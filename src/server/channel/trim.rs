@@ -281,7 +281,7 @@ impl Append {
                     WHERE run_id IN (SELECT id FROM runs WHERE thread_id = $3)) + \
                    (SELECT COALESCE(SUM(OCTET_LENGTH(request)), 0) FROM messages WHERE thread_id = $3) WHERE id = $1";
         sqlx::query(sql).bind(channel).bind(trimmed.cast_signed()).bind(thread).execute(self.sql()).await?;
-        self.shortened.push(channel);
+        self.changes.shortened.push(channel);
         Ok(())
     }
 }

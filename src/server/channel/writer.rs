@@ -123,7 +123,7 @@ async fn commit(shared: &Shared, batch: Vec<Job>) {
 /// Runs one transaction and delivers its entries; returns each job's `seq`.
 async fn run_batch(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
     let engine = shared.store.engine();
-    let _permit = shared.permit().await?;
+    let _permit = shared.permits.acquire().await?;
     let at = now_ms();
     let mut tx = shared.store.begin().await?;
     let mut runs: Vec<RunId> = batch.iter().filter_map(|job| job.run).collect();

@@ -78,7 +78,7 @@ pub async fn send(
     let mut feed: Vec<_> = abandoned.into_iter().map(|run| phase(run, RunPhase::Answered)).collect();
     feed.push(phase(run_id, RunPhase::Running));
     tx.append_to_feed(user.id, &feed).await?;
-    tx.count_bytes(thread_id, bytes).await?;
+    tx.count_bytes(thread_id, bytes);
     let order = RunOrder { turn: seq, seq };
     let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
@@ -134,7 +134,7 @@ pub async fn answer(
         Some(caller) => Some(caller),
         None => row.caller.as_deref().map(inherited_caller).transpose()?,
     };
-    tx.count_bytes(thread_id, request.len() + caller.as_ref().map_or(0, String::len)).await?;
+    tx.count_bytes(thread_id, request.len() + caller.as_ref().map_or(0, String::len));
     let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
     let run =
         NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };

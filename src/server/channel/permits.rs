@@ -1,0 +1,81 @@
+//! Who may write: a permit for each writing transaction, and the commands that wait for one.
+
+use std::{collections::VecDeque, future::pending, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::shared_transaction::SharedTransaction;
+use crate::server::{
+    error::{Error, Result},
+    store::Engine,
+};
+
+/// A permit for each writing transaction, held from its beginning until its entries are delivered. SQLite has one, so deliveries leave in
+/// the order of commits. On PostgreSQL two deliveries of a channel may swap; their receivers then read the store.
+#[derive(Debug)]
+pub(super) struct Permits {
+    permits: Arc<Semaphore>,
+    /// Commands that wait, for a permit or for the transaction of another command; empty on PostgreSQL.
+    waiting: Mutex<VecDeque<oneshot::Sender<SharedTransaction>>>,
+    engine: Engine,
+}
+
+/// What a command that waited got.
+pub(super) enum Turn {
+    /// It may begin a transaction.
+    Begin(OwnedSemaphorePermit),
+    /// It may use the transaction of other commands.
+    Join(SharedTransaction),
+}
+
+impl Permits {
+    pub(super) fn new(engine: Engine) -> Self {
+        let permits = Arc::new(Semaphore::new(engine.writers() as usize));
+        Self { permits, waiting: Mutex::default(), engine }
+    }
+
+    /// Waits for a permit.
+    pub(super) async fn acquire(&self) -> Result<OwnedSemaphorePermit> {
+        let closed = |_| Error::Corrupt("the log is closed".into());
+        self.permits.clone().acquire_owned().await.map_err(closed)
+    }
+
+    /// Waits for a permit, or for a transaction that another command leaves.
+    pub(super) async fn acquire_or_join(&self) -> Result<Turn> {
+        if self.engine == Engine::Postgres {
+            return self.acquire().await.map(Turn::Begin);
+        }
+        if let Ok(permit) = self.permits.clone().try_acquire_owned() {
+            return Ok(Turn::Begin(permit));
+        }
+        let (sender, mut receiver) = oneshot::channel();
+        {
+            let mut waiting = self.waiting.lock();
+            // Those that got a permit, or were cancelled.
+            while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                waiting.pop_front();
+            }
+            waiting.push_back(sender);
+        }
+        let left = async {
+            match (&mut receiver).await {
+                Ok(transaction) => transaction,
+                Err(_) => pending().await,
+            }
+        };
+        let permit = tokio::select! {
+            biased;
+            transaction = left => return Ok(Turn::Join(transaction)),
+            permit = self.acquire() => permit?,
+        };
+        receiver.close();
+        // A transaction may have been left at the same moment.
+        Ok(receiver.try_recv().map_or(Turn::Begin(permit), Turn::Join))
+    }
+
+    /// The command that has waited longest.
+    pub(super) fn next_waiting(&self) -> Option<oneshot::Sender<SharedTransaction>> {
+        self.waiting.lock().pop_front()
+    }
+}

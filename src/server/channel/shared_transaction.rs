@@ -1,0 +1,264 @@
+//! A transaction that commands share: each leaves it to the next that waits, so that many pay for one commit and their entries are
+//! delivered together.
+//!
+//! Only on SQLite, where commands wait for each other in any case. On PostgreSQL several transactions write at a time, and one that
+//! holds the locks of many commands would wait for another that does.
+//!
+//! Guarantees: a command that is refused, fails or is dropped changes nothing and touches no other command; a command succeeds only
+//! after the commit; each begins where the one before it ended.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sqlx::{Any, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{Channel, Delivery, Shared, queries};
+use crate::server::{
+    error::{Error, Result},
+    metrics,
+};
+
+/// The most commands in one transaction.
+const MAX_COMMANDS: usize = 128;
+/// After this time a transaction takes no further command.
+const MAX_AGE: Duration = Duration::from_millis(10);
+
+/// Entries that are inserted before the commit, and what else commands tell the channels.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// In the order in which they were appended.
+    pub(super) entries: Vec<AppendedEntry>,
+    /// The ends of the logs, with these entries.
+    pub(super) heads: HashMap<Channel, u64>,
+    /// Bytes that count for a channel but are kept in other tables.
+    pub(super) other_bytes: Vec<(Channel, u64)>,
+    /// The channels whose logs were trimmed or deleted.
+    pub(super) shortened: Vec<Channel>,
+    /// The channels that were deleted.
+    pub(super) deleted: Vec<Channel>,
+}
+
+/// An encoded entry with its place.
+#[derive(Debug)]
+pub(super) struct AppendedEntry {
+    pub(super) channel: Channel,
+    pub(super) seq: u64,
+    pub(super) at: i64,
+    pub(super) entry: String,
+}
+
+impl Changes {
+    /// Adds the changes of the next command.
+    fn add(&mut self, next: Self) {
+        for channel in &next.deleted {
+            self.entries.retain(|entry| entry.channel != *channel);
+            self.other_bytes.retain(|(of, _)| of != channel);
+            self.heads.remove(channel);
+        }
+        self.entries.extend(next.entries);
+        self.heads.extend(next.heads);
+        self.other_bytes.extend(next.other_bytes);
+        self.shortened.extend(next.shortened);
+    }
+
+    /// How much each channel grows, by name: all transactions lock channels in this order.
+    fn growths(&self) -> Vec<queries::Growth> {
+        let mut growths: BTreeMap<String, queries::Growth> = BTreeMap::new();
+        let mut grow = |channel: Channel, entries, bytes| {
+            let none = queries::Growth { channel, entries: 0, bytes: 0 };
+            let growth = growths.entry(channel.to_string()).or_insert(none);
+            growth.entries += entries;
+            growth.bytes += bytes;
+        };
+        self.entries.iter().for_each(|entry| grow(entry.channel, 1, entry.entry.len() as u64));
+        self.other_bytes.iter().for_each(|(channel, bytes)| grow(*channel, 0, *bytes));
+        growths.into_values().collect()
+    }
+}
+
+/// A transaction with the commands that were done in it. Dropping it commits them, but for the one that was not done.
+pub(super) struct SharedTransaction(Option<Open>);
+
+struct Open {
+    tx: Transaction<'static, Any>,
+    shared: Arc<Shared>,
+    /// Held until after delivery, so that on SQLite deliveries leave in the order of commits.
+    permit: OwnedSemaphorePermit,
+    /// When the first command asked for the transaction.
+    requested: Instant,
+    begun: Instant,
+    /// What the commands that were done change in the channels.
+    changes: Changes,
+    /// The commands that were done; they wait for the commit.
+    done: Vec<oneshot::Sender<Result<()>>>,
+    savepoint: Savepoint,
+}
+
+/// Where the last command that was done ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    /// At the beginning of the transaction: no command was done.
+    Beginning,
+    /// At the savepoint; what was changed after it is undone.
+    Set,
+    /// At the end: nothing was changed after it. A savepoint from before is there if there was one.
+    End { is_set: bool },
+}
+
+impl fmt::Debug for SharedTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedTransaction").finish_non_exhaustive()
+    }
+}
+
+impl SharedTransaction {
+    /// Begins a transaction, for the holder of a permit.
+    pub(super) async fn begin(shared: &Arc<Shared>, permit: OwnedSemaphorePermit, requested: Instant) -> Result<Self> {
+        let tx = shared.store.begin().await?;
+        let (shared, changes, done, begun) = (shared.clone(), Changes::default(), Vec::new(), Instant::now());
+        let savepoint = Savepoint::Beginning;
+        Ok(Self(Some(Open { tx, shared, permit, requested, begun, changes, done, savepoint })))
+    }
+
+    fn open(&mut self) -> &mut Open {
+        self.0.as_mut().expect("it is open until it is dropped")
+    }
+
+    pub(super) fn sql(&mut self) -> &mut sqlx::AnyConnection {
+        &mut self.open().tx
+    }
+
+    /// The end of a log that commands of this transaction appended to.
+    pub(super) fn head(&mut self, channel: Channel) -> Option<u64> {
+        self.open().changes.heads.get(&channel).copied()
+    }
+
+    /// Prepares the transaction for the next command. To its end even if the caller is cancelled: else nobody knew where it stood.
+    pub(super) async fn next(mut self) -> Result<Self> {
+        let next = async move {
+            let statement = match self.open().savepoint {
+                Savepoint::Beginning => return Ok(self),
+                Savepoint::Set => "ROLLBACK TO command",
+                Savepoint::End { is_set: false } => "SAVEPOINT command",
+                Savepoint::End { is_set: true } => "RELEASE command; SAVEPOINT command",
+            };
+            match sqlx::raw_sql(statement).execute(self.sql()).await {
+                Ok(_) => self.open().savepoint = Savepoint::Set,
+                Err(error) => return Err(self.fail(error.into())),
+            }
+            Ok(self)
+        };
+        tokio::spawn(next).await.map_err(|error| Error::Corrupt(format!("a transaction failed: {error}")))?
+    }
+
+    /// Rolls everything back.
+    fn fail(&mut self, error: Error) -> Error {
+        let error = Arc::new(error);
+        if let Some(Open { tx, done, permit, .. }) = self.0.take() {
+            drop(tx);
+            drop(permit);
+            done.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
+        }
+        Error::Shared(error)
+    }
+
+    /// A command was done. It succeeds when what is returned says so.
+    pub(super) fn done(mut self, changes: Changes) -> oneshot::Receiver<Result<()>> {
+        let (command, committed) = oneshot::channel();
+        let open = self.open();
+        open.changes.add(changes);
+        open.done.push(command);
+        open.savepoint = Savepoint::End { is_set: open.savepoint == Savepoint::Set };
+        committed
+    }
+}
+
+impl Drop for SharedTransaction {
+    fn drop(&mut self) {
+        let Some(open) = self.0.take() else { return };
+        if open.done.is_empty() {
+            // Rolls back; the permit must not be returned before.
+            let Open { tx, permit, .. } = open;
+            drop(tx);
+            drop(permit);
+            return;
+        }
+        let takes_more = open.done.len() < MAX_COMMANDS && open.begun.elapsed() < MAX_AGE;
+        if let Some(open) = if takes_more { leave_to_next(open) } else { Some(open) } {
+            tokio::spawn(open.commit());
+        }
+    }
+}
+
+/// Leaves a transaction to a command that waits; returns it if there is none.
+fn leave_to_next(open: Open) -> Option<Open> {
+    let shared = open.shared.clone();
+    let mut left = SharedTransaction(Some(open));
+    while let Some(waiting) = shared.permits.next_waiting() {
+        match waiting.send(left) {
+            Ok(()) => return None,
+            // It got a permit, or was cancelled.
+            Err(back) => left = back,
+        }
+    }
+    left.0.take()
+}
+
+impl Open {
+    /// Commits what was done, and delivers the entries.
+    async fn commit(self) {
+        let Self { mut tx, shared, permit, requested, changes, done, savepoint, .. } = self;
+        let entries = changes.entries.len();
+        let result = async {
+            if savepoint == Savepoint::Set {
+                sqlx::raw_sql("ROLLBACK TO command").execute(&mut *tx).await?;
+            }
+            let deliveries = insert(&shared, &mut tx, &changes).await?;
+            shared.commit(tx, deliveries).await
+        };
+        let result = result.await;
+        // After an error, too: the commit may have happened.
+        shared.extents.forget(changes.shortened);
+        if result.is_err() {
+            shared.extents.forget(changes.heads.into_keys());
+        }
+        drop(permit);
+        match result {
+            Ok(()) => {
+                metrics::committed(done.len(), entries, requested.elapsed());
+                // A command that was cancelled does not wait; it was done nevertheless.
+                done.into_iter().for_each(|command| drop(command.send(Ok(()))));
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                done.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
+            }
+        }
+    }
+}
+
+/// Inserts the entries and moves the ends of their logs; returns the deliveries.
+async fn insert(shared: &Shared, tx: &mut Transaction<'static, Any>, changes: &Changes) -> Result<Vec<Delivery>> {
+    let engine = shared.store.engine();
+    let growths = changes.growths();
+    let heads = queries::grow(tx, engine, &growths).await?;
+    for (channel, head) in &changes.heads {
+        if heads.get(channel) != Some(head) {
+            return Err(Error::Corrupt(format!("the log of {channel} does not end where it should")));
+        }
+    }
+    let names: HashMap<Channel, String> =
+        growths.iter().map(|growth| (growth.channel, growth.channel.to_string())).collect();
+    let mut rows = Vec::with_capacity(changes.entries.len());
+    for AppendedEntry { channel, seq, at, entry } in &changes.entries {
+        rows.push(queries::NewEntry { channel: &names[channel], seq: *seq, at: *at, entry });
+    }
+    queries::insert_entries(tx, engine, &rows).await?;
+    let delivery = |row: &AppendedEntry| Delivery::new(&shared.epoch, row.channel, row.seq, row.at, &row.entry);
+    Ok(changes.entries.iter().map(delivery).collect())
+}
