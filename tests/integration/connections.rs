@@ -25,13 +25,13 @@ struct RawConnection(TcpStream);
 
 /// A response as it was received.
 #[derive(Debug)]
-struct Answer {
+struct Response {
     status: u16,
     header: String,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     /// `None` where the connection ended without a response.
     fn parse(mut bytes: Vec<u8>) -> Option<Self> {
         let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
@@ -61,7 +61,7 @@ impl RawConnection {
     }
 
     /// Reads one response; `None` where the connection ends without one.
-    async fn answer(&mut self) -> Option<Answer> {
+    async fn response(&mut self) -> Option<Response> {
         let read = async {
             let mut bytes = Vec::new();
             let end = loop {
@@ -69,7 +69,7 @@ impl RawConnection {
                     break end + 4;
                 }
                 if self.0.read_buf(&mut bytes).await.expect("the connection is not reset") == 0 {
-                    assert!(bytes.is_empty(), "half an answer: {}", String::from_utf8_lossy(&bytes));
+                    assert!(bytes.is_empty(), "half a response: {}", String::from_utf8_lossy(&bytes));
                     return None;
                 }
             };
@@ -81,18 +81,18 @@ impl RawConnection {
                 assert!(self.0.read_buf(&mut body).await.expect("the connection is not reset") > 0, "a whole body");
             }
             let status = header.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-            Some(Answer { status, header, body })
+            Some(Response { status, header, body })
         };
-        timeout(TEST_TIMEOUT, read).await.expect("an answer or the end in time")
+        timeout(TEST_TIMEOUT, read).await.expect("a response or the end in time")
     }
 
     /// Waits until the server closes the connection.
     async fn until_closed(&mut self) {
-        assert!(self.answer().await.is_none(), "the connection ends without a further answer");
+        assert!(self.response().await.is_none(), "the connection ends without a further response");
     }
 
     /// Sends the same bytes repeatedly until a response arrives.
-    async fn send_slowly(self, drop: &'static str) -> Option<Answer> {
+    async fn send_slowly(self, drop: &'static str) -> Option<Response> {
         let (mut read, mut write) = self.0.into_split();
         let dripping = tokio::spawn(async move {
             while write.write_all(drop.as_bytes()).await.is_ok() {
@@ -103,7 +103,7 @@ impl RawConnection {
         let whole = timeout(TEST_TIMEOUT, read.read_to_end(&mut bytes)).await.expect("it ends in time");
         dripping.abort();
         whole.expect("the connection is not reset");
-        Answer::parse(bytes)
+        Response::parse(bytes)
     }
 }
 
@@ -141,11 +141,11 @@ async fn a_header_that_does_not_end_is_answered_408() {
     let server = short_timeouts().start_without_accounts().await;
     let mut half = RawConnection::open(&server).await;
     half.send("GET /healthz HT").await;
-    half.answer().await.expect("an answer").problem(408, "request_timeout");
+    half.response().await.expect("a response").problem(408, "request_timeout");
     half.until_closed().await;
     let mut slow = RawConnection::open(&server).await;
     slow.send("GET /healthz HTTP/1.1\r\nhost: a\r\n").await;
-    slow.send_slowly("x-more: 1\r\n").await.expect("an answer").problem(408, "request_timeout");
+    slow.send_slowly("x-more: 1\r\n").await.expect("a response").problem(408, "request_timeout");
     assert!(metric(&server, r#"netra_tcp_timeouts_total{limit="header"}"#).await >= 2.0);
 }
 
@@ -156,10 +156,10 @@ async fn a_body_that_comes_too_slowly_is_answered_408() {
         "POST /api/auth/sign-in HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 10000\r\n\r\n";
     let mut stopped = RawConnection::open(&server).await;
     stopped.send(header).await;
-    stopped.answer().await.expect("an answer").problem(408, "request_timeout");
+    stopped.response().await.expect("a response").problem(408, "request_timeout");
     let mut slow = RawConnection::open(&server).await;
     slow.send(header).await;
-    slow.send_slowly(" ").await.expect("an answer").problem(408, "request_timeout");
+    slow.send_slowly(" ").await.expect("a response").problem(408, "request_timeout");
     assert!(metric(&server, r#"netra_tcp_timeouts_total{limit="body"}"#).await >= 2.0);
 }
 
@@ -169,7 +169,7 @@ async fn a_connection_is_used_again_and_closed_when_idle() {
     let mut connection = RawConnection::open(&server).await;
     for _ in 0..3 {
         connection.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert_eq!(connection.answer().await.expect("an answer").status, 200);
+        assert_eq!(connection.response().await.expect("a response").status, 200);
     }
     connection.until_closed().await;
     assert!(metric(&server, r#"netra_tcp_timeouts_total{limit="idle"}"#).await >= 1.0);
@@ -188,9 +188,9 @@ async fn a_client_that_does_not_read_the_response_is_closed() {
     let mut rest = Vec::new();
     let _ = timeout(TEST_TIMEOUT, read.read_to_end(&mut rest)).await.expect("it ends in time");
     // A response that is buffered whole and not read counts as idle.
-    let answer = metric(&server, r#"netra_tcp_timeouts_total{limit="answer"}"#).await;
+    let response = metric(&server, r#"netra_tcp_timeouts_total{limit="answer"}"#).await;
     let idle = metric(&server, r#"netra_tcp_timeouts_total{limit="idle"}"#).await;
-    assert!(answer + idle >= 1.0);
+    assert!(response + idle >= 1.0);
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn an_open_socket_outlives_all_of_these_limits() {
     for _ in 0..3 {
         let mut idle = RawConnection::open(&server).await;
         idle.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        assert_eq!(idle.answer().await.expect("an answer").status, 200);
+        assert_eq!(idle.response().await.expect("a response").status, 200);
         idle.until_closed().await;
     }
     socket.send(Message::Ping("still here".into())).await.expect("the frame is sent");
@@ -219,35 +219,35 @@ async fn a_header_that_is_too_large_is_answered_431() {
     let mut large = RawConnection::open(&server).await;
     let _ =
         large.0.write_all(format!("GET / HTTP/1.1\r\nhost: a\r\nx-large: {}", "x".repeat(400_000)).as_bytes()).await;
-    large.answer().await.expect("an answer").problem(431, "header_too_large");
+    large.response().await.expect("a response").problem(431, "header_too_large");
     large.until_closed().await;
     let mut many = RawConnection::open(&server).await;
     many.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: 1\r\n".repeat(200))).await;
-    many.answer().await.expect("an answer").problem(431, "header_too_large");
+    many.response().await.expect("a response").problem(431, "header_too_large");
     let mut wrong = RawConnection::open(&server).await;
     wrong.send("no HTTP at all\r\n\r\n").await;
-    wrong.answer().await.expect("an answer").problem(400, "bad_request");
+    wrong.response().await.expect("a response").problem(400, "bad_request");
     let mut fitting = RawConnection::open(&server).await;
     fitting.send(format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx-large: {}\r\n\r\n", "x".repeat(12_000))).await;
-    assert_eq!(fitting.answer().await.expect("an answer").status, 200);
+    assert_eq!(fitting.response().await.expect("a response").status, 200);
 }
 
 /// Requests a path on a new connection; `None` where the server closes it at once because there are too many.
-async fn get(server: &TestServer, path: &str) -> Option<Answer> {
+async fn get(server: &TestServer, path: &str) -> Option<Response> {
     let mut connection = RawConnection::open(server).await;
     let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     connection.0.write_all(request.as_bytes()).await.ok()?;
     let mut bytes = Vec::new();
     timeout(TEST_TIMEOUT, connection.0.read_to_end(&mut bytes)).await.expect("an end in time").ok()?;
-    Answer::parse(bytes)
+    Response::parse(bytes)
 }
 
 /// Repeats a request until the response has this status.
-async fn until(server: &TestServer, path: &str, status: u16) -> Answer {
+async fn until(server: &TestServer, path: &str, status: u16) -> Response {
     let asking = async {
         loop {
             match get(server, path).await {
-                Some(answer) if answer.status == status => return answer,
+                Some(response) if response.status == status => return response,
                 _ => {}
             }
         }
@@ -306,11 +306,11 @@ async fn a_refused_upload_gets_the_reason_though_its_body_is_late() {
             let mut connection = RawConnection::open(&server).await;
             connection.send(header).await;
             // The response arrives before the body is sent.
-            connection.answer().await.expect("an answer").problem(401, "unauthorized");
+            connection.response().await.expect("a response").problem(401, "unauthorized");
             connection.send(body).await;
             // The connection stays usable.
             connection.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-            assert_eq!(connection.answer().await.expect("an answer").status, 200);
+            assert_eq!(connection.response().await.expect("a response").status, 200);
         }))
         .await;
     }
@@ -339,8 +339,8 @@ async fn every_early_refusal_arrives_while_the_body_is_still_sent() {
             .send(format!("{request} HTTP/1.1\r\nhost: a\r\n{headers}content-length: {}\r\n\r\n", long.len()))
             .await;
         connection.send(&long).await;
-        let answer = connection.answer().await.expect("an answer");
-        assert_eq!(answer.status, status, "{request} {headers}: {answer:?}");
+        let response = connection.response().await.expect("a response");
+        assert_eq!(response.status, status, "{request} {headers}: {response:?}");
     }
 }
 
@@ -350,7 +350,7 @@ async fn the_body_of_a_refused_upload_is_read_up_to_a_limit() {
     let (header, body) = upload(50_000_000);
     let mut connection = RawConnection::open(&server).await;
     connection.send(header).await;
-    connection.answer().await.expect("an answer").problem(401, "unauthorized");
+    connection.response().await.expect("a response").problem(401, "unauthorized");
     let sent = timeout(TEST_TIMEOUT, connection.0.write_all(&body)).await.expect("an end in time");
     assert!(sent.is_err(), "the connection is closed before everything was sent");
 }
@@ -361,7 +361,7 @@ async fn a_body_after_a_refused_expect_continue_is_not_awaited() {
     let mut connection = RawConnection::open(&server).await;
     let (header, _) = upload(1_000);
     connection.send(header.replacen("host: a", "host: a\r\nexpect: 100-continue", 1)).await;
-    connection.answer().await.expect("an answer").problem(401, "unauthorized");
+    connection.response().await.expect("a response").problem(401, "unauthorized");
     connection.until_closed().await;
 }
 
@@ -371,7 +371,7 @@ async fn a_stop_does_not_wait_for_silent_connections() {
     let mut silent = join_all((0..10).map(|_| RawConnection::open(&server))).await;
     let mut half = RawConnection::open(&server).await;
     half.send("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert_eq!(half.answer().await.expect("an answer").status, StatusCode::OK.as_u16());
+    assert_eq!(half.response().await.expect("a response").status, StatusCode::OK.as_u16());
     let (code, _) = server.stop().await;
     assert_eq!(code, Some(0));
     for connection in &mut silent {

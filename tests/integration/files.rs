@@ -45,9 +45,9 @@ async fn a_file_is_kept_as_it_was_sent() {
     let client = server.signed_in(ADMIN).await;
     let thread = thread(&server, &client).await;
     let content: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
-    let answer = client.upload(&thread, "../usage log.csv", content.clone()).await;
-    assert_eq!(answer.status(), StatusCode::CREATED);
-    let file: Value = answer.json().await.expect("JSON");
+    let response = client.upload(&thread, "../usage log.csv", content.clone()).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let file: Value = response.json().await.expect("JSON");
     assert_eq!((file["name"].as_str(), file["bytes"].as_u64()), (Some("usage log.csv"), Some(3_000_000)));
     let path = server.data().join("files").join(&thread).join(file["file_id"].as_str().expect("an id"));
     assert_eq!(on_disk(&server), std::slice::from_ref(&path));
@@ -61,11 +61,11 @@ async fn an_upload_needs_a_session_or_a_token() {
     let path = format!("/api/threads/{thread}/files");
     let form = || multipart::Form::new().part("file", multipart::Part::text("a,b\n").file_name("a.csv"));
     let nobody = Client::new(&server);
-    let answer = nobody.request(Method::POST, &path).multipart(form()).send().await.expect("the server answers");
-    problem(answer, 401, "unauthorized").await;
+    let response = nobody.request(Method::POST, &path).multipart(form()).send().await.expect("the server answers");
+    problem(response, 401, "unauthorized").await;
     let token = server.token(ADMIN).await;
-    let answer = nobody.request(Method::POST, &path).bearer_auth(token).multipart(form()).send().await;
-    assert_eq!(answer.expect("the server answers").status(), StatusCode::CREATED);
+    let response = nobody.request(Method::POST, &path).bearer_auth(token).multipart(form()).send().await;
+    assert_eq!(response.expect("the server answers").status(), StatusCode::CREATED);
 }
 
 #[tokio::test]
@@ -106,14 +106,14 @@ async fn an_upload_that_is_not_a_form_with_a_file_is_refused() {
     let thread = thread(&server, &client).await;
     let path = format!("/api/threads/{thread}/files");
     let form = multipart::Form::new().text("other", "a");
-    let answer = client.request(Method::POST, &path).multipart(form).send().await.expect("the server answers");
-    let body = problem(answer, 400, "bad_request").await;
+    let response = client.request(Method::POST, &path).multipart(form).send().await.expect("the server answers");
+    let body = problem(response, 400, "bad_request").await;
     assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("`file`")), "{body}");
-    let answer = client.request(Method::POST, &path).body("a,b").send().await.expect("the server answers");
-    problem(answer, 415, "unsupported_media_type").await;
+    let response = client.request(Method::POST, &path).body("a,b").send().await.expect("the server answers");
+    problem(response, 415, "unsupported_media_type").await;
     let torn = client.request(Method::POST, &path).header("content-type", "multipart/form-data; boundary=b");
-    let answer = torn.body("--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nabc").send().await;
-    problem(answer.expect("the server answers"), 400, "bad_request").await;
+    let response = torn.body("--b\r\ncontent-disposition: form-data; name=\"file\"\r\n\r\nabc").send().await;
+    problem(response.expect("the server answers"), 400, "bad_request").await;
     assert!(on_disk(&server).is_empty());
 }
 
@@ -140,8 +140,8 @@ async fn a_part_whose_header_does_not_end_is_refused() {
     };
     problem(send(form(4 << 20)).await, 413, "too_large").await;
     assert!(on_disk(&server).is_empty());
-    let answer = send(form(1_000)).await;
-    assert_eq!(answer.status(), StatusCode::CREATED);
-    let file: Value = answer.json().await.expect("JSON");
+    let response = send(form(1_000)).await;
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let file: Value = response.json().await.expect("JSON");
     assert_eq!(file["bytes"].as_u64(), Some(3 << 20));
 }

@@ -64,11 +64,11 @@ async fn upload_concurrently(many: usize, servers: &[&TestServer], folder: PathB
     };
     let upload = async |(number, thread): (usize, &Result<ThreadId, ErrorBody>)| {
         let thread = thread.as_ref().expect("the thread is created").to_string();
-        let answer = clients[number % clients.len()].upload(&thread, "a.csv", vec![b'x'; MIB as usize]).await;
-        if answer.status() == StatusCode::CREATED {
+        let response = clients[number % clients.len()].upload(&thread, "a.csv", vec![b'x'; MIB as usize]).await;
+        if response.status() == StatusCode::CREATED {
             return 1;
         }
-        let body = problem(answer, 507, "quota_exceeded").await;
+        let body = problem(response, 507, "quota_exceeded").await;
         assert!(
             body["detail"].as_str().is_some_and(|detail| detail.contains("2.5 MiB here; delete threads")),
             "{body}"
@@ -99,8 +99,8 @@ async fn sixty_uploads_at_once_never_put_more_on_the_disk_than_one_person_may_ke
     for _ in 0..5 {
         let thread = thread(&socket).await.expect("the thread is created");
         for _ in 0..2 {
-            let answer = ada.upload(&thread.to_string(), "a.csv", vec![b'x'; MIB as usize]).await;
-            assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap_or_default());
+            let response = ada.upload(&thread.to_string(), "a.csv", vec![b'x'; MIB as usize]).await;
+            assert_eq!(response.status(), StatusCode::CREATED, "{}", response.text().await.unwrap_or_default());
         }
         problem(ada.upload(&thread.to_string(), "b.csv", vec![b'x'; MIB as usize]).await, 507, "quota_exceeded").await;
         socket.send(DeleteThread { thread_id: thread }).await.expect("the thread is deleted");
@@ -216,8 +216,8 @@ async fn input_for_agents_is_bounded_and_counts_against_the_quota() {
     let detail = body["detail"].as_str().unwrap_or_default();
     assert!(detail.contains("they have at most 1048576"), "{body}");
     for number in 1..3 {
-        let answer = post(number, 900_000).await;
-        assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap_or_default());
+        let response = post(number, 900_000).await;
+        assert_eq!(response.status(), StatusCode::OK, "{}", response.text().await.unwrap_or_default());
     }
     let body = problem(post(3, 900_000).await, 507, "quota_exceeded").await;
     assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("your conversations have")), "{body}");
@@ -288,8 +288,8 @@ async fn a_restart_removes_only_unfinished_uploads() {
     assert_eq!(kept, ["a,b\n", "another store's", "not ours"]);
     // The reservation is gone.
     let client = server.signed_in(ADMIN).await;
-    let answer = client.upload(&thread.to_string(), "b.csv", vec![b'x'; 5 * MIB as usize]).await;
-    assert_eq!(answer.status(), StatusCode::CREATED, "{}", answer.text().await.unwrap_or_default());
+    let response = client.upload(&thread.to_string(), "b.csv", vec![b'x'; 5 * MIB as usize]).await;
+    assert_eq!(response.status(), StatusCode::CREATED, "{}", response.text().await.unwrap_or_default());
 }
 
 #[tokio::test(flavor = "multi_thread")]

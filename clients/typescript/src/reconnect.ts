@@ -20,7 +20,7 @@ export function closeError(code: number): [code: string, message: string] {
     case 4409:
       return ['closed', 'this user has more connections open than the server allows, and this one was the oldest'];
     case 4400:
-      return ['closed', 'this client does not match the server; update it'];
+      return ['unsupported', 'this client does not match the server; update it'];
     default:
       return ['closed', `the server closed the connection (${code})`];
   }

@@ -42,7 +42,7 @@ export async function openSocket(options: TransportOptions): Promise<Socket> {
   const config = (await requestJson(options, 'GET', '/api/config')) as Discovery;
   const { url, protocol } = config.socket ?? {};
   if (!url || protocol !== PROTOCOL) {
-    throw new NetraError('closed', `${options.base} does not speak ${PROTOCOL}; is it a Netra server, and is this client up to date?`);
+    throw new NetraError('unsupported', `${options.base} does not speak ${PROTOCOL}; is it a Netra server, and is this client up to date?`);
   }
   const ticket = await requestTicket(options);
   if (ticket === undefined && !config.auth?.signed_in) {
@@ -68,7 +68,7 @@ export async function startRun(options: TransportOptions, agent: string, input: 
   const response = await request(options, 'POST', `/api/agents/${encodeURIComponent(agent)}/agui`, body);
   void response.body?.cancel();
   const [run_id, seq] = [response.headers.get('x-netra-run-id'), Number(response.headers.get('x-netra-seq'))];
-  if (!run_id || !seq) throw new NetraError('closed', `${options.base} did not return the id of the run; is it up to date?`);
+  if (!run_id || !seq) throw new NetraError('unsupported', `${options.base} did not return the id of the run; is it up to date?`);
   return { run_id, seq };
 }
 
@@ -90,7 +90,7 @@ async function request(options: TransportOptions, method: string, path: string, 
   const problem = (await response.json().catch(() => ({}))) as { detail?: string; code?: string; retry_after_ms?: number };
   const detail = problem.detail ?? `${method} ${path} was answered with status ${response.status}`;
   if (response.status === 401) throw new NetraError('signed_out', detail);
-  const error = new NetraError(problem.code ?? (response.status >= 500 ? 'unavailable' : 'closed'), detail, problem.retry_after_ms);
+  const error = new NetraError(problem.code ?? (response.status >= 500 ? 'unavailable' : 'refused'), detail, problem.retry_after_ms);
   if (response.status >= 500 || isRetryable(error)) throw new RetryableError(error);
   throw error;
 }
@@ -126,6 +126,6 @@ async function socketConstructor(options: TransportOptions): Promise<SocketConst
     const name = 'ws';
     return ((await import(name)) as { WebSocket: SocketConstructor }).WebSocket;
   } catch {
-    throw new NetraError('closed', 'this platform has no WebSocket: install the package `ws`, or pass the option `WebSocket`');
+    throw new NetraError('unsupported', 'this platform has no WebSocket: install the package `ws`, or pass the option `WebSocket`');
   }
 }

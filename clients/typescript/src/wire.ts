@@ -12,7 +12,11 @@ export class NetraError extends Error {
   override readonly name = 'NetraError';
 
   constructor(
-    /** `not_found`, `forbidden`, `rate_limited` and so on, or `signed_out`, `closed`, `cancelled`, `invalid_input`. */
+    /**
+     * A code of the server (`not_found`, `forbidden`, `rate_limited` and so on), or `signed_out`, `cancelled`, `invalid_input`, `closed`
+     * (by the server, or because the agent was closed), `refused` (a request, without a reason), `unsupported` (client, server and
+     * platform do not fit together).
+     */
     readonly code: string,
     message: string,
     /** Milliseconds after which a retry may succeed. */

@@ -1,6 +1,6 @@
 //! Dumps of PostgreSQL (`pg_dump` as text): the rows of the table with token counts become CSV.
 //!
-//! Followed: PostgreSQL's documentation of `COPY`, text format: a line for each row, tabs between cells, `\N` for no
+//! Source: PostgreSQL's documentation of `COPY`, text format: a line for each row, tabs between cells, `\N` for no
 //! value, backslashes before tabs, line ends and backslashes within cells, `\.` after the last row.
 
 use std::io::BufRead;

@@ -72,9 +72,9 @@ enum Scenario {
     Idle,
     /// CPU time per delivery while all sockets follow one thread that is written to
     Fanout,
-    /// Round trips per second: first `ping`, then a command that writes to the store
+    /// Round trips per second and CPU time of each: `ping`, then two commands that write to the store
     Echo,
-    /// Time until all sockets have resumed after all were disconnected at once
+    /// Time until all sockets are back after all were disconnected at once: with a cursor, and without
     Storm,
     /// Time to resume a long log, by replay and by snapshot
     Resume,

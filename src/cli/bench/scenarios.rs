@@ -220,9 +220,9 @@ async fn write(
 pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
     let sockets = bench.open(ChannelName::User).await?;
     let mut sockets: Vec<Socket> = sockets.into_iter().map(|(socket, _)| socket).collect();
-    let half = bench.time / 2;
-    let (ping, pings) =
-        rounds(&mut sockets, half, async |socket, _| socket.request_raw(Ping {}).await.map(drop)).await?;
+    let third = bench.time / 3;
+    let ping =
+        rounds(bench, &mut sockets, third, async |socket, _| socket.request_raw(Ping {}).await.map(drop)).await?;
     // Each with a thread of its own and without subscriptions, so that writing is measured and not delivery.
     drop(sockets);
     let make = async |_| bench.create_thread(None).await;
@@ -233,20 +233,24 @@ pub(super) async fn echo(bench: &Bench) -> Result<Value, Failure> {
         let command = RenameThread { thread_id: threads[index], title: MessageId::new().to_string() };
         socket.request_raw(command).await.map(drop)
     };
-    let (stored, renames) = rounds(&mut sockets, half, rename).await?;
-    Ok(json!({
-        "ping": {"per_second": ping, "time": percentiles(pings)},
-        "stored": {"per_second": stored, "time": percentiles(renames)},
-    }))
+    let rename = rounds(bench, &mut sockets, third, rename).await?;
+    let create = async |socket: &mut Socket, _| {
+        let command = CreateThread { thread_id: ThreadId::new(), title: Some("Bench".into()), agent: None };
+        socket.request_raw(command).await.map(drop)
+    };
+    let create = rounds(bench, &mut sockets, third, create).await?;
+    Ok(json!({ "ping": ping, "rename_thread": rename, "create_thread": create }))
 }
 
-/// Has every socket send commands one after the other for this long. Returns commands per second, and the time of each.
+/// Has every socket send commands one after the other for this long. Returns commands per second, the server's CPU time for each, and
+/// the time that each took.
 async fn rounds(
+    bench: &Bench,
     sockets: &mut [Socket],
     time: Duration,
     ask: impl AsyncFn(&mut Socket, usize) -> Result<(), Failure>,
-) -> Result<(f64, Vec<Duration>), Failure> {
-    let began = Instant::now();
+) -> Result<Value, Failure> {
+    let (began, busy) = (Instant::now(), bench.cpu_time()?);
     let ask = &ask;
     let asking = sockets.iter_mut().enumerate().map(|(index, socket)| async move {
         let mut times = Vec::new();
@@ -258,30 +262,46 @@ async fn rounds(
         Ok::<_, Failure>(times)
     });
     let times: Vec<Duration> = try_join_all(asking).await?.into_iter().flatten().collect();
-    Ok(((times.len() as f64 / began.elapsed().as_secs_f64()).round(), times))
+    let count = times.len() as f64;
+    let cpu = busy.zip(bench.cpu_time()?).map(|(before, after)| after.saturating_sub(before));
+    Ok(json!({
+        "per_second": (count / began.elapsed().as_secs_f64()).round(),
+        "server_cpu_us": cpu.map(|cpu| (cpu.as_secs_f64() * 1e7 / count.max(1.0)).round() / 10.0),
+        "time": percentiles(times),
+    }))
 }
 
-/// All sockets disconnect, then resume at once.
+/// All sockets disconnect, then come back at once: first with a cursor at the end of the log, then without one, as after a restart of
+/// the clients.
 pub(super) async fn storm(bench: &Bench) -> Result<Value, Failure> {
     let (_owner, thread) = bench.create_thread(None).await?;
     let channel = ChannelName::Thread(thread);
-    let cursors: Vec<Cursor> = {
+    let cursors: Vec<Option<Cursor>> = {
         let sockets = bench.open(channel).await?;
-        sockets.into_iter().map(|(_, Subscribed { epoch, seq, .. })| Cursor { epoch, seq }).collect()
+        sockets.into_iter().map(|(_, Subscribed { epoch, seq, .. })| Some(Cursor { epoch, seq })).collect()
     };
+    let none = vec![None; cursors.len()];
+    let with_cursors = come_back(bench, channel, cursors, Mode::Live).await?;
+    Ok(json!({ "with_cursors": with_cursors, "without": come_back(bench, channel, none, Mode::Snapshot).await? }))
+}
+
+/// Opens a socket for each cursor at once and subscribes to a channel; returns when all are back, and the server's CPU time.
+async fn come_back(
+    bench: &Bench,
+    channel: ChannelName,
+    cursors: Vec<Option<Cursor>>,
+    expected: Mode,
+) -> Result<Value, Failure> {
     let (began, busy) = (Instant::now(), bench.cpu_time()?);
     let mut coming: JoinSet<Result<(Duration, Socket), Failure>> = JoinSet::new();
-    for (index, cursor) in cursors.into_iter().enumerate() {
+    for (index, after) in cursors.into_iter().enumerate() {
         let target = bench.target.clone();
         coming.spawn(async move {
             let mut socket = target.open(index).await?;
-            let subscribed = socket.request(Subscribe { channel, after: Some(cursor), newest: None }).await?;
+            let subscribed = socket.request(Subscribe { channel, after, newest: None }).await?;
             let took = began.elapsed();
-            if subscribed.mode != Mode::Live {
-                return Err(failed(format!(
-                    "nothing was missed, but the subscription's mode is {:?}",
-                    subscribed.mode
-                )));
+            if subscribed.mode != expected {
+                return Err(failed(format!("a subscription's mode is {:?} and not {expected:?}", subscribed.mode)));
             }
             Ok((took, socket))
         });

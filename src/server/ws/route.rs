@@ -74,6 +74,9 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
         .max_message_size(max_message_size)
         .max_frame_size(max_message_size)
         .on_failed_upgrade(move |error| tracing::info!(%user, connection = %id, %error, "upgrade failed"))
-        .on_upgrade(move |socket| serve(socket, guard, context));
+        // In a task of its own: that of axum keeps the memory of the upgrade, several copies of the socket, until it ends.
+        .on_upgrade(async move |socket| {
+            tokio::spawn(serve(socket, guard, context));
+        });
     Ok(response)
 }

@@ -7,7 +7,7 @@ use crate::{
     text::escape_invisible,
     thread::{Item, Resolution, RunState, RunView},
     ui::{
-        components::conversation::{Conversation, ready_thread},
+        components::open_thread::{OpenThread, ready_thread},
         context::AppContext,
         format::sentence,
     },
@@ -47,7 +47,7 @@ fn new_announcements(newest: Option<RunId>, before: &[(RunId, String)], now: &[(
 /// The live region.
 #[component]
 pub(crate) fn Announcer() -> impl IntoView {
-    let Conversation { view, .. } = expect_context();
+    let OpenThread { view, .. } = expect_context();
     let app: AppContext = expect_context();
     let announcements = Memo::new(move |_| {
         view.with(|view| {

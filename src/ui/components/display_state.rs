@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     thread::{Node, NodeBody, NodeState, Resolution, RunState, RunView},
-    ui::components::conversation::{Conversation, ready_thread},
+    ui::components::open_thread::{OpenThread, ready_thread},
 };
 
 /// How a step, a tool call or a sub-agent is displayed.
@@ -95,10 +95,10 @@ pub(super) enum PendingCalls {
 
 /// The state of a run's pending calls. When the person answered, it is that of the run that resumed this one.
 pub(super) fn pending_calls(run: RunSignals) -> Memo<PendingCalls> {
-    let conversation = use_context::<Conversation>();
+    let open_thread = use_context::<OpenThread>();
     Memo::new(move |_| {
         let state_in = |resumed_by| {
-            let state = conversation?.view.with(|view| Some(own_pending_calls(ready_thread(view)?.run(resumed_by)?)));
+            let state = open_thread?.view.with(|view| Some(own_pending_calls(ready_thread(view)?.run(resumed_by)?)));
             state.filter(|state| *state != PendingCalls::NeedAnswer)
         };
         run.view.with(|run| match &run.answered {

@@ -19,13 +19,13 @@ use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
     text::escape_invisible,
     thread::{NodeBody, Resolution, RunView},
-    ui::{browser, components::conversation::Conversation, format},
+    ui::{browser, components::open_thread::OpenThread, format},
 };
 
 /// A run's answers while the person gives them.
 #[derive(Clone, Copy)]
 struct AnswerForm {
-    conversation: Conversation,
+    open_thread: OpenThread,
     run: Memo<PtrEq<RunView>>,
     /// The answer to each interrupt, once given.
     answers: RwSignal<Vec<Option<InterruptAnswer>>>,
@@ -36,9 +36,9 @@ struct AnswerForm {
 }
 
 impl AnswerForm {
-    fn new(conversation: Conversation, run: Memo<PtrEq<RunView>>, count: usize) -> Self {
+    fn new(open_thread: OpenThread, run: Memo<PtrEq<RunView>>, count: usize) -> Self {
         let (sent, busy, error) = (RwSignal::new(None), RwSignal::new(false), RwSignal::new(None));
-        Self { conversation, run, answers: RwSignal::new(vec![None; count]), sent, busy, error }
+        Self { open_thread, run, answers: RwSignal::new(vec![None; count]), sent, busy, error }
     }
 
     /// Sets the answer to one interrupt. Sends all answers once none is missing.
@@ -50,7 +50,7 @@ impl AnswerForm {
             }
         });
         if let Some(answers) = self.answers.with_untracked(|all| all.iter().cloned().collect::<Option<Vec<_>>>()) {
-            let (thread_id, run_id) = (self.conversation.id, self.run.with_untracked(|run| run.run_id));
+            let (thread_id, run_id) = (self.open_thread.id, self.run.with_untracked(|run| run.run_id));
             self.send(Answer { answer_id: MessageId::new(), thread_id, run_id, answers });
         }
     }
@@ -66,9 +66,9 @@ impl AnswerForm {
         self.sent.set(Some(answer.clone()));
         self.busy.set(true);
         self.error.set(None);
-        let reply = self.conversation.outgoing.send_answer(answer);
+        let reply = self.open_thread.outgoing.send_answer(answer);
         // The run that resumes appears at the end.
-        self.conversation.auto_scroll.jump_to_end();
+        self.open_thread.auto_scroll.jump_to_end();
         spawn_local(async move {
             if let Err(error) = reply.await {
                 self.error.try_set(Some(format::error_message(&error)));

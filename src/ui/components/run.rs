@@ -15,7 +15,7 @@ use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
     thread::{NodeBody, Resolution, RunState, RunView},
     ui::{
-        components::conversation::{Conversation, ready_thread},
+        components::open_thread::{OpenThread, ready_thread},
         context::AppContext,
         format,
     },
@@ -75,19 +75,19 @@ fn usage_label(run: &RunView) -> Option<String> {
 #[component]
 pub(crate) fn RunCard(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let app: AppContext = expect_context();
-    let conversation: Conversation = expect_context();
+    let open_thread: OpenThread = expect_context();
     let (run_id, agent) = run.with_untracked(|run| (run.run_id, app.agent_name(&run.agent)));
     let state = Memo::new(move |_| run.with(|run| run.state.clone()));
     let place = Memo::new(move |_| {
         let waiting = state.with(|state| *state == RunState::Waiting);
         waiting
-            .then(|| conversation.queue.with(|queue| queue.iter().find(|place| place.run_id == run_id).copied()))
+            .then(|| open_thread.queue.with(|queue| queue.iter().find(|place| place.run_id == run_id).copied()))
             .flatten()
     });
     let tree = Memo::new(move |_| run.with(|run| NodeTree::new(&run.nodes)));
     let is_active = move || state.with(|state| !state.is_over());
     let is_empty = Memo::new(move |_| tree.with(|tree| tree.children(None).is_empty()));
-    let connected = Memo::new(move |_| conversation.is_up_to_date());
+    let connected = Memo::new(move |_| open_thread.is_up_to_date());
     view! {
         <article
             class="run"
@@ -169,7 +169,7 @@ fn SharedState(run: Memo<PtrEq<RunView>>) -> impl IntoView {
 /// Why a run waits, and a button that takes its message back or stops it.
 #[component]
 fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
-    let conversation: Conversation = expect_context();
+    let open_thread: OpenThread = expect_context();
     let busy = RwSignal::new(false);
     // A run that resumes another belongs to a message whose first run has begun: it can only be stopped.
     let message_id = run.with_untracked(|run| run.message_id.filter(|_| run.resumes.is_none()));
@@ -178,10 +178,10 @@ fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
         let run_id = run.with_untracked(|run| run.run_id);
         spawn_local(async move {
             match message_id {
-                Some(message_id) => take_back(conversation, message_id).await,
+                Some(message_id) => take_back(open_thread, message_id).await,
                 None => {
-                    if let Err(error) = conversation.socket.send(StopRun { run_id }).await {
-                        conversation.draft.show_error(format::error_message(&error));
+                    if let Err(error) = open_thread.socket.send(StopRun { run_id }).await {
+                        open_thread.draft.show_error(format::error_message(&error));
                     }
                 }
             }
@@ -199,22 +199,22 @@ fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
 }
 
 /// Takes a message back and returns its text to the thread's draft, even if the person has left the page meanwhile.
-async fn take_back(conversation: Conversation, message_id: MessageId) {
-    let Some(message) = conversation.message(message_id) else { return };
-    let thread_id = conversation.id;
-    if let Err(error) = conversation.socket.send(TakeBack { thread_id, message_id }).await {
-        return conversation.draft.show_error(format::error_message(&error));
+async fn take_back(open_thread: OpenThread, message_id: MessageId) {
+    let Some(message) = open_thread.message(message_id) else { return };
+    let thread_id = open_thread.id;
+    if let Err(error) = open_thread.socket.send(TakeBack { thread_id, message_id }).await {
+        return open_thread.draft.show_error(format::error_message(&error));
     }
-    let thread_agent = conversation.view.try_with_untracked(|view| {
+    let thread_agent = open_thread.view.try_with_untracked(|view| {
         ready_thread(view).and_then(|thread| thread.info.as_ref().map(|info| info.agent.clone()))
     });
     match thread_agent {
         Some(agent) => {
             let is_other = agent.is_some_and(|agent| agent != message.agent);
             let text = if is_other { format!("@{} {}", message.agent, message.content) } else { message.content };
-            conversation.draft.add_taken_back(text, message.attachments);
+            open_thread.draft.add_taken_back(text, message.attachments);
         }
-        None => conversation.drafts.restore(Some(thread_id), &message.content, message.attachments),
+        None => open_thread.drafts.restore(Some(thread_id), &message.content, message.attachments),
     }
 }
 
@@ -270,11 +270,11 @@ fn AskAgainIfAbandoned(run: Memo<PtrEq<RunView>>) -> impl IntoView {
 /// A button that sends the run's message again as a new version: same text, agent and files. The old version stays reachable.
 #[component]
 fn AskAgain(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let conversation: Conversation = expect_context();
+    let open_thread: OpenThread = expect_context();
     let message_id = run.with_untracked(|run| run.message_id);
     let ask = move |_| {
-        if let Some(message) = message_id.and_then(|id| conversation.message(id)) {
-            conversation.replace_message(&message, message.content.clone(), None);
+        if let Some(message) = message_id.and_then(|id| open_thread.message(id)) {
+            open_thread.replace_message(&message, message.content.clone(), None);
         }
     };
     message_id.map(|_| {

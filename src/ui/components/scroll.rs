@@ -1,4 +1,4 @@
-//! The scroll box of a conversation, and the button that returns to its end.
+//! The scroll box of a thread, and the button that returns to its end.
 
 use leptos::prelude::*;
 

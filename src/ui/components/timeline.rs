@@ -5,14 +5,14 @@ use leptos::prelude::*;
 use super::{run::RunCard, run_tree::PtrEq, user_message::UserMessageCard};
 use crate::{
     thread::{Item, RunState, RunView},
-    ui::components::conversation::{Conversation, ItemKey, find_item, ready_thread},
+    ui::components::open_thread::{ItemKey, OpenThread, find_item, ready_thread},
 };
 
 /// A thread's items. Each item is created once and has its own signals, so a change renders only the item that changed.
 #[component]
 pub(crate) fn Timeline() -> impl IntoView {
-    let conversation: Conversation = expect_context();
-    let Conversation { view, items: keys, .. } = conversation;
+    let open_thread: OpenThread = expect_context();
+    let OpenThread { view, items: keys, .. } = open_thread;
     let item_view = move |(hint, key): (usize, ItemKey)| {
         let current =
             move || view.with(|view| ready_thread(view).and_then(|thread| find_item(thread, key, hint).cloned()));

@@ -18,7 +18,7 @@ use crate::{
     text::escape_invisible,
     thread::MessageItem,
     ui::{
-        components::conversation::Conversation,
+        components::open_thread::OpenThread,
         context::AppContext,
         format,
         keys::{KeyAction, Lines, key_action},
@@ -33,10 +33,10 @@ pub(crate) fn UserMessageCard(
     is_waiting: Memo<bool>,
 ) -> impl IntoView {
     let app: AppContext = expect_context();
-    let conversation: Conversation = expect_context();
+    let open_thread: OpenThread = expect_context();
     let MessageItem { at, message, .. } = item;
     let id = message.id;
-    let is_being_edited = Memo::new(move |_| conversation.is_being_edited(id));
+    let is_being_edited = Memo::new(move |_| open_thread.is_being_edited(id));
     let agent = (app.agents.with_value(Vec::len) > 1)
         .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
     let (text, author) = (message.content.clone(), escape_invisible(&message.author.name));
@@ -46,7 +46,7 @@ pub(crate) fn UserMessageCard(
     let takes_focus = StoredValue::new(false);
     let edit_button = NodeRef::<html::Button>::new();
     let close = Callback::new(move |()| {
-        conversation.end_edit(id);
+        open_thread.end_edit(id);
         request_animation_frame(move || {
             if let Some(button) = edit_button.try_get_untracked().flatten() {
                 let _ = button.focus();
@@ -55,7 +55,7 @@ pub(crate) fn UserMessageCard(
     });
     let edit = move |_| {
         takes_focus.set_value(true);
-        conversation.edit(id);
+        open_thread.edit(id);
     };
     view! {
         <article class="question" aria-label="Your message" data-message-id=id.to_string()>
@@ -85,12 +85,12 @@ pub(crate) fn UserMessageCard(
 /// A form that edits a message. Sending adds a new version; the old one stays reachable.
 #[component]
 fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoView {
-    let conversation: Conversation = expect_context();
+    let open_thread: OpenThread = expect_context();
     let app: AppContext = expect_context();
     let id = message.id;
-    let text = RwSignal::new(conversation.drafts.edited_text(id).unwrap_or_else(|| message.content.clone()));
+    let text = RwSignal::new(open_thread.drafts.edited_text(id).unwrap_or_else(|| message.content.clone()));
     let error = Memo::new(move |_| text.with(|text| edit_error(text)));
-    let hint = edit_hint(conversation, id);
+    let hint = edit_hint(open_thread, id);
     let area = NodeRef::<html::Textarea>::new();
     Effect::new(move |_| {
         if let Some(area) = area.get() {
@@ -103,7 +103,7 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
     let message = StoredValue::new(message);
     let send = move || {
         if error.get_untracked().is_none() {
-            message.with_value(|message| send_edit(conversation, app, message, &text.get_untracked()));
+            message.with_value(|message| send_edit(open_thread, app, message, &text.get_untracked()));
             close.run(());
         }
     };
@@ -129,7 +129,7 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
                 enterkeyhint="enter"
                 on:input:target=move |event| {
                     text.set(event.target().value());
-                    conversation.save_edit(id, event.target().value());
+                    open_thread.save_edit(id, event.target().value());
                 }
                 on:keydown=on_keydown
                 on:paste=move |event| paste(&event, None)
@@ -145,14 +145,14 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
 }
 
 /// Sends an edited message. It goes to the same agent, unless the text mentions another one that is available.
-fn send_edit(conversation: Conversation, app: AppContext, message: &UserMessage, text: &str) {
+fn send_edit(open_thread: OpenThread, app: AppContext, message: &UserMessage, text: &str) {
     let (agent, text) = app.agents.with_value(|agents| match parse_mention(text, agents) {
         Some((agent, rest)) if agent.disabled.is_none() && !rest.trim().is_empty() => {
             (Some(agent.id.clone()), rest.trim().to_owned())
         }
         _ => (None, text.trim().to_owned()),
     });
-    conversation.replace_message(message, text, agent);
+    open_thread.replace_message(message, text, agent);
 }
 
 /// Why an edited text cannot be sent.
@@ -165,8 +165,8 @@ fn edit_error(text: &str) -> Option<String> {
 }
 
 /// What sending does, with a warning if the message got another version since the edit began.
-fn edit_hint(conversation: Conversation, id: MessageId) -> impl Fn() -> &'static str + Copy + Send + Sync + 'static {
-    let version_count = Memo::new(move |_| versions_of(conversation, id).len().max(1));
+fn edit_hint(open_thread: OpenThread, id: MessageId) -> impl Fn() -> &'static str + Copy + Send + Sync + 'static {
+    let version_count = Memo::new(move |_| versions_of(open_thread, id).len().max(1));
     let count_before = version_count.get_untracked();
     move || match version_count.get() > count_before {
         true => "This message was edited elsewhere. Sending adds another version.",
@@ -175,15 +175,15 @@ fn edit_hint(conversation: Conversation, id: MessageId) -> impl Fn() -> &'static
 }
 
 /// The versions of a message, oldest first; empty if there is only one.
-fn versions_of(conversation: Conversation, id: MessageId) -> Vec<MessageId> {
-    conversation.versions.with(|groups| groups.iter().find(|group| group.contains(&id)).cloned()).unwrap_or_default()
+fn versions_of(open_thread: OpenThread, id: MessageId) -> Vec<MessageId> {
+    open_thread.versions.with(|groups| groups.iter().find(|group| group.contains(&id)).cloned()).unwrap_or_default()
 }
 
 /// Buttons that show the previous and the next version of a message.
 #[component]
 fn Versions(id: MessageId) -> impl IntoView {
-    let conversation: Conversation = expect_context();
-    let versions = Memo::new(move |_| versions_of(conversation, id));
+    let open_thread: OpenThread = expect_context();
+    let versions = Memo::new(move |_| versions_of(open_thread, id));
     let index = move || versions.with(|versions| versions.iter().position(|version| *version == id).unwrap_or(0));
     let neighbour = move |back: bool| {
         let index = index();
@@ -192,14 +192,14 @@ fn Versions(id: MessageId) -> impl IntoView {
     };
     let show = move |back: bool| {
         if let Some(version) = untrack(|| neighbour(back)) {
-            conversation.show_version(version, back);
+            open_thread.show_version(version, back);
         }
     };
     let (previous, next) = (NodeRef::<html::Button>::new(), NodeRef::<html::Button>::new());
     // After a button showed this version, focus the same button here, or the other one if it is disabled.
     Effect::new(move |_| {
         if let (Some(previous), Some(next)) = (previous.get(), next.get())
-            && let Some(back) = conversation.take_focus(id)
+            && let Some(back) = open_thread.take_focus(id)
         {
             let (first, second) = if back { (previous, next) } else { (next, previous) };
             let _ = if first.disabled() { second.focus() } else { first.focus() };
@@ -236,7 +236,7 @@ fn Versions(id: MessageId) -> impl IntoView {
 /// The files of a message, as download links.
 #[component]
 pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
-    let Conversation { id, .. } = expect_context();
+    let OpenThread { id, .. } = expect_context();
     let file = move |file: Attachment| {
         // `rel="external"` keeps the router from handling the link.
         let address = format!("/api/threads/{id}/files/{}", file.file_id);

@@ -19,10 +19,10 @@ use crate::{
         components::{
             announcer::Announcer,
             composer::{AgentChoice, Composer},
-            conversation::{Conversation, ready_thread},
             draft::Draft,
             focus::{FocusKeeper, focus_on, is_focus_lost},
             icons::{Glyph, icon},
+            open_thread::{OpenThread, ready_thread},
             outgoing_message::OutgoingMessageCard,
             scroll::{JumpToEnd, Scroller},
             sidebar::display_title,
@@ -99,8 +99,8 @@ fn use_refusal(id: ThreadId, view: Signal<Loaded<ThreadView>>) -> Memo<Option<Er
 }
 
 /// The outgoing messages that the thread does not show yet. Removes those that have arrived.
-fn use_sending(conversation: Conversation) -> Memo<Vec<ById>> {
-    let Conversation { id, view, outgoing, .. } = conversation;
+fn use_sending(open_thread: OpenThread) -> Memo<Vec<ById>> {
+    let OpenThread { id, view, outgoing, .. } = open_thread;
     let has_arrived = move |message: &OutgoingMessage| {
         view.with(|view| ready_thread(view).is_some_and(|thread| contains(thread, message)))
     };
@@ -110,17 +110,17 @@ fn use_sending(conversation: Conversation) -> Memo<Vec<ById>> {
     });
     Effect::new(move |_| {
         for message in outgoing.for_thread(id).iter().filter(|message| has_arrived(message)) {
-            conversation.on_arrival(message);
+            open_thread.on_arrival(message);
         }
     });
     sending
 }
 
 /// The choice of the thread's agent. Shows the chosen agent at once and takes it back if the server refuses.
-fn use_agent_choice(conversation: Conversation) -> AgentChoice {
-    let Conversation { id, socket, draft, .. } = conversation;
+fn use_agent_choice(open_thread: OpenThread) -> AgentChoice {
+    let OpenThread { id, socket, draft, .. } = open_thread;
     let chosen = RwSignal::new(None::<String>);
-    let current = conversation.agent();
+    let current = open_thread.agent();
     Effect::new(move |_| {
         current.track();
         chosen.set(None);
@@ -141,12 +141,12 @@ fn use_agent_choice(conversation: Conversation) -> AgentChoice {
 }
 
 /// Stops the run in progress on Escape.
-fn stop_on_escape(event: &KeyboardEvent, conversation: Conversation, active: Memo<Option<RunId>>) {
+fn stop_on_escape(event: &KeyboardEvent, open_thread: OpenThread, active: Memo<Option<RunId>>) {
     if is_escape(event)
         && let Some(run_id) = active.get_untracked()
     {
         event.prevent_default();
-        conversation.draft.stop_run(conversation.socket, run_id);
+        open_thread.draft.stop_run(open_thread.socket, run_id);
     }
 }
 
@@ -162,26 +162,26 @@ fn on_key_without_focus(handler: impl Fn(KeyboardEvent) + Copy + 'static) {
     });
 }
 
-/// Keeps the focus in the conversation: buttons of finished actions and of runs that were taken back disappear, and the focus
+/// Keeps the focus in the thread: buttons of finished actions and of runs that were taken back disappear, and the focus
 /// with them. Returns the state and a function that restores a lost focus.
-fn use_kept_focus(conversation: Conversation, sending: Memo<Vec<ById>>) -> (FocusKeeper, impl Fn() + Copy + 'static) {
+fn use_kept_focus(open_thread: OpenThread, sending: Memo<Vec<ById>>) -> (FocusKeeper, impl Fn() + Copy + 'static) {
     let focus = FocusKeeper::new(".conversation");
     let keep_focus = move || {
         focus.restore_if_lost(|| {
             if is_touch_only() || !focus_on("#message") {
-                conversation.auto_scroll.focus();
+                open_thread.auto_scroll.focus();
             }
         });
     };
     Effect::new(move |_| {
-        conversation.view.track();
+        open_thread.view.track();
         sending.track();
         request_animation_frame(keep_focus);
     });
     (focus, keep_focus)
 }
 
-/// A thread: why it cannot be shown, or the conversation.
+/// A thread: why it cannot be shown, or its messages and the composer.
 #[component]
 fn Thread(id: ThreadId) -> impl IntoView {
     let socket = use_socket();
@@ -193,9 +193,9 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let title = use_title(id, view);
     let queue = Memo::new(move |_| source.get().map(|_| socket.queue(id)));
     let queue = Signal::derive(move || queue.get().map(|queue| queue.get()).unwrap_or_default());
-    let conversation = Conversation::provide(id, view, queue, (socket, outgoing));
+    let open_thread = OpenThread::provide(id, view, queue, (socket, outgoing));
     let refusal = use_refusal(id, view);
-    let sending = use_sending(conversation);
+    let sending = use_sending(open_thread);
     mark_read_while_visible(id);
     let is_followed = Memo::new(move |_| source.with(Option::is_some));
     view! {
@@ -205,7 +205,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
             // Unsent messages can still be read and discarded.
             <div class="page"><SendingList sending/></div>
         })>
-            <ConversationArea conversation sending title is_followed/>
+            <ConversationArea open_thread sending title is_followed/>
         </Show>
     }
     .into_any()
@@ -220,25 +220,25 @@ fn SendingList(sending: Memo<Vec<ById>>) -> impl IntoView {
 /// The timeline, the messages that are being sent, and the composer.
 #[component]
 fn ConversationArea(
-    conversation: Conversation,
+    open_thread: OpenThread,
     sending: Memo<Vec<ById>>,
     title: Memo<String>,
     /// Whether the thread's channel is followed.
     is_followed: Memo<bool>,
 ) -> impl IntoView {
-    let Conversation { id, view, draft, auto_scroll, .. } = conversation;
-    let active = conversation.running();
-    let escape = move |event: KeyboardEvent| stop_on_escape(&event, conversation, active);
+    let OpenThread { id, view, draft, auto_scroll, .. } = open_thread;
+    let active = open_thread.running();
+    let escape = move |event: KeyboardEvent| stop_on_escape(&event, open_thread, active);
     on_key_without_focus(escape);
-    let (focus, keep_focus) = use_kept_focus(conversation, sending);
+    let (focus, keep_focus) = use_kept_focus(open_thread, sending);
     let is_loading =
         Memo::new(move |_| view.with(|view| matches!(view, Loaded::Loading)) && sending.with(Vec::is_empty));
     let is_empty = Memo::new(move |_| {
         view.with(|view| ready_thread(view).is_some_and(|thread| thread.items.is_empty()))
             && sending.with(Vec::is_empty)
     });
-    let agent = use_agent_choice(conversation);
-    let send = move |message: NewMessage| conversation.send(message);
+    let agent = use_agent_choice(open_thread);
+    let send = move |message: NewMessage| open_thread.send(message);
     view! {
         <DropArea draft>
             <div
@@ -249,7 +249,7 @@ fn ConversationArea(
             >
                 <Announcer/>
                 {move || is_followed.get().then(|| view! { <Presence id/> })}
-                <Scroller auto_scroll label="Conversation">
+                <Scroller auto_scroll label="OpenThread">
                     <h1 class="sr-only">{title}</h1>
                     <Show when=move || is_loading.get()>
                         <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>

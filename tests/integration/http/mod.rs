@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::{ADA, ADMIN, Account, Client, SETUP_TOKEN, Setup, TestServer, blocking, cookie, netra, problem};
 
-async fn json(answer: reqwest::Response) -> Value {
-    assert!(answer.status().is_success(), "{}", answer.status());
-    answer.json().await.expect("JSON")
+async fn json(response: reqwest::Response) -> Value {
+    assert!(response.status().is_success(), "{}", response.status());
+    response.json().await.expect("JSON")
 }
 
 #[tokio::test]
@@ -57,8 +57,8 @@ async fn discovery_has_the_sockets_url_and_the_user() {
 async fn a_session_is_an_http_only_cookie_that_survives_a_restart_and_ends_with_sign_out() {
     let server = TestServer::start().await;
     let browser = Client::new(&server);
-    let answer = browser.sign_in(ADMIN).await;
-    let set = answer.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
+    let response = browser.sign_in(ADMIN).await;
+    let set = response.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
     for part in ["netra_session=", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="] {
         assert!(set.contains(part), "{part} is missing in {set}");
     }
@@ -68,7 +68,7 @@ async fn a_session_is_an_http_only_cookie_that_survives_a_restart_and_ends_with_
     assert_eq!(code, Some(0));
     let server = stopped.restart().await;
     assert_eq!(browser.get("/api/auth/me").await.status(), StatusCode::OK);
-    let stolen = cookie(&answer);
+    let stolen = cookie(&response);
     assert_eq!(browser.call("/api/auth/sign-out").await.status(), StatusCode::NO_CONTENT);
     problem(browser.get("/api/auth/me").await, 401, "unauthorized").await;
     let thief = Client::new(&server).request(Method::GET, "/api/auth/me").header(header::COOKIE, stolen);
@@ -94,8 +94,8 @@ async fn signing_in_takes_a_new_session_id_and_ends_the_one_before() {
 #[tokio::test]
 async fn behind_https_the_cookie_is_secure() {
     let server = Setup::default().with("SERVER__PUBLIC_URL", "https://netra.example.com").start().await;
-    let answer = Client::new(&server).sign_in(ADMIN).await;
-    assert!(answer.headers()[header::SET_COOKIE].to_str().expect("text").contains("Secure"));
+    let response = Client::new(&server).sign_in(ADMIN).await;
+    assert!(response.headers()[header::SET_COOKIE].to_str().expect("text").contains("Secure"));
 }
 
 #[tokio::test]
@@ -117,12 +117,12 @@ async fn failed_sign_ins(server: &TestServer, name: &str, values: &[&str]) -> Ve
     futures_util::future::join_all(attempts)
         .await
         .into_iter()
-        .map(|answer| answer.expect("the server answers"))
+        .map(|response| response.expect("the server answers"))
         .collect()
 }
 
 fn refused(answers: &[reqwest::Response]) -> usize {
-    answers.iter().filter(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS).count()
+    answers.iter().filter(|response| response.status() == StatusCode::TOO_MANY_REQUESTS).count()
 }
 
 #[tokio::test]
@@ -130,12 +130,12 @@ async fn too_many_failed_sign_ins_are_rate_limited_and_lock_no_account() {
     let server = Setup::default().with("AUTH__SIGN_IN_FAILURES_PER_MINUTE", 3).start().await;
     let answers = failed_sign_ins(&server, "x-none", &["1"; 10]).await;
     assert!((1..=7).contains(&refused(&answers)), "three are allowed, and a few more as time passes");
-    for answer in answers {
-        if answer.status() == StatusCode::UNAUTHORIZED {
+    for response in answers {
+        if response.status() == StatusCode::UNAUTHORIZED {
             continue;
         }
-        let seconds: u64 = answer.headers()[header::RETRY_AFTER].to_str().expect("text").parse().expect("seconds");
-        let body = problem(answer, 429, "rate_limited").await;
+        let seconds: u64 = response.headers()[header::RETRY_AFTER].to_str().expect("text").parse().expect("seconds");
+        let body = problem(response, 429, "rate_limited").await;
         assert!((1..=30).contains(&seconds), "{seconds}");
         assert_eq!(body["retry_after_ms"].as_u64().map(|ms| ms.div_ceil(1000)), Some(seconds));
     }
@@ -252,13 +252,13 @@ async fn pages_require_a_session_and_have_a_content_security_policy() {
     let server = TestServer::start().await;
     let nobody = Client::new(&server);
     assert_eq!(nobody.get("/").await.headers()[header::LOCATION], "/sign-in");
-    let answer = nobody.get("/sign-in").await;
-    assert_eq!(answer.status(), StatusCode::OK);
-    let policy = answer.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text").to_owned();
+    let response = nobody.get("/sign-in").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("text").to_owned();
     assert!(policy.contains("'nonce-") && policy.contains("frame-ancestors 'none'"), "{policy}");
     assert!(policy.contains(&server.url.replacen("http", "ws", 1)), "{policy}");
-    assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-    assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
+    assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
     assert_eq!(nobody.get("/no/such/page").await.status(), StatusCode::NOT_FOUND);
     assert_eq!(nobody.get("/healthz").await.status(), StatusCode::OK);
 }

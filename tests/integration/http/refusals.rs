@@ -65,15 +65,15 @@ async fn every_error_of_every_route_is_a_problem_that_is_not_cached() {
                 let request = client.request(method.clone(), &address).bearer_auth(&token);
                 let Some(request) = with_invalid_body(request, kind) else { break };
                 let what = format!("{method} {address} with body {kind}");
-                let answer = request.send().await.unwrap_or_else(|error| panic!("{what}: {error}"));
-                let (status, headers) = (answer.status(), answer.headers().clone());
+                let response = request.send().await.unwrap_or_else(|error| panic!("{what}: {error}"));
+                let (status, headers) = (response.status(), response.headers().clone());
                 assert!(headers.contains_key(header::CACHE_CONTROL), "{what}: {headers:?}");
                 if !status.is_client_error() && !status.is_server_error() {
                     continue;
                 }
                 errors += 1;
                 assert!(status != StatusCode::INTERNAL_SERVER_ERROR, "{what}");
-                let text = answer.text().await.expect("a body");
+                let text = response.text().await.expect("a body");
                 assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{what}: {status} {text}");
                 let body: Value = serde_json::from_str(&text).expect("JSON");
                 assert_eq!(body["status"], status.as_u16(), "{what}: {text}");
@@ -116,8 +116,8 @@ async fn a_body_with_a_key_twice_is_refused_also_where_any_key_is_allowed() {
         (Method::POST, "/api/auth/token", &sign_in),
         (Method::POST, "/api/auth/sign-in", &sign_in),
     ] {
-        let answer = send(method, path, body).await.expect("the server answers");
-        let refused = problem(answer, 400, "bad_request").await;
+        let response = send(method, path, body).await.expect("the server answers");
+        let refused = problem(response, 400, "bad_request").await;
         assert!(refused["detail"].as_str().is_some_and(|detail| detail.contains("duplicate key")), "{path}: {refused}");
     }
 }
@@ -127,8 +127,8 @@ async fn every_response_has_the_security_headers() {
     let server = TestServer::start().await;
     let client = Client::new(&server);
     for path in ["/sign-in", "/", "/api/config", "/api/auth/me", "/healthz", "/no/such/page", "/ws", "/api/nothing"] {
-        let answer = client.get(path).await;
-        let headers = answer.headers();
+        let response = client.get(path).await;
+        let headers = response.headers();
         let named = ["x-content-type-options", "x-frame-options", "referrer-policy", "permissions-policy"];
         assert!(named.iter().all(|name| headers.contains_key(*name)), "{path}: {headers:?}");
         assert_eq!(headers["cross-origin-opener-policy"], "same-origin", "{path}");
@@ -145,15 +145,15 @@ async fn https_responses_have_strict_transport_security_and_a_host_cookie() {
     let server = super::Setup::default().with("SERVER__PUBLIC_URL", "https://netra.example.com").start().await;
     let client = Client::new(&server);
     for path in ["/sign-in", "/api/config", "/healthz", "/no/such/page"] {
-        let answer = client.get(path).await;
-        assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000", "{path}");
+        let response = client.get(path).await;
+        assert_eq!(response.headers()["strict-transport-security"], "max-age=31536000", "{path}");
     }
-    let answer = client.sign_in(ADMIN).await;
-    let set = answer.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
+    let response = client.sign_in(ADMIN).await;
+    let set = response.headers()[header::SET_COOKIE].to_str().expect("text").to_owned();
     assert!(set.starts_with("__Host-netra_session=") && set.contains("; Path=/"), "{set}");
     assert!(set.contains("; Secure") && !set.to_lowercase().contains("domain"), "{set}");
 
-    let mine = super::cookie(&answer);
+    let mine = super::cookie(&response);
     let value = mine.split_once('=').expect("a value").1.to_owned();
     let with = |cookies: String| {
         Client::new(&server).request(Method::GET, "/api/auth/me").header(header::COOKIE, cookies).send()

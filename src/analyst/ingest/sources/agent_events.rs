@@ -2,7 +2,7 @@
 //! (`codex.sse_event`), Gemini CLI (`gemini_cli.api_response`), and the event of OpenTelemetry's conventions
 //! (`gen_ai.client.inference.operation.details`).
 //!
-//! Followed: Claude Code's page on monitoring (input excludes cached tokens, `cost_usd`, `duration_ms`; numbers may be
+//! Source: Claude Code's page on monitoring (input excludes cached tokens, `cost_usd`, `duration_ms`; numbers may be
 //! texts), the telemetry of Codex and of Gemini CLI as public readers of it describe it: Codex counts cached and
 //! reasoning tokens within, Gemini counts thoughts and tool prompts beside, and restates each response in the event of
 //! the conventions.

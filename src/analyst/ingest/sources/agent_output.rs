@@ -1,7 +1,7 @@
 //! What coding agents print when they run without a person: `claude -p --output-format json` or `stream-json`, and
 //! `codex exec --json`.
 //!
-//! Followed: the message types of Claude's Agent SDK (`SDKMessage`), and the event types of `codex exec` (repository
+//! Source: the message types of Claude's Agent SDK (`SDKMessage`), and the event types of `codex exec` (repository
 //! openai/codex).
 //! - Claude prints each message of the model, once for each block of it, and at the end a result that sums up the session,
 //!   with a sum for each model. The result counts only if the messages were not printed.

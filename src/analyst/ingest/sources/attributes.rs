@@ -1,6 +1,6 @@
 //! Attributes of a span or log event, under the names that tools give to the usage of a model.
 //!
-//! Followed: OpenTelemetry's semantic conventions for generative AI, current and older (`gen_ai.usage.prompt_tokens`);
+//! Source: OpenTelemetry's semantic conventions for generative AI, current and older (`gen_ai.usage.prompt_tokens`);
 //! OpenLLMetry (`llm.usage.*`); OpenInference (`llm.token_count.*`); the Vercel AI SDK (`ai.usage.*`); Pydantic AI
 //! (`gen_ai.usage.details.*`).
 

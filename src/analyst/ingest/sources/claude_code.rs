@@ -1,6 +1,6 @@
 //! Sessions of Claude Code: `~/.claude/projects/*/*.jsonl`, one line for each content block of a message.
 //!
-//! Followed: transcripts as read by ccusage (its rules for counting a message once), and the usage of Anthropic's
+//! Source: transcripts as read by ccusage (its rules for counting a message once), and the usage of Anthropic's
 //! Messages API.
 //! - Each line repeats the usage of its whole message, early lines with the output so far: of the lines of a message,
 //!   the one with the most tokens counts.

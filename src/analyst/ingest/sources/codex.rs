@@ -1,6 +1,6 @@
 //! Sessions of Codex CLI: `~/.codex/sessions/**/rollout-*.jsonl`, lines with `timestamp`, `type` and `payload`.
 //!
-//! Followed: the rollout format of the repository openai/codex (`TokenUsageInfo`), and what ccusage and tokscale found
+//! Source: the rollout format of the repository openai/codex (`TokenUsageInfo`), and what ccusage and tokscale found
 //! in real files.
 //! - `token_count` events state the sum of the session and the usage of the last request. The event is written again,
 //!   with the same sum, when only limits change: the growth of the sum counts, not the event.

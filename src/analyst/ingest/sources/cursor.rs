@@ -1,7 +1,7 @@
 //! Usage events of Cursor: the dashboard's CSV export, and the events of its APIs (`usageEventsDisplay`,
 //! `usageEvents`).
 //!
-//! Followed: Cursor's Admin API (`filtered-usage-events`), and exports of its dashboard. The export's column `Input (w/
+//! Source: Cursor's Admin API (`filtered-usage-events`), and exports of its dashboard. The export's column `Input (w/
 //! Cache Write)` holds the tokens written to a cache in some exports, and all uncached input in others: `Total Tokens`
 //! decides. `Included` or `Free` as a cost means that the plan covers the request: it has no charge of its own.
 

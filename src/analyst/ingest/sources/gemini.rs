@@ -1,7 +1,7 @@
 //! Google's Gemini API and Vertex AI: responses, results of batches, and the table of Vertex AI's request-response
 //! logging.
 //!
-//! Followed: `GenerateContentResponse.UsageMetadata` of the Gemini API and of Vertex AI, Vertex AI's batch prediction
+//! Source: `GenerateContentResponse.UsageMetadata` of the Gemini API and of Vertex AI, Vertex AI's batch prediction
 //! output (`request`, `response`, `status`), and the BigQuery table of its request-response logging (`full_request`,
 //! `full_response`, `logging_time`).
 //! - `promptTokenCount` includes cached tokens; those of the results of tools stand beside it

@@ -1,7 +1,7 @@
 //! Requests of Helicone: its API and exports (`HeliconeRequest`), and rows of its ClickHouse table
 //! `request_response_rmt`.
 //!
-//! Followed: Helicone's source. `prompt_tokens` excludes tokens read from and written to a cache, for every provider
+//! Source: Helicone's source. `prompt_tokens` excludes tokens read from and written to a cache, for every provider
 //! (`openaiBodyProcessor.ts` subtracts them, Anthropic states them beside), and so does `total_tokens`. The table holds
 //! costs in billionths of a dollar; the API divides them.
 

@@ -1,7 +1,7 @@
 //! Observations of Langfuse: pages of its API (v1 and v2), exports from its tables (CSV, JSON), and exports to blob
 //! storage (snake_case names).
 //!
-//! Followed: Langfuse's source (`ingestion/types.ts`, `OtelIngestionProcessor.ts`, `observations_converters.ts`) and
+//! Source: Langfuse's source (`ingestion/types.ts`, `OtelIngestionProcessor.ts`, `observations_converters.ts`) and
 //! its field reference of blob storage exports. Its usage types stand beside each other: `input` excludes
 //! `input_cached_tokens`, `input_cache_creation` and the like, `output` excludes `output_reasoning_tokens`; `total` is
 //! the sum of all. SDKs may send parts that are within; where the total shows it, they are not added.

@@ -1,6 +1,6 @@
 //! Runs of LangSmith, as its SDK, API and bulk export write them, as JSON, JSON Lines or CSV.
 //!
-//! Followed: LangSmith's run data format and the schemas of its SDK (`langsmith.schemas.Run`): only runs of the type
+//! Source: LangSmith's run data format and the schemas of its SDK (`langsmith.schemas.Run`): only runs of the type
 //! `llm` are requests, all others sum up the runs below them; `prompt_tokens` counts all input tokens, with parts in
 //! `prompt_token_details`; `usage_metadata` has the same under other names.
 

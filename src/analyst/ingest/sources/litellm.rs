@@ -1,7 +1,7 @@
 //! A LiteLLM proxy: rows of its table `LiteLLM_SpendLogs` (CSV, JSON Lines, a database dump, the API `/spend/logs`),
 //! its callbacks' `StandardLoggingPayload`, and the sums of a day in its tables `LiteLLM_Daily…Spend`.
 //!
-//! Followed: the repository BerriAI/litellm (`schema.prisma`, `spend_tracking_utils.py`, `types/utils.py`,
+//! Source: the repository BerriAI/litellm (`schema.prisma`, `spend_tracking_utils.py`, `types/utils.py`,
 //! `llms/anthropic/chat/transformation.py`).
 //! - Cached tokens stand only in `metadata.usage_object`, in older versions in `metadata.additional_usage_values`.
 //! - Prompt tokens include cached ones and those written to a cache, also for Anthropic's models; but some versions of

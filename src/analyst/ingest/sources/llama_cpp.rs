@@ -1,6 +1,6 @@
 //! llama.cpp: the answers of its own `/completion`, and the `timings` that it adds to those of OpenAI's API.
 //!
-//! Followed: `tools/server/README.md` of ggml-org/llama.cpp. `prompt_n` leaves out what was kept from the request before
+//! Source: `tools/server/README.md` of ggml-org/llama.cpp. `prompt_n` leaves out what was kept from the request before
 //! (`cache_n`); times are in ms.
 
 use super::Stateless;

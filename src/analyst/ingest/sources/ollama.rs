@@ -1,6 +1,6 @@
 //! Responses of Ollama's own API, `/api/generate`, `/api/chat` and `/api/embed`, whose durations are in nanoseconds.
 //!
-//! Followed: Ollama's API documentation (`docs/api.md` of ollama/ollama). The counts stand in the last chunk of a
+//! Source: Ollama's API documentation (`docs/api.md` of ollama/ollama). The counts stand in the last chunk of a
 //! stream (`done`). `prompt_eval_count` is missing where the whole prompt was kept from the request before (versions up
 //! to 0.3).
 

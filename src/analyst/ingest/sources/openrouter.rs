@@ -1,7 +1,7 @@
 //! OpenRouter: the activity export (CSV, one row a generation), objects of `/api/v1/generation`, and the sums of
 //! `/api/v1/activity`.
 //!
-//! Followed: OpenRouter's OpenAPI description, and the columns of exports. `tokens_…` of a generation count with a
+//! Source: OpenRouter's OpenAPI description, and the columns of exports. `tokens_…` of a generation count with a
 //! tokenizer of OpenRouter's own, `native_tokens_…` with that of the model, by which it is charged. Cached and
 //! reasoning tokens are parts of prompt and completion. Costs are dollars; of requests with a key of one's own, the
 //! cost is that of the provider.

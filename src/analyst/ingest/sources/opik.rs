@@ -1,6 +1,6 @@
 //! Spans of Opik (Comet), as its API and SDK write them (`search_spans`), as JSON, JSON Lines or CSV.
 //!
-//! Followed: Opik's SDK (`opik_usage.py`): `usage` has the counts of OpenAI's API and, under `original_usage.*`, those
+//! Source: Opik's SDK (`opik_usage.py`): `usage` has the counts of OpenAI's API and, under `original_usage.*`, those
 //! that the provider stated; only spans of the type `llm` are requests.
 
 use super::{Reader, Source, evidence::CacheEvidence};

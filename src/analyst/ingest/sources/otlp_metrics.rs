@@ -1,6 +1,6 @@
 //! Metrics of OpenTelemetry that count tokens: sums over a time, without single requests.
 //!
-//! Followed: Claude Code's page on monitoring (`claude_code.token.usage` with `type`, `claude_code.cost.usage`), Gemini
+//! Source: Claude Code's page on monitoring (`claude_code.token.usage` with `type`, `claude_code.cost.usage`), Gemini
 //! CLI (`gemini_cli.token.usage`, `type`), and the conventions' histogram `gen_ai.client.token.usage`
 //! (`gen_ai.token.type`), whose counts are numbers of requests. A point counts what came since the last one (delta), or
 //! since the start (cumulative).

@@ -1,6 +1,6 @@
 //! Exported logs of Portkey, as JSON Lines or CSV.
 //!
-//! Followed: Portkey's page on its logs export and the definition of its API: `req_units` and `res_units` are tokens,
+//! Source: Portkey's page on its logs export and the definition of its API: `req_units` and `res_units` are tokens,
 //! `cost` is in cents, `response_time` in milliseconds. Cached tokens stand only in the body of the response.
 
 use super::{Reader, Source, evidence::CacheEvidence};

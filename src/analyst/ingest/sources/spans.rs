@@ -1,6 +1,6 @@
 //! Spans of a trace as objects or rows of a table, one for each span, with the attributes under their names.
 //!
-//! Followed: the console exporters of OpenTelemetry's SDKs (Python: `context.span_id`, `parent_id`; JavaScript:
+//! Source: the console exporters of OpenTelemetry's SDKs (Python: `context.span_id`, `parent_id`; JavaScript:
 //! `parentSpanId`), Arize Phoenix (REST API and `get_spans_dataframe`: `attributes.llm.token_count.prompt`), the
 //! collector's ClickHouse table (`SpanAttributes`), and tables of observability services (`trace.span_id`).
 

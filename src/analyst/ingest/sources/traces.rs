@@ -1,6 +1,6 @@
 //! Published traces of requests, and results of benchmarks of servers.
 //!
-//! Followed: `FAST25-release` of kvcache-ai/Mooncake (times in ms; `hash_ids` name the blocks of 512 tokens that the
+//! Source: `FAST25-release` of kvcache-ai/Mooncake (times in ms; `hash_ids` name the blocks of 512 tokens that the
 //! prompt begins with: they say what a cache could share, not what one did, so no token counts as cached);
 //! HPMLL/BurstGPT (times in seconds; a failed request has no response tokens); `vllm bench serve` and
 //! `sglang.bench_serving`, whose detailed results list the requests, times in seconds.

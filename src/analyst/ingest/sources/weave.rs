@@ -1,6 +1,6 @@
 //! Calls of W&B Weave, as its API and export write them, as JSON or JSON Lines.
 //!
-//! Followed: Weave's source (`trace_server_interface.py`: `CallSchema`, `LLMUsageSchema`) and its reference of calls:
+//! Source: Weave's source (`trace_server_interface.py`: `CallSchema`, `LLMUsageSchema`) and its reference of calls:
 //! `summary.usage` has the usage of each model, of the call and of all calls below it; `summary.weave.costs` its costs.
 
 use std::collections::HashSet;

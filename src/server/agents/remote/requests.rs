@@ -7,7 +7,7 @@ use super::{
     failure::Failure,
     input::{self, Prompt, Request},
     observations::Observations,
-    stream::Payload,
+    stream::PreparedRequest,
     stream_state::{Rules, StreamState},
 };
 use crate::{
@@ -148,8 +148,8 @@ impl Remote {
         // Open calls of the calling program's tools wait for that program, not for a person.
         rules.confirm_pending_calls &= sent.tools.is_empty();
         let mut state = StreamState::new(sent.thread_id, sent.run_id, rules);
-        let payload = Payload { body: body.into(), max_event_bytes: self.config.max_event_bytes + file_bytes };
-        let ended = self.read_response(&mut state, payload, out, permit).await;
+        let request = PreparedRequest { body: body.into(), max_event_bytes: self.config.max_event_bytes + file_bytes };
+        let ended = self.read_response(&mut state, request, out, permit).await;
         out.observations.add(state.observations());
         ended?;
         Ok(state.end()?)

@@ -29,7 +29,7 @@ use crate::{
 const LATE_EVENTS_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A request's body, and the limit of the response's events.
-pub(super) struct Payload {
+pub(super) struct PreparedRequest {
     pub(super) body: Bytes,
     /// The largest event to accept, in bytes: larger than what is stored of an event, because an agent may send back the files it received.
     pub(super) max_event_bytes: usize,
@@ -40,11 +40,11 @@ impl Remote {
     pub(super) async fn read_response(
         &self,
         state: &mut StreamState,
-        payload: Payload,
+        request: PreparedRequest,
         out: &mut Output<'_>,
         permit: &mut Permit,
     ) -> Result<(), RequestError> {
-        let (mut stream, first) = self.open_stream(&payload).await?;
+        let (mut stream, first) = self.open_stream(&request).await?;
         permit.answered();
         let mut first = Some(first);
         let silence = Duration::from_millis(self.config.silence_timeout_ms);
@@ -92,10 +92,10 @@ impl Remote {
     }
 
     /// Opens the response's stream and reads its first event; retries failures that may be temporary.
-    async fn open_stream(&self, payload: &Payload) -> Result<(Sse<Body>, SseItem), Failure> {
+    async fn open_stream(&self, request: &PreparedRequest) -> Result<(Sse<Body>, SseItem), Failure> {
         let (mut backoff, mut retries) = (self.backoff, self.config.retries);
         loop {
-            let opened = self.try_open_stream(payload).await;
+            let opened = self.try_open_stream(request).await;
             let Err(Failure { retry_after: Some(min_delay), message, .. }) = &opened else { return opened };
             if retries == 0 {
                 return opened;
@@ -108,11 +108,11 @@ impl Remote {
         }
     }
 
-    async fn try_open_stream(&self, payload: &Payload) -> Result<(Sse<Body>, SseItem), Failure> {
+    async fn try_open_stream(&self, request: &PreparedRequest) -> Result<(Sse<Body>, SseItem), Failure> {
         let limit = Duration::from_millis(self.config.first_event_timeout_ms);
         let first = async {
-            let body = self.endpoint.post(payload.body.clone()).await?;
-            let mut stream = Sse::new(body, payload.max_event_bytes).with_budget(&memory::BUDGET);
+            let body = self.endpoint.post(request.body.clone()).await?;
+            let mut stream = Sse::new(body, request.max_event_bytes).with_budget(&memory::BUDGET);
             loop {
                 match stream.next().await.map_err(stream_error)? {
                     SseItem::KeepAlive => {}

@@ -91,7 +91,7 @@ fn versions(thread: &ThreadView) -> Vec<Vec<MessageId>> {
 
 /// The open thread, from context.
 #[derive(Clone, Copy)]
-pub(crate) struct Conversation {
+pub(crate) struct OpenThread {
     pub(crate) id: ThreadId,
     pub(crate) view: Signal<Loaded<ThreadView>>,
     /// Its queued runs.
@@ -113,7 +113,7 @@ pub(crate) struct Conversation {
     focus: StoredValue<Option<(MessageId, bool)>>,
 }
 
-impl Conversation {
+impl OpenThread {
     /// Provides it as context.
     pub(crate) fn provide(
         id: ThreadId,
@@ -139,7 +139,7 @@ impl Conversation {
         let versions = Memo::new(move |_| view.with(|view| ready_thread(view).map(versions)).unwrap_or_default());
         let draft = Draft::new(Some(id));
         let (focus, auto_scroll) = (StoredValue::new(None), AutoScroll::new());
-        let conversation = Self {
+        let open_thread = Self {
             id,
             view,
             queue,
@@ -154,8 +154,8 @@ impl Conversation {
             auto_scroll,
             focus,
         };
-        provide_context(conversation);
-        conversation
+        provide_context(open_thread);
+        open_thread
     }
 
     /// Whether the view is up to date with the server.
