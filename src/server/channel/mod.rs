@@ -1,8 +1,9 @@
 //! Channels: append-only logs that can be followed.
 //!
-//! Runs append with [`Channels::append`], where many appends share a transaction. Commands ([`Channels::begin`]) change rows and append
-//! the entries that record it ([`Append::append_to_thread`], [`Append::append_to_feed`]); on SQLite they share transactions, too
-//! (`shared_transaction.rs`). After the commit, both hand the entries to the hub.
+//! Runs append with [`Channels::append`], and commands that need nothing but a thread's row change it with [`Channels::change_thread`]:
+//! many of both share a transaction (`writer.rs`). Other commands ([`Channels::begin`]) execute statements of their own and append the
+//! entries that record what they change ([`Append::append_to_thread`], [`Append::append_to_feed`]); on SQLite they leave their
+//! transaction to each other (`shared_transaction.rs`). After the commit, the entries go to the hub.
 //!
 //! Guarantees: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
 //! entries. A delivery is a hint: a receiver that sees a gap in `seq` reads the store.
@@ -16,6 +17,7 @@ mod queries;
 mod read;
 mod shared_transaction;
 mod snapshots;
+mod thread_changes;
 mod trim;
 mod writer;
 
@@ -33,11 +35,13 @@ pub use append::Append;
 pub use delivery::{Delivery, Hub};
 pub use extents::Extent;
 pub use read::PAGE;
+pub use thread_changes::Change;
 pub use trim::Trimming;
 
 use self::{
     permits::{Permits, Turn},
     shared_transaction::SharedTransaction,
+    thread_changes::ThreadChange,
     writer::Writers,
 };
 use super::{
@@ -45,7 +49,7 @@ use super::{
     quotas::Quotas,
     store::{Store, text_columns},
 };
-use crate::protocol::{ChannelName, Epoch, IdError, RunId, ThreadEntry, ThreadId, UserId};
+use crate::protocol::{ChannelName, Epoch, IdError, RunId, ThreadEntry, ThreadId, ThreadInfo, UserId};
 
 /// A channel of the store. Unlike a [`ChannelName`], it says whose feed it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -183,7 +187,21 @@ impl Channels {
     /// # Errors
     /// If the store fails. Most likely nothing was appended then; a caller that must be sure reads the log.
     pub async fn append(&self, thread: ThreadId, run: RunId, entries: &[ThreadEntry]) -> Result<Option<u64>> {
-        self.writers.append(Channel::Thread(thread), Some(run), encode(entries)?).await
+        self.writers.append(thread, run, encode(entries)?).await
+    }
+
+    /// Changes a person's thread; returns it as it is then. `decide` gets the thread and returns what changes, or refuses; it may be called
+    /// twice. Shares its transaction with other waiting changes and appends.
+    ///
+    /// # Errors
+    /// `not_found`; the errors of `decide`; if the store fails.
+    pub async fn change_thread(
+        &self,
+        owner: UserId,
+        thread: ThreadId,
+        decide: impl Fn(&ThreadInfo) -> Result<Change> + Send + Sync + 'static,
+    ) -> Result<ThreadInfo> {
+        self.writers.change(ThreadChange { owner, thread, decide: Box::new(decide) }).await
     }
 
     /// Begins the changes of a command. Only a few commands can do so at a time: keep it short, and await nothing else in it.

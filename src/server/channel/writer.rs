@@ -1,21 +1,26 @@
-//! Group commit: all appends that wait go into one transaction.
+//! Group commit: all appends and changes of threads that wait go into one transaction.
 //!
-//! The cost of an append is mostly that of its transaction, so a writer takes all waiting appends at once. Each append gets its own
-//! result: its last `seq`, or nothing if its run is no longer this node's, or the error of the shared transaction. If a shared
-//! transaction fails although the store can be reached, each of its appends is tried alone, so that none fails because of another.
+//! The cost of an append is mostly that of its transaction, so a writer takes all waiting jobs at once. Each gets its own result: the
+//! last `seq` of an append, or nothing if its run is no longer this node's; a thread, or why it cannot be changed; or the error of the
+//! shared transaction. If a shared transaction fails although the store can be reached, each of its jobs is tried alone, so that none
+//! fails because of another.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Channel, Delivery, Shared, queries};
+use super::{
+    Channel, Delivery, Shared, queries,
+    thread_changes::{EncodedEntries, ThreadChange, ThreadRows},
+};
 use crate::{
-    protocol::RunId,
+    protocol::{RunId, ThreadId, ThreadInfo},
     server::{
         clock::now_ms,
         error::{Error, Result},
@@ -24,20 +29,44 @@ use crate::{
     },
 };
 
-/// Appends in a writer's queue; when it is full, callers wait.
+/// Jobs in a writer's queue; when it is full, callers wait.
 const QUEUE_CAPACITY: usize = 4096;
-/// Appends in one transaction.
+/// Jobs in one transaction.
 const MAX_BATCH: usize = 1024;
 
-/// An append: encoded entries for a channel.
+/// Something that a writer does.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) channel: Channel,
-    /// Append only while this run has not ended and this node owns it.
-    pub(super) run: Option<RunId>,
-    pub(super) entries: Vec<String>,
-    pub(super) requested: Instant,
-    pub(super) result: oneshot::Sender<Result<Option<u64>>>,
+struct Job {
+    work: Work,
+    requested: Instant,
+    result: oneshot::Sender<Result<Done>>,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// Encoded entries for a thread's log, only while the run has not ended and this node owns it.
+    Append {
+        thread: ThreadId,
+        run: RunId,
+        entries: Vec<String>,
+    },
+    Change(ThreadChange),
+}
+
+impl Work {
+    fn thread(&self) -> ThreadId {
+        match self {
+            Self::Append { thread, .. } | Self::Change(ThreadChange { thread, .. }) => *thread,
+        }
+    }
+}
+
+/// The result of a job.
+#[derive(Debug)]
+enum Done {
+    /// The last entry's `seq`, or nothing if the run has ended or another node owns it.
+    Appended(Option<u64>),
+    Changed(ThreadInfo),
 }
 
 /// The queues of the writers, which end when this is dropped.
@@ -60,23 +89,36 @@ impl Writers {
         Self((0..count).map(writer).collect())
     }
 
-    /// Appends entries. Returns the last one's `seq`, or nothing if the run has ended or another node owns it.
-    pub(super) async fn append(
-        &self,
-        channel: Channel,
-        run: Option<RunId>,
-        entries: Vec<String>,
-    ) -> Result<Option<u64>> {
+    /// Appends entries of a run. Returns the last one's `seq`, or nothing if the run has ended or another node owns it.
+    pub(super) async fn append(&self, thread: ThreadId, run: RunId, entries: Vec<String>) -> Result<Option<u64>> {
+        match self.request(Work::Append { thread, run, entries }).await? {
+            Done::Appended(last_seq) => Ok(last_seq),
+            Done::Changed(_) => Err(lost()),
+        }
+    }
+
+    /// Changes a thread; returns it as it is then.
+    pub(super) async fn change(&self, change: ThreadChange) -> Result<ThreadInfo> {
+        match self.request(Work::Change(change)).await? {
+            Done::Changed(thread) => Ok(thread),
+            Done::Appended(_) => Err(lost()),
+        }
+    }
+
+    async fn request(&self, work: Work) -> Result<Done> {
         let (result, received) = oneshot::channel();
         let mut hasher = DefaultHasher::new();
-        channel.hash(&mut hasher);
-        // All appends of a channel go to the same writer, so they stay in order.
+        work.thread().hash(&mut hasher);
+        // All jobs of a thread go to the same writer, so they stay in order.
         let writer = &self.0[(hasher.finish() % self.0.len() as u64) as usize];
-        let lost = |_| Error::Corrupt("the task of an append failed".into());
-        let job = Job { channel, run, entries, requested: Instant::now(), result };
-        writer.send(job).await.map_err(|_| lost(()))?;
-        received.await.map_err(|_| lost(()))?
+        let job = Job { work, requested: Instant::now(), result };
+        writer.send(job).await.map_err(|_| lost())?;
+        received.await.map_err(|_| lost())?
     }
+}
+
+fn lost() -> Error {
+    Error::Corrupt("the task of an append failed".into())
 }
 
 async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
@@ -92,23 +134,19 @@ async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
 
 async fn commit(shared: &Shared, batch: Vec<Job>) {
     match run_batch(shared, &batch).await {
-        Ok(last_seqs) => {
-            let entries = batch.iter().map(|job| job.entries.len()).sum();
-            metrics::committed(
-                batch.len(),
-                entries,
-                batch.first().map_or(Duration::ZERO, |job| job.requested.elapsed()),
-            );
-            for (job, last_seq) in batch.into_iter().zip(last_seqs) {
-                // The caller may have been cancelled; its entries are stored.
-                let _ = job.result.send(Ok(last_seq));
+        Ok(results) => {
+            for (job, result) in batch.into_iter().zip(results) {
+                // The caller may have been cancelled; what it asked for is stored.
+                let _ = job.result.send(result);
             }
         }
         Err(error) if batch.len() > 1 && !error.is_out_of_reach() => {
-            tracing::warn!(%error, appends = batch.len(), "a transaction of several appends failed; each is tried alone");
+            tracing::warn!(%error, jobs = batch.len(), "a transaction of several appends failed; each is tried alone");
             for job in batch {
-                let alone = run_batch(shared, std::slice::from_ref(&job)).await.map(|last_seqs| last_seqs[0]);
-                let _ = job.result.send(alone);
+                let alone = run_batch(shared, std::slice::from_ref(&job)).await;
+                let _ = job
+                    .result
+                    .send(alone.and_then(|results| results.into_iter().next().unwrap_or_else(|| Err(lost()))));
             }
         }
         Err(error) => {
@@ -120,52 +158,110 @@ async fn commit(shared: &Shared, batch: Vec<Job>) {
     }
 }
 
-/// Runs one transaction and delivers its entries; returns each job's `seq`.
-async fn run_batch(shared: &Shared, batch: &[Job]) -> Result<Vec<Option<u64>>> {
+/// What becomes of a job.
+enum Outcome<'a> {
+    /// Nothing is stored.
+    None(Result<Done>),
+    Append(Channel, &'a [String]),
+    Change(ThreadInfo, EncodedEntries),
+}
+
+impl Outcome<'_> {
+    fn entries(&self) -> impl Iterator<Item = (Channel, &[String])> {
+        let (append, change) = match self {
+            Self::None(_) => (None, [].as_slice()),
+            Self::Append(channel, entries) => (Some((*channel, *entries)), [].as_slice()),
+            Self::Change(_, entries) => (None, entries.as_slice()),
+        };
+        append.into_iter().chain(change.iter().map(|(channel, entries)| (*channel, entries.as_slice())))
+    }
+}
+
+/// Runs one transaction and delivers its entries; returns each job's result.
+async fn run_batch(shared: &Shared, batch: &[Job]) -> Result<Vec<Result<Done>>> {
     let engine = shared.store.engine();
     let _permit = shared.permits.acquire().await?;
     let at = now_ms();
     let mut tx = shared.store.begin().await?;
-    let mut runs: Vec<RunId> = batch.iter().filter_map(|job| job.run).collect();
-    runs.sort_unstable();
-    runs.dedup();
-    let owned = queries::owned_runs(&mut tx, engine, &shared.node, &runs).await?;
-    let is_appended = |job: &Job| job.run.is_none_or(|run| owned.all.contains(&run)) && !job.entries.is_empty();
-    let mut begun: Vec<RunId> = batch.iter().filter(|job| is_appended(job)).filter_map(|job| job.run).collect();
-    begun.retain(|run| owned.not_begun.contains(run));
-    queries::mark_begun(&mut tx, engine, &begun, at).await?;
+    let outcomes = decide(shared, &mut tx, batch, at).await?;
     // By name: all transactions lock channels in this order.
     let mut growths: BTreeMap<String, queries::Growth> = BTreeMap::new();
-    for job in batch.iter().filter(|job| is_appended(job)) {
-        let none = queries::Growth { channel: job.channel, entries: 0, bytes: 0 };
-        let growth = growths.entry(job.channel.to_string()).or_insert(none);
-        growth.entries += job.entries.len() as u64;
-        growth.bytes += job.entries.iter().map(String::len).sum::<usize>() as u64;
+    for (channel, entries) in outcomes.iter().flat_map(Outcome::entries).filter(|(_, entries)| !entries.is_empty()) {
+        let none = queries::Growth { channel, entries: 0, bytes: 0 };
+        let growth = growths.entry(channel.to_string()).or_insert(none);
+        growth.entries += entries.len() as u64;
+        growth.bytes += entries.iter().map(String::len).sum::<usize>() as u64;
     }
     let in_order: Vec<queries::Growth> = growths.values().copied().collect();
     let heads = queries::grow(&mut tx, engine, &in_order).await?;
-    // The `seq` of each channel's next entry.
-    let mut next_seqs: BTreeMap<&str, u64> = BTreeMap::new();
+    // Each channel's name, and the `seq` of its next entry.
+    let mut next_seqs: HashMap<Channel, (&str, u64)> = HashMap::new();
     for (name, queries::Growth { channel, entries, .. }) in &growths {
         let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no last `seq`")))?;
-        next_seqs.insert(name, head - entries + 1);
+        next_seqs.insert(*channel, (name, head - entries + 1));
     }
     let (mut rows, mut deliveries) = (Vec::new(), Vec::new());
     let mut last_seqs = Vec::with_capacity(batch.len());
-    let names: Vec<String> = batch.iter().map(|job| job.channel.to_string()).collect();
-    for (job, name) in batch.iter().zip(&names) {
-        let Some(next) = next_seqs.get_mut(name.as_str()).filter(|_| is_appended(job)) else {
-            last_seqs.push(None);
-            continue;
-        };
-        for entry in &job.entries {
-            rows.push(queries::NewEntry { channel: name, seq: *next, at, entry });
-            deliveries.push(Delivery::new(&shared.epoch, job.channel, *next, at, entry));
-            *next += 1;
+    for outcome in &outcomes {
+        let mut last_seq = None;
+        for (channel, entries) in outcome.entries() {
+            let Some((name, next)) = next_seqs.get_mut(&channel) else { continue };
+            for entry in entries {
+                rows.push(queries::NewEntry { channel: name, seq: *next, at, entry });
+                deliveries.push(Delivery::new(&shared.epoch, channel, *next, at, entry));
+                last_seq = Some(*next);
+                *next += 1;
+            }
         }
-        last_seqs.push(Some(*next - 1));
+        last_seqs.push(last_seq);
     }
     queries::insert_entries(&mut tx, engine, &rows).await?;
+    let entries = rows.len();
     shared.commit(tx, deliveries).await?;
-    Ok(last_seqs)
+    let waited = batch.first().map_or(Duration::ZERO, |job| job.requested.elapsed());
+    metrics::committed(batch.len(), entries, waited);
+    let result = |(outcome, last_seq)| match outcome {
+        Outcome::None(result) => result,
+        Outcome::Append(..) => Ok(Done::Appended(last_seq)),
+        Outcome::Change(thread, _) => Ok(Done::Changed(thread)),
+    };
+    Ok(outcomes.into_iter().zip(last_seqs).map(result).collect())
+}
+
+/// Locks what the jobs need, and decides what becomes of them; stores all but the entries.
+async fn decide<'a>(
+    shared: &Shared,
+    connection: &mut AnyConnection,
+    batch: &'a [Job],
+    at: i64,
+) -> Result<Vec<Outcome<'a>>> {
+    let engine = shared.store.engine();
+    let (mut threads, mut runs) = (BTreeSet::new(), BTreeSet::new());
+    for job in batch {
+        match &job.work {
+            Work::Change(change) => drop(threads.insert(change.thread)),
+            Work::Append { run, .. } => drop(runs.insert(*run)),
+        }
+    }
+    // Threads before runs before channels: all transactions lock in this order.
+    let mut thread_rows = ThreadRows::lock(connection, engine, &Vec::from_iter(threads)).await?;
+    let owned = queries::owned_runs(connection, engine, &shared.node, &Vec::from_iter(runs)).await?;
+    let mut begun = BTreeSet::new();
+    let outcome = |job: &'a Job| match &job.work {
+        Work::Append { thread, run, entries } if owned.all.contains(run) && !entries.is_empty() => {
+            if owned.not_begun.contains(run) {
+                begun.insert(*run);
+            }
+            Outcome::Append(Channel::Thread(*thread), entries)
+        }
+        Work::Append { .. } => Outcome::None(Ok(Done::Appended(None))),
+        Work::Change(change) => match thread_rows.decide(change) {
+            Ok((thread, entries)) => Outcome::Change(thread, entries),
+            Err(refusal) => Outcome::None(Err(refusal)),
+        },
+    };
+    let outcomes = batch.iter().map(outcome).collect();
+    queries::mark_begun(connection, engine, &Vec::from_iter(begun), at).await?;
+    thread_rows.store(connection, engine).await?;
+    Ok(outcomes)
 }

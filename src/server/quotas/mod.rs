@@ -6,6 +6,7 @@
 //! counted before a message is accepted, at most [`CACHE_TTL`] earlier; runs that have begun may exceed the limit.
 
 mod disk;
+mod thread_counts;
 mod uploads;
 
 use std::{
@@ -22,7 +23,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 pub(super) use uploads::file;
 pub use uploads::{Reservation, Upload};
 
-use self::disk::DiskSpace;
+use self::{disk::DiskSpace, thread_counts::ThreadCounts};
 use super::{
     config::{Config, QuotasConfig},
     error::{Error, Result},
@@ -52,6 +53,7 @@ struct Inner {
     thread_bytes: u64,
     disk: DiskSpace,
     cache: Mutex<LogBytes>,
+    thread_counts: ThreadCounts,
 }
 
 /// How many bytes conversations had, and when.
@@ -67,7 +69,13 @@ impl Quotas {
     #[must_use]
     pub fn new(limits: &QuotasConfig, thread_bytes: u64, store: Option<PathBuf>, files: PathBuf) -> Self {
         let disk = DiskSpace::new(limits.min_free_bytes, store, files);
-        Self(Arc::new(Inner { limits: limits.clone(), thread_bytes, disk, cache: Mutex::default() }))
+        Self(Arc::new(Inner {
+            limits: limits.clone(),
+            thread_bytes,
+            disk,
+            cache: Mutex::default(),
+            thread_counts: ThreadCounts::default(),
+        }))
     }
 
     /// The limits of a server. The disk of its store is watched if that is an SQLite file.
@@ -86,50 +94,29 @@ impl Quotas {
         Self::new(&QuotasConfig::unlimited(), 0, None, PathBuf::new())
     }
 
-    /// Checks whether a person may add so many bytes to their conversations.
+    /// Reads what is used, unless that was done a moment ago.
     ///
     /// # Errors
-    /// `quota_exceeded`; `unavailable` if the store's disk is almost full.
-    pub async fn admit_log(&self, store: &Store, tx: &mut AnyConnection, user: UserId, bytes: usize) -> Result<()> {
-        self.0.disk.check_store(store).await?;
-        let (limits, bytes) = (&self.0.limits, bytes as u64);
+    /// `unavailable` if the store's disk is almost full, or the store fails.
+    pub async fn read_log_bytes(&self, store: &Store, user: UserId) -> Result<LogAdmission> {
+        let Inner { limits, disk, cache, .. } = &*self.0;
+        disk.check_store(store).await?;
         let is_fresh = |(at, _): &(Instant, u64)| at.elapsed() < CACHE_TTL;
-        if limits.max_log_bytes_per_user > 0 {
-            let cached = self.0.cache.lock().by_user.get(&user).copied().filter(is_fresh);
-            let (at, used) = match cached {
-                Some(cached) => cached,
-                None => {
-                    let query = sqlx::query_scalar::<_, i64>(USER_LOG_BYTES).bind(format!("user/{user}")).bind(user);
-                    (Instant::now(), query.fetch_one(&mut *tx).await?.cast_unsigned())
-                }
-            };
-            let limit = Limit::per_user("log_bytes", limits.max_log_bytes_per_user);
-            limit.check(used, bytes, || {
-                let max = size(limits.max_log_bytes_per_user);
-                format!("your conversations have {}, and one person keeps at most {max} here; delete threads that you no longer need", size(used))
-            })?;
-            let mut cache = self.0.cache.lock();
+        if limits.max_log_bytes_per_user > 0 && !cache.lock().by_user.get(&user).is_some_and(is_fresh) {
+            let (at, query) = (Instant::now(), sqlx::query_scalar::<_, i64>(USER_LOG_BYTES));
+            let used = query.bind(format!("user/{user}")).bind(user).fetch_one(store.reader()).await?.cast_unsigned();
+            let mut cache = cache.lock();
             if cache.by_user.len() >= MAX_CACHED_USERS {
                 cache.by_user.clear();
             }
-            cache.by_user.insert(user, (at, used + bytes));
+            cache.by_user.insert(user, (at, used));
         }
-        if limits.max_log_bytes > 0 {
-            let cached = self.0.cache.lock().total.filter(is_fresh);
-            let (at, used) = match cached {
-                Some(cached) => cached,
-                None => {
-                    let total = sqlx::query_scalar::<_, i64>(TOTAL_LOG_BYTES).fetch_one(tx).await?;
-                    (Instant::now(), total.cast_unsigned())
-                }
-            };
-            Limit::for_server("log_bytes", limits.max_log_bytes).check(used, bytes, || {
-                let max = size(limits.max_log_bytes);
-                format!("this server keeps at most {max} of conversations, and they are used up; delete threads that are no longer needed, or ask its operator")
-            })?;
-            self.0.cache.lock().total = Some((at, used + bytes));
+        if limits.max_log_bytes > 0 && !cache.lock().total.as_ref().is_some_and(is_fresh) {
+            let (at, query) = (Instant::now(), sqlx::query_scalar::<_, i64>(TOTAL_LOG_BYTES));
+            let used = query.fetch_one(store.reader()).await?.cast_unsigned();
+            cache.lock().total = Some((at, used));
         }
-        Ok(())
+        Ok(LogAdmission { quotas: self.clone(), user })
     }
 
     /// Checks the number of threads, after one was added in this transaction.
@@ -140,22 +127,68 @@ impl Quotas {
         let limits = &self.0.limits;
         if limits.max_threads_per_user > 0 {
             lock_user(engine, tx, user).await?;
-            let sql = "SELECT COUNT(*) FROM threads WHERE owner = $1 AND deleted_at IS NULL";
-            let count: i64 = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
-            let max = limits.max_threads_per_user;
-            Limit::per_user("threads", max).check(count.cast_unsigned().saturating_sub(1), 1, || {
+            let (max, mut count) = (limits.max_threads_per_user, self.0.thread_counts.add_to_user(user));
+            if count.is_none_or(|count| count > max) {
+                let sql = "SELECT COUNT(*) FROM threads WHERE owner = $1 AND deleted_at IS NULL";
+                let counted: i64 = sqlx::query_scalar(sql).bind(user).fetch_one(&mut *tx).await?;
+                count = Some(counted.cast_unsigned());
+                self.0.thread_counts.set_user(engine, user, counted.cast_unsigned());
+            }
+            Limit::per_user("threads", max).check(count.unwrap_or_default().saturating_sub(1), 1, || {
                 format!("you have {max} threads, as many as one person has here; delete some that you no longer need")
             })?;
         }
         if limits.max_threads > 0 {
             lock_server(engine, tx).await?;
-            let sql = "SELECT COUNT(*) FROM threads WHERE deleted_at IS NULL";
-            let count: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await?;
-            let max = limits.max_threads;
-            Limit::for_server("threads", max).check(count.cast_unsigned().saturating_sub(1), 1, || {
+            let (max, mut count) = (limits.max_threads, self.0.thread_counts.add_to_total());
+            if count.is_none_or(|count| count > max) {
+                let sql = "SELECT COUNT(*) FROM threads WHERE deleted_at IS NULL";
+                let counted: i64 = sqlx::query_scalar(sql).fetch_one(&mut *tx).await?;
+                count = Some(counted.cast_unsigned());
+                self.0.thread_counts.set_total(engine, counted.cast_unsigned());
+            }
+            Limit::for_server("threads", max).check(count.unwrap_or_default().saturating_sub(1), 1, || {
                 format!("this server keeps at most {max} threads, and there are as many; delete some that are no longer needed, or ask its operator")
             })?;
         }
+        Ok(())
+    }
+}
+
+/// Decides whether a person may add to their conversations, by what [`Quotas::read_log_bytes`] has read.
+#[derive(Debug)]
+pub struct LogAdmission {
+    quotas: Quotas,
+    user: UserId,
+}
+
+impl LogAdmission {
+    /// Checks whether the person may add so many bytes, which count as used from now on.
+    ///
+    /// # Errors
+    /// `quota_exceeded`.
+    pub fn admit(&self, bytes: usize) -> Result<()> {
+        let Inner { limits, cache, .. } = &*self.quotas.0;
+        let (mut cache, bytes) = (cache.lock(), bytes as u64);
+        let LogBytes { by_user, total } = &mut *cache;
+        let (mut unknown_user, mut unknown_total) = ((Instant::now(), 0), (Instant::now(), 0));
+        // Unknown only if ten thousand others have been counted since.
+        let of_user = by_user.get_mut(&self.user).unwrap_or(&mut unknown_user);
+        let total = total.as_mut().unwrap_or(&mut unknown_total);
+        if limits.max_log_bytes_per_user > 0 {
+            Limit::per_user("log_bytes", limits.max_log_bytes_per_user).check(of_user.1, bytes, || {
+                let (used, max) = (size(of_user.1), size(limits.max_log_bytes_per_user));
+                format!("your conversations have {used}, and one person keeps at most {max} here; delete threads that you no longer need")
+            })?;
+        }
+        if limits.max_log_bytes > 0 {
+            Limit::for_server("log_bytes", limits.max_log_bytes).check(total.1, bytes, || {
+                let max = size(limits.max_log_bytes);
+                format!("this server keeps at most {max} of conversations, and they are used up; delete threads that are no longer needed, or ask its operator")
+            })?;
+        }
+        of_user.1 += bytes;
+        total.1 += bytes;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Commands on threads: create, rename, delete, choose an agent, mark read; and in [`turns`] messages and answers.
 //!
-//! A command is one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
+//! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
 //! (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. Threads of other
 //! people are `not_found`.
 
@@ -18,7 +18,7 @@ pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use turns::{CommandOutcome, answer, send, take_back, was_accepted};
 
 use super::{
-    channel::{Append, Channel, Channels},
+    channel::{Append, Change, Channel, Channels},
     clock::now_ms,
     error::{Error, Result},
 };
@@ -51,15 +51,15 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
     }
     let engine = tx.engine();
     channels.quotas().admit_thread(engine, tx.sql(), user.id).await?;
-    admit_bytes(channels, &mut tx, user.id, request.len()).await?;
+    admit_bytes(channels, user.id, request.len()).await?;
     append_info(&mut tx, user.id, &thread).await?;
     tx.commit().await?;
     Ok(thread)
 }
 
 /// Checks whether a person may add so many bytes to their conversations.
-async fn admit_bytes(channels: &Channels, tx: &mut Append, user: UserId, bytes: usize) -> Result<()> {
-    channels.quotas().admit_log(channels.store(), tx.sql(), user, bytes).await
+async fn admit_bytes(channels: &Channels, user: UserId, bytes: usize) -> Result<()> {
+    channels.quotas().read_log_bytes(channels.store(), user).await?.admit(bytes)
 }
 
 /// The thread that the same command created before.
@@ -77,15 +77,10 @@ async fn created_before(tx: &mut Append, user: UserId, thread: ThreadId, request
 /// `not_found`, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) -> Result<ThreadInfo> {
     let title = title(&command.title)?;
-    let mut tx = channels.begin().await?;
-    let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
-    if thread.title == title {
-        return Ok(thread);
-    }
-    admit_bytes(channels, &mut tx, user.id, title.len()).await?;
-    let thread = update_thread(&mut tx, user.id, ThreadInfo { title, ..thread }).await?;
-    tx.commit().await?;
-    Ok(thread)
+    change_info(channels, user.id, command.thread_id, move |thread| {
+        (thread.title != title).then(|| (ThreadInfo { title: title.clone(), ..thread.clone() }, title.len()))
+    })
+    .await
 }
 
 /// Sets the agent that answers in a thread from now on; the caller has checked it.
@@ -93,15 +88,31 @@ pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) ->
 /// # Errors
 /// `not_found`, `quota_exceeded`.
 pub async fn set_agent(channels: &Channels, user: &User, thread: ThreadId, agent: &str) -> Result<ThreadInfo> {
-    let mut tx = channels.begin().await?;
-    let thread = lock_thread(&mut tx, user.id, thread).await?;
-    if thread.agent == agent {
-        return Ok(thread);
-    }
-    admit_bytes(channels, &mut tx, user.id, agent.len()).await?;
-    let thread = update_thread(&mut tx, user.id, ThreadInfo { agent: agent.to_owned(), ..thread }).await?;
-    tx.commit().await?;
-    Ok(thread)
+    let agent = agent.to_owned();
+    change_info(channels, user.id, thread, move |thread| {
+        (thread.agent != agent).then(|| (ThreadInfo { agent: agent.clone(), ..thread.clone() }, agent.len()))
+    })
+    .await
+}
+
+/// Changes a thread's title or agent, if `change` returns the new ones with the bytes that they need.
+async fn change_info(
+    channels: &Channels,
+    owner: UserId,
+    thread: ThreadId,
+    change: impl Fn(&ThreadInfo) -> Option<(ThreadInfo, usize)> + Send + Sync + 'static,
+) -> Result<ThreadInfo> {
+    let admission = channels.quotas().read_log_bytes(channels.store(), owner).await?;
+    let decide = move |thread: &ThreadInfo| {
+        let Some((info, bytes)) = change(thread) else { return Ok(Change::default()) };
+        admission.admit(bytes)?;
+        Ok(Change {
+            log: vec![ThreadEntry::Thread { thread: info.clone() }],
+            feed: vec![UserEntry::Thread { thread: info.clone() }],
+            info: Some(info),
+        })
+    };
+    channels.change_thread(owner, thread, decide).await
 }
 
 /// Deletes a thread with its log, runs and messages. Returns its runs that had not ended: the caller stops them, and deletes the
@@ -128,11 +139,13 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) ->
 /// # Errors
 /// `not_found`, `quota_exceeded`.
 pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> Result<()> {
-    let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, command.thread_id).await?;
-    admit_bytes(channels, &mut tx, user.id, 0).await?;
-    tx.append_to_feed(user.id, &[UserEntry::Read { thread_id: command.thread_id }]).await?;
-    tx.commit().await
+    let (thread_id, quotas) = (command.thread_id, channels.quotas());
+    let admission = quotas.read_log_bytes(channels.store(), user.id).await?;
+    let decide = move |_: &ThreadInfo| {
+        admission.admit(0)?;
+        Ok(Change { feed: vec![UserEntry::Read { thread_id }], ..Change::default() })
+    };
+    channels.change_thread(user.id, thread_id, decide).await.map(drop)
 }
 
 /// A thread that a person may read and write.

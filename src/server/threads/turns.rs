@@ -54,7 +54,7 @@ pub async fn send(
         queries::run_of_message(tx.sql(), command.thread_id, *message).await?;
     }
     let bytes = request.len() + caller.as_ref().map_or(0, String::len);
-    admit_bytes(channels, &mut tx, user.id, bytes).await?;
+    admit_bytes(channels, user.id, bytes).await?;
     let agent = admit(&thread.agent)?;
     let message = UserMessage {
         id: command.message_id,
@@ -115,7 +115,7 @@ pub async fn answer(
     let row = row.ok_or_else(|| Error::not_found("run in this thread"))?;
     check_answer(command, &view, &row)?;
     let bytes = request.len() + caller.as_ref().map_or(0, String::len);
-    admit_bytes(channels, &mut tx, user.id, bytes).await?;
+    admit_bytes(channels, user.id, bytes).await?;
     admit(&row.agent)?;
     let answer = RunAnswer {
         id: command.answer_id,

@@ -1,0 +1,109 @@
+//! Changes of threads that need nothing but the thread's row: they share the writers' transactions with the events of runs.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+};
+
+use sqlx::{AnyConnection, AssertSqlSafe};
+
+use super::{Channel, encode};
+use crate::{
+    protocol::{ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
+    server::{
+        error::{Error, Result},
+        store::{Engine, chunks, placeholders, row, row_placeholders},
+    },
+};
+
+/// What changes in a thread.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// The thread with its new title and agent, if they change.
+    pub info: Option<ThreadInfo>,
+    /// Entries for the thread's log.
+    pub log: Vec<ThreadEntry>,
+    /// Entries for its owner's feed.
+    pub feed: Vec<UserEntry>,
+}
+
+/// Decides what changes, or refuses. It is called again if the transaction fails.
+pub(super) type Decide = Box<dyn Fn(&ThreadInfo) -> Result<Change> + Send + Sync>;
+
+/// Encoded entries, by channel.
+pub(super) type EncodedEntries = Vec<(Channel, Vec<String>)>;
+
+/// A requested change.
+pub(super) struct ThreadChange {
+    pub(super) owner: UserId,
+    pub(super) thread: ThreadId,
+    pub(super) decide: Decide,
+}
+
+impl fmt::Debug for ThreadChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadChange").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
+
+/// The rows of threads in a transaction, with the changes that were decided.
+#[derive(Debug, Default)]
+pub(super) struct ThreadRows {
+    rows: HashMap<ThreadId, (UserId, ThreadInfo)>,
+    changed: BTreeSet<ThreadId>,
+}
+
+impl ThreadRows {
+    /// Reads and locks rows until the transaction ends, in the order of ids. Deleted threads have none.
+    pub(super) async fn lock(connection: &mut AnyConnection, engine: Engine, threads: &[ThreadId]) -> Result<Self> {
+        row! { struct Row { id: ThreadId, owner: UserId, title: String, agent: String, created_at: i64 } }
+        let mut rows = HashMap::with_capacity(threads.len());
+        for chunk in chunks(threads) {
+            let (ids, lock) = (placeholders(engine, 1, chunk.len()), engine.for_update());
+            let sql = format!(
+                "SELECT id, owner, title, agent, created_at FROM threads WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
+            );
+            let mut query = sqlx::query_as(AssertSqlSafe(sql));
+            for thread in chunk {
+                query = query.bind(*thread);
+            }
+            let found: Vec<Row> = query.fetch_all(&mut *connection).await?;
+            rows.extend(found.into_iter().map(|Row { id, owner, title, agent, created_at }| {
+                (id, (owner, ThreadInfo { id, title, agent, created_at }))
+            }));
+        }
+        Ok(Self { rows, changed: BTreeSet::new() })
+    }
+
+    /// Decides about a change. Returns the thread as it is then, and the entries for its log and its owner's feed.
+    pub(super) fn decide(&mut self, change: &ThreadChange) -> Result<(ThreadInfo, EncodedEntries)> {
+        let row = self.rows.get_mut(&change.thread).filter(|(owner, _)| *owner == change.owner);
+        let (_, thread) = row.ok_or_else(|| Error::not_found("thread"))?;
+        let Change { info, log, feed } = (change.decide)(thread)?;
+        let entries =
+            vec![(Channel::Thread(change.thread), encode(&log)?), (Channel::User(change.owner), encode(&feed)?)];
+        if let Some(info) = info {
+            *thread = info;
+            self.changed.insert(change.thread);
+        }
+        Ok((thread.clone(), entries))
+    }
+
+    /// Writes the rows that changed.
+    pub(super) async fn store(&self, connection: &mut AnyConnection, engine: Engine) -> Result<()> {
+        let changed: Vec<&ThreadInfo> = self.changed.iter().map(|id| &self.rows[id].1).collect();
+        for chunk in chunks(&changed) {
+            // Both databases name the columns of `VALUES` so.
+            let sql = format!(
+                "UPDATE threads SET title = new.column2, agent = new.column3 FROM (VALUES {}) AS new WHERE threads.id = new.column1",
+                row_placeholders(engine, chunk.len(), 3),
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for thread in chunk {
+                query = query.bind(thread.id).bind(&thread.title).bind(&thread.agent);
+            }
+            query.execute(&mut *connection).await?;
+        }
+        Ok(())
+    }
+}

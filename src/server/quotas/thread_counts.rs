@@ -1,0 +1,58 @@
+//! How many threads there are at most, so that not every new one has all others counted.
+//!
+//! On SQLite this process alone adds threads: a count, and one more for each that was added since, is never less than there are. Only when
+//! that exceeds the limit the threads are counted again, as some may have been deleted. On PostgreSQL other nodes add threads, too, and
+//! they are always counted.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use super::MAX_CACHED_USERS;
+use crate::{protocol::UserId, server::store::Engine};
+
+/// What was counted, and has been added since.
+#[derive(Debug, Default)]
+pub(super) struct ThreadCounts(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    by_user: HashMap<UserId, u64>,
+    total: Option<u64>,
+}
+
+impl ThreadCounts {
+    /// Adds a thread of a person; returns how many they have at most, if they were counted.
+    pub(super) fn add_to_user(&self, user: UserId) -> Option<u64> {
+        let mut counts = self.0.lock();
+        let count = counts.by_user.get_mut(&user)?;
+        *count += 1;
+        Some(*count)
+    }
+
+    /// Adds a thread; returns how many there are at most, if they were counted.
+    pub(super) fn add_to_total(&self) -> Option<u64> {
+        let mut counts = self.0.lock();
+        let count = counts.total.as_mut()?;
+        *count += 1;
+        Some(*count)
+    }
+
+    /// A person's threads were counted.
+    pub(super) fn set_user(&self, engine: Engine, user: UserId, count: u64) {
+        if engine == Engine::Sqlite {
+            let mut counts = self.0.lock();
+            if counts.by_user.len() >= MAX_CACHED_USERS {
+                counts.by_user.clear();
+            }
+            counts.by_user.insert(user, count);
+        }
+    }
+
+    /// All threads were counted.
+    pub(super) fn set_total(&self, engine: Engine, count: u64) {
+        if engine == Engine::Sqlite {
+            self.0.lock().total = Some(count);
+        }
+    }
+}
