@@ -26,7 +26,12 @@ mod shared_transaction_tests;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, str::FromStr, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use sqlx::{Any, Transaction};
@@ -40,7 +45,7 @@ pub use trim::Trimming;
 
 use self::{
     permits::{Permits, Turn},
-    shared_transaction::SharedTransaction,
+    shared_transaction::{MAX_AGE, SharedTransaction},
     thread_changes::ThreadChange,
     writer::Writers,
 };
@@ -109,6 +114,8 @@ struct Shared {
     epoch: Epoch,
     node: String,
     permits: Permits,
+    /// After this time a transaction that commands share takes no further command.
+    max_transaction_age: Duration,
     /// Where the logs begin and end.
     extents: extents::Extents,
     /// The feeds that were folded last.
@@ -141,12 +148,17 @@ impl Channels {
     /// # Errors
     /// If the store fails.
     pub async fn new(store: Store, hub: Arc<dyn Hub>) -> Result<Self> {
+        Self::with_transaction_age(store, hub, MAX_AGE).await
+    }
+
+    async fn with_transaction_age(store: Store, hub: Arc<dyn Hub>, max_transaction_age: Duration) -> Result<Self> {
         let epoch = Epoch(store.setting_or("epoch", &fresh_epoch()).await?);
         let node = uuid::Uuid::now_v7().to_string();
         let permits = Permits::new(store.engine());
         let (extents, feeds, snapshots) =
             (extents::Extents::new(store.engine()), Default::default(), Default::default());
-        let shared = Arc::new(Shared { store, hub, epoch, node, permits, extents, feeds, snapshots });
+        let shared =
+            Arc::new(Shared { store, hub, epoch, node, permits, max_transaction_age, extents, feeds, snapshots });
         let writers = Arc::new(Writers::spawn(&shared));
         Ok(Self { shared, writers, quotas: Quotas::unlimited() })
     }

@@ -26,7 +26,7 @@ use crate::server::{
 /// The most commands in one transaction.
 const MAX_COMMANDS: usize = 128;
 /// After this time a transaction takes no further command.
-const MAX_AGE: Duration = Duration::from_millis(10);
+pub(super) const MAX_AGE: Duration = Duration::from_millis(10);
 
 /// Entries that are inserted before the commit, and what else commands tell the channels.
 #[derive(Debug, Default)]
@@ -188,7 +188,7 @@ impl Drop for SharedTransaction {
             drop(permit);
             return;
         }
-        let takes_more = open.done.len() < MAX_COMMANDS && open.begun.elapsed() < MAX_AGE;
+        let takes_more = open.done.len() < MAX_COMMANDS && open.begun.elapsed() < open.shared.max_transaction_age;
         if let Some(open) = if takes_more { leave_to_next(open) } else { Some(open) } {
             tokio::spawn(open.commit());
         }

@@ -3,10 +3,13 @@ use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 use futures_util::future::join_all;
 
 use super::{
-    tests::{DeliveryRecorder, channels, entries},
+    tests::{DeliveryRecorder, channels_with_age, entries},
     *,
 };
 use crate::{protocol::UserId, server::error::Error};
+
+/// Transactions take further commands however slow this machine is.
+const ANY_AGE: Duration = Duration::MAX;
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +60,7 @@ fn seqs(recorder: &DeliveryRecorder) -> Vec<Vec<u64>> {
 #[tokio::test]
 async fn commands_that_wait_share_a_commit_and_are_delivered_together() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (channels, recorder) = channels(&folder).await;
+    let (channels, recorder) = channels_with_age(&folder, ANY_AGE).await;
     let outcomes = at_once(&channels, UserId::new(), &[Ending::Commit; 8]).await;
     let appended: Vec<u64> = outcomes.into_iter().map(|outcome| outcome.expect("the command succeeds")).collect();
     assert_eq!(appended, (1..=8).collect::<Vec<u64>>());
@@ -66,10 +69,19 @@ async fn commands_that_wait_share_a_commit_and_are_delivered_together() {
 }
 
 #[tokio::test]
-async fn a_refused_command_changes_nothing_and_the_others_succeed() {
+async fn an_old_transaction_takes_no_further_command() {
     let folder = tempfile::tempdir().expect("a folder");
+    let (channels, recorder) = channels_with_age(&folder, Duration::ZERO).await;
+    let outcomes = at_once(&channels, UserId::new(), &[Ending::Commit; 3]).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert_eq!(seqs(&recorder), [[1], [2], [3]]);
+}
+
+#[tokio::test]
+async fn a_refused_command_changes_nothing_and_the_others_succeed() {
     for refused in 0..3 {
-        let (channels, recorder) = channels(&tempfile::tempdir_in(folder.path()).expect("a folder")).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (channels, recorder) = channels_with_age(&folder, ANY_AGE).await;
         let mut endings = [Ending::Commit; 3];
         endings[refused] = Ending::Refusal;
         let outcomes = at_once(&channels, UserId::new(), &endings).await;
@@ -84,7 +96,7 @@ async fn a_refused_command_changes_nothing_and_the_others_succeed() {
 #[tokio::test]
 async fn no_command_succeeds_whose_transaction_sqlite_rolled_back() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (channels, recorder) = channels(&folder).await;
+    let (channels, recorder) = channels_with_age(&folder, ANY_AGE).await;
     let user = UserId::new();
     let outcomes = at_once(&channels, user, &[Ending::Commit, Ending::Commit, Ending::Rollback, Ending::Commit]).await;
     let stored_names = stored(&channels).await;
@@ -99,7 +111,7 @@ async fn no_command_succeeds_whose_transaction_sqlite_rolled_back() {
 #[tokio::test]
 async fn a_command_that_is_cancelled_at_any_moment_stops_no_other() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (channels, recorder) = channels(&folder).await;
+    let (channels, recorder) = channels_with_age(&folder, ANY_AGE).await;
     let user = UserId::new();
     let mut committed = 0;
     for polls in 1..40 {
@@ -137,7 +149,7 @@ async fn cancel_after(polls: usize, work: impl Future<Output = Result<u64>>) {
 #[tokio::test]
 async fn what_was_appended_to_a_thread_that_the_same_transaction_deletes_is_not_stored() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (channels, recorder) = channels(&folder).await;
+    let (channels, recorder) = channels_with_age(&folder, ANY_AGE).await;
     let (user, thread) = (UserId::new(), ThreadId::new());
     let first = channels.begin().await.expect("the transaction begins");
     let append = async {

@@ -24,10 +24,18 @@ impl DeliveryRecorder {
     }
 }
 
-pub(super) async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<DeliveryRecorder>) {
+async fn channels(folder: &tempfile::TempDir) -> (Channels, Arc<DeliveryRecorder>) {
+    channels_with_age(folder, MAX_AGE).await
+}
+
+pub(super) async fn channels_with_age(
+    folder: &tempfile::TempDir,
+    max_transaction_age: Duration,
+) -> (Channels, Arc<DeliveryRecorder>) {
     let recorder = Arc::new(DeliveryRecorder::default());
     let store = Store::open(folder.path()).await.expect("the store opens");
-    (Channels::new(store, recorder.clone()).await.expect("the log opens"), recorder)
+    let channels = Channels::with_transaction_age(store, recorder.clone(), max_transaction_age);
+    (channels.await.expect("the log opens"), recorder)
 }
 
 pub(super) fn entries(count: usize) -> Vec<UserEntry> {

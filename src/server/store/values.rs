@@ -2,8 +2,9 @@
 
 use super::Engine;
 
-/// The numbers of values that statements have. Only a few, so that the database prepares only a few statements.
-const CHUNK_SIZES: [usize; 4] = [256, 64, 8, 1];
+/// The numbers of values that statements have. Only a few, so that the database prepares only a few statements; and close enough to each
+/// other that few values take few statements.
+const CHUNK_SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Cuts a list into chunks of a few sizes, the largest first.
 pub(crate) fn chunks<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
@@ -34,7 +35,7 @@ mod tests {
     fn chunks_have_few_sizes_and_hold_everything_once() {
         let values: Vec<u32> = (0..600).collect();
         let sizes: Vec<usize> = chunks(&values).map(<[u32]>::len).collect();
-        assert_eq!(sizes, [256, 256, 64, 8, 8, 8]);
+        assert_eq!(sizes, [256, 256, 64, 16, 4, 4]);
         assert_eq!(chunks(&values).flatten().copied().collect::<Vec<_>>(), values);
         assert_eq!(row_placeholders(Engine::Postgres, 2, 2), "($1, $2), ($3, $4)");
         assert_eq!(row_placeholders(Engine::Sqlite, 2, 2), "(?, ?), (?, ?)");

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The read buffer of a socket, in bytes. Small, as each open socket has one.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 512;
 /// How many bytes are buffered before they are written to the socket.
 const WRITE_BUFFER_BYTES: usize = 32 * 1024;
 /// A frame up to this many times the limit is still read, so that its sender receives the close frame with the reason.

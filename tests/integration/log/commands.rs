@@ -2,7 +2,9 @@
 
 use futures_util::future::{FutureExt, join_all};
 use netra::{
-    protocol::{CreateThread, DeleteThread, SendMessage, ThreadId},
+    protocol::{
+        CreateThread, DeleteThread, ErrorCode, MarkRead, RenameThread, SendMessage, ThreadId, UserId, http::User,
+    },
     server::{channel::Channel, store::Engine, threads},
 };
 use tokio::time::timeout;
@@ -36,6 +38,64 @@ async fn the_same_command_eight_times_at_once_is_done_once_with_the_same_reply()
         assert_eq!(sent.iter().filter(|outcome| outcome.run.is_some()).count(), 1, "one of them begins the run");
         let log = log(node(0), Channel::Thread(create.thread_id)).await;
         assert_eq!(log.len(), 2, "the thread and the message: {log:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let user = &test_store.user;
+        let stranger = User { id: UserId::new(), ..user.clone() };
+        let (thread, other) = (test_store.create_thread(&channels).await, test_store.create_thread(&channels).await);
+        let run = test_store.create_run(&channels, other).await;
+        let before = log(&channels, Channel::Thread(thread)).await.len();
+        let title = |number: usize| RenameThread { thread_id: thread, title: format!("Title {number}") };
+        let titles: Vec<_> = (0..32).map(title).collect();
+        let foreign = title(100);
+        let unknown = MarkRead { thread_id: ThreadId::new() };
+        let read = MarkRead { thread_id: other };
+        // All writers are busy until these wait.
+        let mut held = Vec::new();
+        for _ in 0..channels.store().engine().writers() {
+            held.push(channels.begin().await.expect("the transaction begins"));
+        }
+        let release = async {
+            for transaction in held {
+                transaction.commit().await.expect("the transaction commits");
+            }
+        };
+        let (renamed, foreign, unknown, read, agent, appended, ()) = tokio::join!(
+            biased;
+            join_all(titles.iter().map(|title| threads::rename(&channels, user, title))),
+            threads::rename(&channels, &stranger, &foreign),
+            threads::mark_read(&channels, user, &unknown),
+            threads::mark_read(&channels, user, &read),
+            threads::set_agent(&channels, user, thread, "another"),
+            async { channels.append(other, run, &[delta(run, "a")]).await },
+            release,
+        );
+        for (title, renamed) in titles.iter().zip(renamed) {
+            assert_eq!(renamed.expect("the thread is renamed").title, title.title);
+        }
+        for refused in [foreign.map(drop), unknown] {
+            assert_eq!(refused.expect_err("it is refused").into_body().code, ErrorCode::NotFound);
+        }
+        read.expect("the thread is marked as read");
+        assert!(appended.expect("the entry is appended").is_some());
+        let agent = agent.expect("the agent is set");
+        assert_eq!((agent.agent.as_str(), agent.title.as_str()), ("another", "Title 31"));
+        assert_eq!(threads::authorise(&channels, user.id, thread).await.expect("the thread is read"), agent);
+        let log = log(&channels, Channel::Thread(thread)).await.split_off(before);
+        assert_eq!(log.len(), 33, "one entry for each change");
+        for (title, (seq, frame)) in titles.iter().zip(&log) {
+            assert!(frame.contains(&title.title), "{seq}: {frame}");
+        }
+        // What changes nothing appends nothing.
+        threads::rename(&channels, user, &titles[31]).await.expect("the thread has this title");
+        let head = channels.extent(Channel::Thread(thread)).await.expect("the extent is read").head;
+        assert_eq!(head, log[32].0);
     })
     .await;
 }
@@ -84,7 +144,7 @@ async fn a_thread_deleted_on_one_node_stays_deleted_while_another_writes_to_it()
             };
         let ((), deleted, sent) = tokio::join!(writing, threads::delete(&other, &test_store.user, &delete), sending);
         deleted.expect("the thread is deleted");
-        assert!(matches!(sent, None | Some(netra::protocol::ErrorCode::NotFound)), "{sent:?}");
+        assert!(matches!(sent, None | Some(ErrorCode::NotFound)), "{sent:?}");
         assert_eq!(log(&one, Channel::Thread(thread)).await, [], "the deleted thread stays empty");
         assert_eq!(one.extent(Channel::Thread(thread)).await.expect("the extent is read").head, 0);
     }
