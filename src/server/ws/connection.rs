@@ -26,9 +26,7 @@ use super::{
     subscriptions::Subscriptions,
 };
 use crate::{
-    protocol::{
-        CloseCode, Command, ErrorBody, ErrorCode, Push, Welcome, WelcomeUser, encode_ok, encode_push, encode_reply,
-    },
+    protocol::{CloseCode, Command, ErrorBody, ErrorCode, Push, encode_ok, encode_push, encode_reply},
     server::{
         channel::{Channel, Delivery},
         clock::now_ms,
@@ -49,26 +47,34 @@ const MAX_IDLE_CAPACITY: usize = 64;
 const MAX_EXPIRY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Serves a socket until it ends.
-pub(super) async fn serve(mut socket: WebSocket, guard: ConnectionGuard, context: ConnectionContext) {
-    let (user, id) = (context.identity.user.id, context.id);
-    tracing::info!(%user, connection = %id, "socket opened");
-    let mut counted = metrics::Connection::open();
+///
+/// Not an `async fn`: that would keep its arguments beside what it makes of them, in the memory of every open socket.
+pub(super) fn serve(
+    mut socket: WebSocket,
+    guard: ConnectionGuard,
+    context: ConnectionContext,
+) -> impl Future<Output = ()> + Send {
     let mut connection = Connection::new(context, guard.send_queue().clone());
-    let end = connection.run(&mut socket).await;
-    counted.closing(end.code());
-    let (close, linger) = match end {
-        End::Gone(how) => {
-            return tracing::info!(%user, connection = %id, reason = how, "socket closed by the client or lost");
+    async move {
+        let (user, id) = (connection.context.identity.user.id, connection.context.id);
+        tracing::info!(%user, connection = %id, "socket opened");
+        let mut counted = metrics::Connection::open();
+        let end = connection.run(&mut socket).await;
+        counted.closing(end.code());
+        let (close, linger) = match end {
+            End::Gone(how) => {
+                return tracing::info!(%user, connection = %id, reason = how, "socket closed by the client or lost");
+            }
+            End::Close(close) => (close, Duration::ZERO),
+            End::Unreadable(close) => (close, LINGER_TIMEOUT),
+        };
+        tracing::info!(%user, connection = %id, code = close.code.code(), reason = %close.reason, "socket closed");
+        // Unregistered at once, as closing may take a while; only a drain waits until everything is written.
+        let guard = (close.code == CloseCode::Restarting).then_some(guard);
+        // Boxed, so that the task of an open socket does not reserve the memory of this future.
+        if !Box::pin(close_gracefully(socket, connection.unsent, close, linger, guard)).await {
+            tracing::debug!(%user, connection = %id, "the peer did not answer the close");
         }
-        End::Close(close) => (close, Duration::ZERO),
-        End::Unreadable(close) => (close, LINGER_TIMEOUT),
-    };
-    tracing::info!(%user, connection = %id, code = close.code.code(), reason = %close.reason, "socket closed");
-    // Unregistered at once, as closing may take a while; only a drain waits until everything is written.
-    let guard = (close.code == CloseCode::Restarting).then_some(guard);
-    // Boxed, so that the task of an open socket does not reserve the memory of this future.
-    if !Box::pin(close_gracefully(socket, connection.unsent, close, linger, guard)).await {
-        tracing::debug!(%user, connection = %id, "the peer did not answer the close");
     }
 }
 
@@ -112,7 +118,7 @@ impl Connection {
         Self {
             heartbeat: Heartbeat::new(interval, Duration::from_millis(config.heartbeat_timeout_ms), now),
             commands: CommandQueue::new(context.identity.user.id, context.gateway.manager.rates().clone()),
-            unsent: VecDeque::from([text(&welcome(&context))]),
+            unsent: VecDeque::from([text(&context.welcome())]),
             sampled: None,
             batch: VecDeque::new(),
             subscriptions: Subscriptions::default(),
@@ -373,19 +379,6 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-fn welcome(context: &ConnectionContext) -> Push {
-    let (gateway, user) = (&context.gateway, &context.identity.user);
-    Push::Welcome(Welcome {
-        connection_id: context.id,
-        user: WelcomeUser { id: user.id, name: user.name.clone(), role: user.role },
-        node: gateway.node.clone(),
-        server_time: now_ms(),
-        heartbeat_ms: gateway.config.heartbeat_ms,
-        max_frame_bytes: gateway.config.max_frame_bytes,
-        expires_at: context.identity.expires_at,
-    })
 }
 
 fn text(push: &Push) -> Message {

@@ -3,10 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    protocol::ConnectionId,
+    protocol::{ConnectionId, Push, Welcome, WelcomeUser},
     server::{
         auth::{Auth, Identity},
         channel::Channels,
+        clock::now_ms,
         commands::Commands,
         config::SocketConfig,
         connections::{ConnectionManager, Follower, Nodes},
@@ -47,4 +48,21 @@ pub(super) struct ConnectionContext {
     pub(super) identity: Identity,
     pub(super) id: ConnectionId,
     pub(super) follower: Follower,
+}
+
+impl ConnectionContext {
+    /// The first message of a connection.
+    pub(super) fn welcome(&self) -> Push {
+        let Self { gateway, identity, id, .. } = self;
+        let Identity { user, expires_at, .. } = identity;
+        Push::Welcome(Welcome {
+            connection_id: *id,
+            user: WelcomeUser { id: user.id, name: user.name.clone(), role: user.role },
+            node: gateway.node.clone(),
+            server_time: now_ms(),
+            heartbeat_ms: gateway.config.heartbeat_ms,
+            max_frame_bytes: gateway.config.max_frame_bytes,
+            expires_at: *expires_at,
+        })
+    }
 }
