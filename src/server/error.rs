@@ -26,6 +26,9 @@ pub enum Error {
     Corrupt(String),
 }
 
+/// PostgreSQL's code for a text that it cannot store. The only one in valid UTF-8 is U+0000.
+const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
+
 /// The server's results.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -58,6 +61,14 @@ impl Error {
         self.outage().is_some()
     }
 
+    /// Whether PostgreSQL ended a statement because of what other transactions held: a lock was not free in time, two waited for each
+    /// other, or the statement took too long.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        let Self::Store(sqlx::Error::Database(error)) = self else { return false };
+        matches!(error.code().as_deref(), Some("55P03" | "40P01" | "57014"))
+    }
+
     /// What the caller gets. Logs the cause of a failure, except of a refusal.
     #[must_use]
     pub fn into_body(self) -> ErrorBody {
@@ -81,6 +92,12 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Self::Corrupt(error.to_string()),
+            sqlx::Error::Database(error) if error.code().as_deref() == Some(CHARACTER_NOT_IN_REPERTOIRE) => {
+                Self::refused(
+                    ErrorCode::InvalidPayload,
+                    "a text has the character U+0000, which PostgreSQL cannot store",
+                )
+            }
             error => Self::Store(error),
         }
     }

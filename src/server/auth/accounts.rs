@@ -1,6 +1,6 @@
 //! Accounts in the store.
 
-use sqlx::{Any, Executor, FromRow, Row, any::AnyRow};
+use sqlx::{Any, AssertSqlSafe, Executor, FromRow, Row, any::AnyRow};
 
 use super::{session_cache::SessionCache, sessions};
 use crate::{
@@ -130,8 +130,9 @@ pub(super) async fn set_role(store: &Store, cache: &SessionCache, email: &str, r
 pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> Result<(User, Vec<ThreadId>)> {
     let user = by_email(store, email).await?;
     let mut tx = store.begin().await?;
-    let threads: Vec<ThreadId> =
-        sqlx::query_scalar("SELECT id FROM threads WHERE owner = $1").bind(user.id).fetch_all(&mut *tx).await?;
+    // Threads before channels, in the order of ids: all transactions lock in this order.
+    let sql = format!("SELECT id FROM threads WHERE owner = $1 ORDER BY id{}", store.engine().for_update());
+    let threads: Vec<ThreadId> = sqlx::query_scalar(AssertSqlSafe(sql)).bind(user.id).fetch_all(&mut *tx).await?;
     // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",

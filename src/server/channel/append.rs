@@ -79,10 +79,13 @@ impl Append {
         if let Some(head) = self.changes.heads.get(&channel).copied().or_else(|| self.transaction.head(channel)) {
             return Ok(head);
         }
-        match self.engine() {
+        match (self.engine(), self.shared.extents.known(channel)) {
+            (Engine::Postgres, _) => queries::lock_head(self.transaction.sql(), channel).await,
             // This transaction is the only one that writes.
-            Engine::Sqlite => Ok(self.shared.extents.get(&self.shared.store, channel).await?.head),
-            Engine::Postgres => queries::lock_head(self.transaction.sql(), channel).await,
+            (Engine::Sqlite, Some(extent)) => Ok(extent.head),
+            (Engine::Sqlite, None) => {
+                Ok(queries::extent(self.transaction.sql(), channel).await?.unwrap_or_default().head)
+            }
         }
     }
 
@@ -103,6 +106,8 @@ impl Append {
         ] {
             sqlx::query(sql).bind(channel).execute(self.sql()).await?;
         }
+        self.changes.entries.retain(|entry| entry.channel != channel);
+        self.changes.heads.remove(&channel);
         self.changes.shortened.push(channel);
         self.changes.deleted.push(channel);
         Ok(())

@@ -216,7 +216,7 @@ impl Channels {
         self.writers.change(ThreadChange { owner, thread, decide: Box::new(decide) }).await
     }
 
-    /// Begins the changes of a command. Only a few commands can do so at a time: keep it short, and await nothing else in it.
+    /// Begins the changes of a command. Only a few commands can do so at a time: keep it short, and await only its statements.
     ///
     /// # Errors
     /// If the store fails.
@@ -224,8 +224,17 @@ impl Channels {
         let (shared, requested) = (self.shared.clone(), Instant::now());
         let transaction = match shared.permits.acquire_or_join().await? {
             Turn::Begin(permit) => SharedTransaction::begin(&shared, permit, requested).await?,
-            Turn::Join(transaction) => transaction.next().await?,
+            Turn::Join(transaction) => transaction.begin_command().await?,
         };
+        Ok(Append::new(transaction, shared))
+    }
+
+    /// As [`Channels::begin`], after the transactions of all commands that were done: for work that reads the log, where the entries of a
+    /// shared transaction are still missing.
+    async fn begin_alone(&self) -> Result<Append> {
+        let (shared, requested) = (self.shared.clone(), Instant::now());
+        let permit = shared.permits.acquire().await?;
+        let transaction = SharedTransaction::begin(&shared, permit, requested).await?;
         Ok(Append::new(transaction, shared))
     }
 }

@@ -52,7 +52,7 @@ impl Permits {
         let (sender, mut receiver) = oneshot::channel();
         {
             let mut waiting = self.waiting.lock();
-            // Those that got a permit, or were cancelled.
+            // Commands that have got a permit meanwhile, or were cancelled, are still in the list.
             while waiting.front().is_some_and(oneshot::Sender::is_closed) {
                 waiting.pop_front();
             }

@@ -9,12 +9,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
+    fmt, io,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use sqlx::{Any, Transaction};
+use sqlx::{Any, AnyConnection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Channel, Delivery, Shared, queries};
@@ -81,7 +81,8 @@ impl Changes {
     }
 }
 
-/// A transaction with the commands that were done in it. Dropping it commits them, but for the one that was not done.
+/// A transaction with the commands that were done in it. Dropping it leaves it to a command that waits, or else commits what is done; a
+/// command that is not done is undone.
 pub(super) struct SharedTransaction(Option<Open>);
 
 struct Open {
@@ -99,14 +100,14 @@ struct Open {
     savepoint: Savepoint,
 }
 
-/// Where the last command that was done ended.
+/// Where the last command that was done ended: there, the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Savepoint {
     /// At the beginning of the transaction: no command was done.
     Beginning,
     /// At the savepoint; what was changed after it is undone.
     Set,
-    /// At the end: nothing was changed after it. A savepoint from before is there if there was one.
+    /// At the end: nothing was changed after it. `is_set`: the savepoint is still where that command began.
     End { is_set: bool },
 }
 
@@ -138,22 +139,22 @@ impl SharedTransaction {
         self.open().changes.heads.get(&channel).copied()
     }
 
-    /// Prepares the transaction for the next command. To its end even if the caller is cancelled: else nobody knew where it stood.
-    pub(super) async fn next(mut self) -> Result<Self> {
-        let next = async move {
+    /// Begins the next command: undoes the last one if it was not done, and sets the savepoint. To its end even if the caller is cancelled: else nobody knew where it stood.
+    pub(super) async fn begin_command(mut self) -> Result<Self> {
+        let begin = async move {
             let statement = match self.open().savepoint {
                 Savepoint::Beginning => return Ok(self),
-                Savepoint::Set => "ROLLBACK TO command",
+                Savepoint::Set => UNDO,
                 Savepoint::End { is_set: false } => "SAVEPOINT command",
                 Savepoint::End { is_set: true } => "RELEASE command; SAVEPOINT command",
             };
-            match sqlx::raw_sql(statement).execute(self.sql()).await {
-                Ok(_) => self.open().savepoint = Savepoint::Set,
-                Err(error) => return Err(self.fail(error.into())),
+            match move_savepoint(self.sql(), statement).await {
+                Ok(()) => self.open().savepoint = Savepoint::Set,
+                Err(error) => return Err(self.fail(error)),
             }
             Ok(self)
         };
-        tokio::spawn(next).await.map_err(|error| Error::Corrupt(format!("a transaction failed: {error}")))?
+        tokio::spawn(begin).await.map_err(|error| Error::Corrupt(format!("a transaction failed: {error}")))?
     }
 
     /// Rolls everything back.
@@ -167,7 +168,7 @@ impl SharedTransaction {
         Error::Shared(error)
     }
 
-    /// A command was done. It succeeds when what is returned says so.
+    /// A command was done. What is returned says whether its transaction was committed.
     pub(super) fn done(mut self, changes: Changes) -> oneshot::Receiver<Result<()>> {
         let (command, committed) = oneshot::channel();
         let open = self.open();
@@ -195,6 +196,16 @@ impl Drop for SharedTransaction {
     }
 }
 
+/// Undoes what was changed after the savepoint.
+const UNDO: &str = "ROLLBACK TO command";
+
+/// Sets the savepoint or returns to it. If there is none, SQLite has rolled back the transaction by itself, as it may when the disk fails:
+/// nothing was stored, and the same commands may work later.
+async fn move_savepoint(connection: &mut AnyConnection, statement: &'static str) -> Result<()> {
+    let lost = |error| sqlx::Error::Io(io::Error::other(error));
+    Ok(sqlx::raw_sql(statement).execute(connection).await.map(drop).map_err(lost)?)
+}
+
 /// Leaves a transaction to a command that waits; returns it if there is none.
 fn leave_to_next(open: Open) -> Option<Open> {
     let shared = open.shared.clone();
@@ -216,7 +227,7 @@ impl Open {
         let entries = changes.entries.len();
         let result = async {
             if savepoint == Savepoint::Set {
-                sqlx::raw_sql("ROLLBACK TO command").execute(&mut *tx).await?;
+                move_savepoint(&mut tx, UNDO).await?;
             }
             let deliveries = insert(&shared, &mut tx, &changes).await?;
             shared.commit(tx, deliveries).await

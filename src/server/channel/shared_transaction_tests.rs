@@ -104,6 +104,8 @@ async fn no_command_succeeds_whose_transaction_sqlite_rolled_back() {
         assert_eq!(outcome.is_ok(), stored_names.contains(&format!("command/{index}")), "{index}: {outcome:?}");
     }
     assert!(outcomes[..3].iter().all(Result::is_err), "{outcomes:?}");
+    let told_to_retry = |outcome: &Result<u64>| outcome.as_ref().is_err_and(Error::is_out_of_reach);
+    assert!(outcomes[..2].iter().all(told_to_retry), "{outcomes:?}");
     let again = command(&channels, user, "command/again", Ending::Commit).await.expect("the next command succeeds");
     assert_eq!(seqs(&recorder).concat().last(), Some(&again));
 }

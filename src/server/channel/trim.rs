@@ -129,7 +129,7 @@ impl Channels {
 
     /// Merges a thread's deltas.
     async fn compact(&self, thread: ThreadId, until: i64) -> Result<u64> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone().await?;
         let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
         let mut compactor = Compactor::default();
         let channel = Channel::Thread(thread);
@@ -158,7 +158,7 @@ impl Channels {
 
     /// Deletes the runs that ended by `until` with their entries, and the oldest others while the log has more than `max_bytes`.
     async fn delete_runs(&self, thread: ThreadId, until: i64, max_bytes: Option<u64>) -> Result<u64> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone().await?;
         let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
         let sql = "SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY id";
         let ended: Vec<EndedRun> = sqlx::query_as(sql).bind(thread).fetch_all(tx.sql()).await?;

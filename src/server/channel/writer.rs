@@ -118,7 +118,7 @@ impl Writers {
 }
 
 fn lost() -> Error {
-    Error::Corrupt("the task of an append failed".into())
+    Error::Corrupt("the task of a writer's transaction failed".into())
 }
 
 async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
@@ -140,8 +140,8 @@ async fn commit(shared: &Shared, batch: Vec<Job>) {
                 let _ = job.result.send(result);
             }
         }
-        Err(error) if batch.len() > 1 && !error.is_out_of_reach() => {
-            tracing::warn!(%error, jobs = batch.len(), "a transaction of several appends failed; each is tried alone");
+        Err(error) if batch.len() > 1 && (error.is_contention() || !error.is_out_of_reach()) => {
+            tracing::warn!(%error, jobs = batch.len(), "a transaction of several jobs failed; each is tried alone");
             for job in batch {
                 let alone = run_batch(shared, std::slice::from_ref(&job)).await;
                 let _ = job

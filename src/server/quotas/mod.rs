@@ -53,6 +53,8 @@ struct Inner {
     thread_bytes: u64,
     disk: DiskSpace,
     cache: Mutex<LogBytes>,
+    /// Held while the bytes of conversations are read.
+    reading: tokio::sync::Mutex<()>,
     thread_counts: ThreadCounts,
 }
 
@@ -74,6 +76,7 @@ impl Quotas {
             thread_bytes,
             disk,
             cache: Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             thread_counts: ThreadCounts::default(),
         }))
     }
@@ -94,14 +97,27 @@ impl Quotas {
         Self::new(&QuotasConfig::unlimited(), 0, None, PathBuf::new())
     }
 
-    /// Reads what is used, unless that was done a moment ago.
+    /// Reads what is used, unless that was done a moment ago. Call it before a transaction begins: it waits for a connection that reads.
     ///
     /// # Errors
-    /// `unavailable` if the store's disk is almost full, or the store fails.
+    /// If the store fails.
     pub async fn read_log_bytes(&self, store: &Store, user: UserId) -> Result<LogAdmission> {
-        let Inner { limits, disk, cache, .. } = &*self.0;
-        disk.check_store(store).await?;
+        let Inner { limits, disk, cache, reading, .. } = &*self.0;
+        let disk_full = match disk.check_store(store).await {
+            Err(Error::Refused(refusal)) => Some(refusal),
+            checked => checked.map(|()| None)?,
+        };
         let is_fresh = |(at, _): &(Instant, u64)| at.elapsed() < CACHE_TTL;
+        let is_known = || {
+            let cache = cache.lock();
+            (limits.max_log_bytes_per_user == 0 || cache.by_user.get(&user).is_some_and(is_fresh))
+                && (limits.max_log_bytes == 0 || cache.total.as_ref().is_some_and(is_fresh))
+        };
+        if is_known() {
+            return Ok(LogAdmission { quotas: self.clone(), user, disk_full });
+        }
+        // One at a time: those that wait find what the one before them has read.
+        let _reading = reading.lock().await;
         if limits.max_log_bytes_per_user > 0 && !cache.lock().by_user.get(&user).is_some_and(is_fresh) {
             let (at, query) = (Instant::now(), sqlx::query_scalar::<_, i64>(USER_LOG_BYTES));
             let used = query.bind(format!("user/{user}")).bind(user).fetch_one(store.reader()).await?.cast_unsigned();
@@ -116,7 +132,7 @@ impl Quotas {
             let used = query.fetch_one(store.reader()).await?.cast_unsigned();
             cache.lock().total = Some((at, used));
         }
-        Ok(LogAdmission { quotas: self.clone(), user })
+        Ok(LogAdmission { quotas: self.clone(), user, disk_full })
     }
 
     /// Checks the number of threads, after one was added in this transaction.
@@ -160,14 +176,19 @@ impl Quotas {
 pub struct LogAdmission {
     quotas: Quotas,
     user: UserId,
+    /// Refuses everything: the store's disk is almost full.
+    disk_full: Option<ErrorBody>,
 }
 
 impl LogAdmission {
     /// Checks whether the person may add so many bytes, which count as used from now on.
     ///
     /// # Errors
-    /// `quota_exceeded`.
+    /// `quota_exceeded`; `unavailable` if the store's disk is almost full.
     pub fn admit(&self, bytes: usize) -> Result<()> {
+        if let Some(refusal) = &self.disk_full {
+            return Err(refusal.clone().into());
+        }
         let Inner { limits, cache, .. } = &*self.quotas.0;
         let (mut cache, bytes) = (cache.lock(), bytes as u64);
         let LogBytes { by_user, total } = &mut *cache;

@@ -1,8 +1,8 @@
-//! How many threads there are at most, so that not every new one has all others counted.
+//! Upper bounds of the numbers of threads, so that not every new thread has all others counted.
 //!
-//! On SQLite this process alone adds threads: a count, and one more for each that was added since, is never less than there are. Only when
-//! that exceeds the limit the threads are counted again, as some may have been deleted. On PostgreSQL other nodes add threads, too, and
-//! they are always counted.
+//! On SQLite this process alone adds threads, so a count plus those that were added since is an upper bound. Only when that exceeds the
+//! limit the threads are counted again, as some may have been deleted. On PostgreSQL other nodes add threads, too: there they are always
+//! counted.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ struct Counts {
 }
 
 impl ThreadCounts {
-    /// Adds a thread of a person; returns how many they have at most, if they were counted.
+    /// Adds a thread of a person; returns the upper bound of how many they have, if there is one.
     pub(super) fn add_to_user(&self, user: UserId) -> Option<u64> {
         let mut counts = self.0.lock();
         let count = counts.by_user.get_mut(&user)?;
@@ -30,7 +30,7 @@ impl ThreadCounts {
         Some(*count)
     }
 
-    /// Adds a thread; returns how many there are at most, if they were counted.
+    /// Adds a thread; returns the upper bound of how many there are, if there is one.
     pub(super) fn add_to_total(&self) -> Option<u64> {
         let mut counts = self.0.lock();
         let count = counts.total.as_mut()?;

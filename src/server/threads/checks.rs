@@ -125,7 +125,9 @@ pub fn expires_at(interrupt: &Interrupt) -> Option<i64> {
 
 /// The title of a thread, made of its first message.
 pub(super) fn title_of(text: &str) -> String {
-    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
+    let words = words.join(" ");
     if words.chars().nth(MAX_GENERATED_TITLE_CHARS).is_none() {
         return words;
     }

@@ -39,6 +39,7 @@ const MAX_GENERATED_TITLE_CHARS: usize = 60;
 pub async fn create(channels: &Channels, user: &User, command: &CreateThread, agent: &str) -> Result<ThreadInfo> {
     let title = command.title.as_deref().map(title).transpose()?;
     let request = serde_json::to_string(command)?;
+    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
     let thread = ThreadInfo {
         id: command.thread_id,
@@ -51,15 +52,10 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
     }
     let engine = tx.engine();
     channels.quotas().admit_thread(engine, tx.sql(), user.id).await?;
-    admit_bytes(channels, user.id, request.len()).await?;
+    admission.admit(request.len())?;
     append_info(&mut tx, user.id, &thread).await?;
     tx.commit().await?;
     Ok(thread)
-}
-
-/// Checks whether a person may add so many bytes to their conversations.
-async fn admit_bytes(channels: &Channels, user: UserId, bytes: usize) -> Result<()> {
-    channels.quotas().read_log_bytes(channels.store(), user).await?.admit(bytes)
 }
 
 /// The thread that the same command created before.
@@ -176,11 +172,11 @@ async fn append_info(tx: &mut Append, owner: UserId, thread: &ThreadInfo) -> Res
     Ok(())
 }
 
-/// Normalises and checks a title: one line, trimmed, 1 to [`limits::MAX_TITLE_CHARS`] characters.
+/// Normalises and checks a title: one line, trimmed, 1 to [`limits::MAX_TITLE_CHARS`] characters, none of them a control character.
 fn title(text: &str) -> Result<String> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() || text.chars().count() > limits::MAX_TITLE_CHARS {
-        let message = format!("a title has 1 to {} characters", limits::MAX_TITLE_CHARS);
+    if text.is_empty() || text.chars().count() > limits::MAX_TITLE_CHARS || text.contains(char::is_control) {
+        let message = format!("a title has 1 to {} characters, and no control characters", limits::MAX_TITLE_CHARS);
         return Err(Error::refused(ErrorCode::InvalidPayload, message));
     }
     Ok(text)

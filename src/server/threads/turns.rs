@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    NewRun, RunOrder, UNTITLED, admit_bytes,
+    NewRun, RunOrder, UNTITLED,
     checks::{check_answers, check_message, check_results, title_of},
     lock_thread, queries, update_thread,
 };
@@ -45,6 +45,7 @@ pub async fn send(
 ) -> Result<CommandOutcome> {
     check_message(command)?;
     let request = serde_json::to_string(command)?;
+    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
     let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
@@ -54,7 +55,7 @@ pub async fn send(
         queries::run_of_message(tx.sql(), command.thread_id, *message).await?;
     }
     let bytes = request.len() + caller.as_ref().map_or(0, String::len);
-    admit_bytes(channels, user.id, bytes).await?;
+    admission.admit(bytes)?;
     let agent = admit(&thread.agent)?;
     let message = UserMessage {
         id: command.message_id,
@@ -106,6 +107,7 @@ pub async fn answer(
     super::authorise(channels, user.id, thread_id).await?;
     // What an ended run waits for does not change, so it can be read before the thread is locked.
     let (_, view) = channels.thread(thread_id).await?;
+    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
     lock_thread(&mut tx, user.id, thread_id).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.answer_id, &request).await? {
@@ -115,7 +117,7 @@ pub async fn answer(
     let row = row.ok_or_else(|| Error::not_found("run in this thread"))?;
     check_answer(command, &view, &row)?;
     let bytes = request.len() + caller.as_ref().map_or(0, String::len);
-    admit_bytes(channels, user.id, bytes).await?;
+    admission.admit(bytes)?;
     admit(&row.agent)?;
     let answer = RunAnswer {
         id: command.answer_id,

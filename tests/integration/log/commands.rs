@@ -101,6 +101,46 @@ async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_postgresql_cannot_store_is_refused_and_no_other_command_with_it() {
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let user = &test_store.user;
+        let (thread, other) = (test_store.create_thread(&channels).await, test_store.create_thread(&channels).await);
+        let [bad, good] = [(thread, "a\0b"), (other, "Good")]
+            .map(|(thread_id, title)| RenameThread { thread_id, title: title.to_owned() });
+        let (bad, good) = tokio::join!(threads::rename(&channels, user, &bad), threads::rename(&channels, user, &good));
+        assert_eq!(bad.expect_err("it is refused").into_body().code, ErrorCode::InvalidPayload);
+        assert_eq!(good.expect("the thread is renamed").title, "Good");
+        // A title that is made of a message leaves it out.
+        let send = SendMessage::new(thread, "x\0y z");
+        threads::send(&channels, user, &send, None, |_| Ok("script".into())).await.expect("the message is accepted");
+        let title = threads::authorise(&channels, user.id, thread).await.expect("the thread is read").title;
+        assert_eq!(title, "x y z");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_that_another_node_holds_delays_no_other_for_long() {
+    let test_store = TestStore::on(Engine::Postgres).await;
+    let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
+    let user = &test_store.user;
+    let (held, free) = (test_store.create_thread(&one).await, test_store.create_thread(&one).await);
+    let mut holding = other.begin().await.expect("the transaction begins");
+    let lock = sqlx::query("SELECT id FROM threads WHERE id = $1 FOR UPDATE").bind(held.to_string());
+    lock.execute(holding.sql()).await.expect("the row is locked");
+    let [blocked, renamed] = [held, free].map(|thread_id| RenameThread { thread_id, title: "Renamed".to_owned() });
+    // Both may get into one transaction, whose lock times out after 5 s; then each is tried alone.
+    let (blocked, renamed) = timeout(TEST_TIMEOUT, async {
+        tokio::join!(threads::rename(&one, user, &blocked), threads::rename(&one, user, &renamed))
+    })
+    .await
+    .expect("the lock times out");
+    assert_eq!(blocked.expect_err("its row is locked").into_body().code, ErrorCode::Unavailable);
+    assert_eq!(renamed.expect("the thread is renamed").title, "Renamed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_future_dropped_while_a_transaction_begins_leaves_none_open() {
     let test_store = TestStore::on(Engine::Postgres).await;
     let (channels, _) = test_store.node().await;
