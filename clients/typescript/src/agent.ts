@@ -72,7 +72,7 @@ export class NetraAgent extends AbstractAgent {
     for (const run of [...this.runs]) run.stop();
   }
 
-  /** Stops following the run, which continues on the server. (Any other way to unsubscribe stops it.) */
+  /** Stops following the run, which continues on the server. (Unsubscribing in any other way stops a run that `run` started.) */
   override async detachActiveRun(): Promise<void> {
     this.runs.forEach((run) => run.detach());
     await super.detachActiveRun();

@@ -189,7 +189,7 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
 }
 
 /// Keeps writing to a thread, with `in_flight` entries on their way to all sockets at once. An entry is a new title: small, and
-/// stored in a transaction of its own.
+/// committed together with the other titles that wait.
 async fn write(
     bench: &Bench,
     thread_id: ThreadId,

@@ -79,17 +79,14 @@ impl Append {
         if let Some(head) = self.changes.heads.get(&channel).copied().or_else(|| self.transaction.head(channel)) {
             return Ok(head);
         }
-        match (self.engine(), self.shared.extents.known(channel)) {
-            (Engine::Postgres, _) => queries::lock_head(self.transaction.sql(), channel).await,
-            // This transaction is the only one that writes.
-            (Engine::Sqlite, Some(extent)) => Ok(extent.head),
-            (Engine::Sqlite, None) => {
-                Ok(queries::extent(self.transaction.sql(), channel).await?.unwrap_or_default().head)
-            }
+        match self.engine() {
+            // No other transaction writes before this one ends.
+            Engine::Sqlite => Ok(queries::extent(self.transaction.sql(), channel).await?.unwrap_or_default().head),
+            Engine::Postgres => queries::lock_head(self.transaction.sql(), channel).await,
         }
     }
 
-    /// Adds to the bytes that a thread is counted with: those kept for it in other tables than the log's.
+    /// Adds bytes that are kept for a thread outside its log, in other tables, to those that count for it.
     pub fn count_bytes(&mut self, id: ThreadId, bytes: usize) {
         self.changes.other_bytes.push((Channel::Thread(id), bytes as u64));
     }
@@ -113,7 +110,7 @@ impl Append {
         Ok(())
     }
 
-    /// Commits, alone or with the commands that wait, and delivers the entries. To its end even if the caller is cancelled.
+    /// Commits, alone or with the commands that wait, and delivers the entries. This continues even if the caller is cancelled.
     ///
     /// # Errors
     /// If the store fails. Most likely nothing was stored then; if that is uncertain, the followers of the channels read the store.

@@ -76,14 +76,6 @@ impl Extents {
         Ok(self.end_read(channel, read, extent))
     }
 
-    /// The extent if it is kept.
-    pub(super) fn known(&self, channel: Channel) -> Option<Extent> {
-        match self.known.as_ref()?.lock().extents.get(&channel) {
-            Some(Kept::Extent(extent)) => Some(*extent),
-            Some(Kept::Reading { .. }) | None => None,
-        }
-    }
-
     /// The extent if it is kept, or else the number of the read that the caller begins or joins.
     fn begin_read(&self, channel: Channel) -> Result<Extent, u64> {
         let Some(known) = &self.known else { return Err(0) };

@@ -229,8 +229,8 @@ impl Channels {
         Ok(Append::new(transaction, shared))
     }
 
-    /// As [`Channels::begin`], after the transactions of all commands that were done: for work that reads the log, where the entries of a
-    /// shared transaction are still missing.
+    /// As [`Channels::begin`], but never in a transaction of other commands: their entries are inserted only before the commit, so work that
+    /// reads the log would not see them.
     async fn begin_alone(&self) -> Result<Append> {
         let (shared, requested) = (self.shared.clone(), Instant::now());
         let permit = shared.permits.acquire().await?;

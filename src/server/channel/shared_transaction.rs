@@ -1,11 +1,11 @@
 //! A transaction that commands share: each leaves it to the next that waits, so that many pay for one commit and their entries are
 //! delivered together.
 //!
-//! Only on SQLite, where commands wait for each other in any case. On PostgreSQL several transactions write at a time, and one that
-//! holds the locks of many commands would wait for another that does.
+//! Only on SQLite, where commands wait for each other in any case. On PostgreSQL several transactions write at a time; shared ones would
+//! hold the locks of all their commands until the commit and block each other.
 //!
 //! Guarantees: a command that is refused, fails or is dropped changes nothing and touches no other command; a command succeeds only
-//! after the commit; each begins where the one before it ended.
+//! after the commit; each sees the rows that those before it changed.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -139,7 +139,7 @@ impl SharedTransaction {
         self.open().changes.heads.get(&channel).copied()
     }
 
-    /// Begins the next command: undoes the last one if it was not done, and sets the savepoint. To its end even if the caller is cancelled: else nobody knew where it stood.
+    /// Begins the next command: undoes the last one if it was not done, and sets the savepoint. This continues even if the caller is cancelled: otherwise it would not be known whether the savepoint is set.
     pub(super) async fn begin_command(mut self) -> Result<Self> {
         let begin = async move {
             let statement = match self.open().savepoint {

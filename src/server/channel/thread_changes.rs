@@ -54,7 +54,7 @@ pub(super) struct ThreadRows {
 }
 
 impl ThreadRows {
-    /// Reads and locks rows until the transaction ends, in the order of ids. Deleted threads have none.
+    /// Locks rows until the transaction ends, in the order of ids, and reads them. Deleted threads are left out.
     pub(super) async fn lock(connection: &mut AnyConnection, engine: Engine, threads: &[ThreadId]) -> Result<Self> {
         row! { struct Row { id: ThreadId, owner: UserId, title: String, agent: String, created_at: i64 } }
         let mut rows = HashMap::with_capacity(threads.len());
@@ -93,7 +93,7 @@ impl ThreadRows {
     pub(super) async fn store(&self, connection: &mut AnyConnection, engine: Engine) -> Result<()> {
         let changed: Vec<&ThreadInfo> = self.changed.iter().map(|id| &self.rows[id].1).collect();
         for chunk in chunks(&changed) {
-            // Both databases name the columns of `VALUES` so.
+            // Both databases name the columns of `VALUES` `column1`, `column2` and so on.
             let sql = format!(
                 "UPDATE threads SET title = new.column2, agent = new.column3 FROM (VALUES {}) AS new WHERE threads.id = new.column1",
                 row_placeholders(engine, chunk.len(), 3),

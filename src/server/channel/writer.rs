@@ -1,4 +1,4 @@
-//! Group commit: all appends and changes of threads that wait go into one transaction.
+//! Group commit: all appends and changes of threads that are waiting go into one transaction.
 //!
 //! The cost of an append is mostly that of its transaction, so a writer takes all waiting jobs at once. Each gets its own result: the
 //! last `seq` of an append, or nothing if its run is no longer this node's; a thread, or why it cannot be changed; or the error of the
@@ -125,9 +125,9 @@ async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let (shared, batch) = (shared.clone(), std::mem::take(&mut batch));
-        // In a task of its own: a panic fails these appends only, not the writer.
+        // In a task of its own: a panic fails the jobs of this batch only, not the writer.
         if let Err(error) = tokio::spawn(async move { commit(&shared, batch).await }).await {
-            tracing::error!(%error, "the task of a transaction of appends failed");
+            tracing::error!(%error, "the task of a writer's transaction failed");
         }
     }
 }

@@ -143,7 +143,7 @@ pub(super) struct UsageQuery {
     /// For how many days, up to today.
     #[serde(default = "default_days")]
     days: u16,
-    /// How many people to skip.
+    /// How many rows, and how many sums, to skip: the `next` of the previous page.
     #[serde(default)]
     skip: u32,
 }

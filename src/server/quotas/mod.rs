@@ -193,7 +193,7 @@ impl LogAdmission {
         let (mut cache, bytes) = (cache.lock(), bytes as u64);
         let LogBytes { by_user, total } = &mut *cache;
         let (mut unknown_user, mut unknown_total) = ((Instant::now(), 0), (Instant::now(), 0));
-        // Unknown only if ten thousand others have been counted since.
+        // Unknown if there is no such limit; a user's also if so many others were counted since that the cache was cleared.
         let of_user = by_user.get_mut(&self.user).unwrap_or(&mut unknown_user);
         let total = total.as_mut().unwrap_or(&mut unknown_total);
         if limits.max_log_bytes_per_user > 0 {

@@ -1,4 +1,4 @@
-//! Upper bounds of the numbers of threads, so that not every new thread has all others counted.
+//! Upper bounds of the numbers of threads, so that creating a thread does not count all the others each time.
 //!
 //! On SQLite this process alone adds threads, so a count plus those that were added since is an upper bound. Only when that exceeds the
 //! limit the threads are counted again, as some may have been deleted. On PostgreSQL other nodes add threads, too: there they are always

@@ -51,6 +51,7 @@ pub async fn send(
     if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
         return Ok(CommandOutcome { accepted, run: None });
     }
+    // Only checks that these messages exist in this thread.
     for message in command.after.iter().chain(&command.replaces) {
         queries::run_of_message(tx.sql(), command.thread_id, *message).await?;
     }

@@ -12,7 +12,7 @@ use crate::{
     thread::{NodeBody, ThreadView},
 };
 
-/// Results from this length on, in bytes, are removed from a restated conversation that is too long.
+/// From this length on, in bytes, a result that the thread already has is left out of a restated conversation that is too long.
 const MIN_LONG_BYTES: usize = 1024;
 
 /// Splits a result into several events, each with a piece of its text.
