@@ -249,7 +249,7 @@ fn ConversationArea(
             >
                 <Announcer/>
                 {move || is_followed.get().then(|| view! { <Presence id/> })}
-                <Scroller auto_scroll label="OpenThread">
+                <Scroller auto_scroll label="Conversation">
                     <h1 class="sr-only">{title}</h1>
                     <Show when=move || is_loading.get()>
                         <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
