@@ -80,7 +80,7 @@ impl SessionCache {
         }
     }
 
-    /// Forgets all sessions. Call this after a transaction that ended sessions or changed people is committed. Call this after the transaction is committed.
+    /// Forgets all sessions. Call this after a transaction that ended sessions or changed people is committed.
     pub(crate) fn clear(&self) {
         self.0.lock().clear();
     }

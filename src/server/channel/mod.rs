@@ -1,9 +1,10 @@
 //! Channels: append-only logs that can be followed.
 //!
-//! Runs append with [`Channels::append`], and commands that need nothing but a thread's row change it with [`Channels::change_thread`]:
-//! many of both share a transaction (`writer.rs`). Other commands ([`Channels::begin`]) execute statements of their own and append the
-//! entries that record what they change ([`Append::append_to_thread`], [`Append::append_to_feed`]); on SQLite they leave their
-//! transaction to each other (`shared_transaction.rs`). After the commit, the entries go to the hub.
+//! There are two ways to write. Runs append entries with [`Channels::append`], and commands that only change a thread's row do so with
+//! [`Channels::change_thread`]; everything of these two kinds that waits is committed in one transaction (`writer.rs`). All other commands
+//! begin with [`Channels::begin`], execute statements of their own, and append the entries that record what they changed
+//! ([`Append::append_to_thread`], [`Append::append_to_feed`]); on SQLite, several of them share a transaction
+//! (`shared_transaction.rs`). After the commit, the entries go to the hub.
 //!
 //! Guarantees: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
 //! entries. A delivery is a hint: a receiver that sees a gap in `seq` reads the store.
@@ -202,8 +203,7 @@ impl Channels {
         self.writers.append(thread, run, encode(entries)?).await
     }
 
-    /// Changes a person's thread; returns it as it is then. `decide` gets the thread and returns what changes, or refuses; it may be called
-    /// twice. Shares its transaction with other waiting changes and appends.
+    /// Changes a person's thread; returns it as it is then. `decide` gets the thread and returns what changes, or refuses; it is called again if the transaction fails. Shares its transaction with other waiting changes and appends.
     ///
     /// # Errors
     /// `not_found`; the errors of `decide`; if the store fails.

@@ -11,8 +11,8 @@ use crate::server::{
     store::Engine,
 };
 
-/// A permit for each writing transaction, held from its beginning until its entries are delivered. SQLite has one, so deliveries leave in
-/// the order of commits. On PostgreSQL two deliveries of a channel may swap; their receivers then read the store.
+/// A permit for each writing transaction, held from its beginning until its entries are delivered. On SQLite there is one permit, so entries are
+/// delivered in the order of commits. On PostgreSQL two deliveries of a channel may swap; their receivers then read the store.
 #[derive(Debug)]
 pub(super) struct Permits {
     permits: Arc<Semaphore>,
@@ -41,7 +41,7 @@ impl Permits {
         self.permits.clone().acquire_owned().await.map_err(closed)
     }
 
-    /// Waits for a permit, or for a transaction that another command leaves.
+    /// Waits for a permit, or for a transaction that another command hands over.
     pub(super) async fn acquire_or_join(&self) -> Result<Turn> {
         if self.engine == Engine::Postgres {
             return self.acquire().await.map(Turn::Begin);
@@ -70,7 +70,7 @@ impl Permits {
             permit = self.acquire() => permit?,
         };
         receiver.close();
-        // A transaction may have been left at the same moment.
+        // A transaction may have been handed over at the same moment.
         Ok(receiver.try_recv().map_or(Turn::Begin(permit), Turn::Join))
     }
 

@@ -1,5 +1,5 @@
-//! A transaction that commands share: each leaves it to the next that waits, so that many pay for one commit and their entries are
-//! delivered together.
+//! A transaction that commands share: each hands it to the next command that waits, so that many commands need one commit and their
+//! entries are delivered together.
 //!
 //! Only on SQLite, where commands wait for each other in any case. On PostgreSQL several transactions write at a time; shared ones would
 //! hold the locks of all their commands until the commit and block each other.
@@ -28,7 +28,7 @@ const MAX_COMMANDS: usize = 128;
 /// After this time a transaction takes no further command.
 pub(super) const MAX_AGE: Duration = Duration::from_millis(10);
 
-/// Entries that are inserted before the commit, and what else commands tell the channels.
+/// What commands change in channels: entries, which are inserted just before the commit, and what else the commit counts or forgets.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     /// In the order in which they were appended.
@@ -81,8 +81,8 @@ impl Changes {
     }
 }
 
-/// A transaction with the commands that were done in it. Dropping it leaves it to a command that waits, or else commits what is done; a
-/// command that is not done is undone.
+/// A transaction with the commands that were done in it. Dropping it hands it to a command that waits, or else commits the commands
+/// that are done; the current command is undone.
 pub(super) struct SharedTransaction(Option<Open>);
 
 struct Open {
@@ -100,14 +100,15 @@ struct Open {
     savepoint: Savepoint,
 }
 
-/// Where the last command that was done ended: there, the next one begins.
+/// How to undo the changes of the current command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Savepoint {
-    /// At the beginning of the transaction: no command was done.
+    /// It is the first command: the whole transaction is rolled back.
     Beginning,
-    /// At the savepoint; what was changed after it is undone.
+    /// A savepoint was set where it began: rolling back to that undoes it.
     Set,
-    /// At the end: nothing was changed after it. `is_set`: the savepoint is still where that command began.
+    /// There is nothing to undo: the last command is done, and no other has begun. `is_set`: the last command's savepoint is not released
+    /// yet.
     End { is_set: bool },
 }
 
@@ -206,7 +207,7 @@ async fn move_savepoint(connection: &mut AnyConnection, statement: &'static str)
     Ok(sqlx::raw_sql(statement).execute(connection).await.map(drop).map_err(lost)?)
 }
 
-/// Leaves a transaction to a command that waits; returns it if there is none.
+/// Hands a transaction to a command that waits; returns it if none does.
 fn leave_to_next(open: Open) -> Option<Open> {
     let shared = open.shared.clone();
     let mut left = SharedTransaction(Some(open));

@@ -1,9 +1,9 @@
 //! Group commit: all appends and changes of threads that are waiting go into one transaction.
 //!
-//! The cost of an append is mostly that of its transaction, so a writer takes all waiting jobs at once. Each gets its own result: the
-//! last `seq` of an append, or nothing if its run is no longer this node's; a thread, or why it cannot be changed; or the error of the
-//! shared transaction. If a shared transaction fails although the store can be reached, each of its jobs is tried alone, so that none
-//! fails because of another.
+//! The cost of an append is mostly that of its transaction, so a writer takes all waiting jobs at once. Each job gets its own result: an
+//! append the last `seq`, or nothing if its run is no longer this node's; a change the thread, or why it was refused. If the transaction
+//! fails although the store can be reached, each of its jobs is tried again in a transaction of its own, so that no job fails because of
+//! another.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -31,7 +31,7 @@ use crate::{
 
 /// Jobs in a writer's queue; when it is full, callers wait.
 const QUEUE_CAPACITY: usize = 4096;
-/// Jobs in one transaction.
+/// The most jobs in one transaction.
 const MAX_BATCH: usize = 1024;
 
 /// Something that a writer does.
@@ -125,7 +125,7 @@ async fn write(shared: Arc<Shared>, mut jobs: mpsc::Receiver<Job>) {
     let mut batch = Vec::new();
     while jobs.recv_many(&mut batch, MAX_BATCH).await > 0 {
         let (shared, batch) = (shared.clone(), std::mem::take(&mut batch));
-        // In a task of its own: a panic fails the jobs of this batch only, not the writer.
+        // In a task of its own, so that a panic fails the jobs of this batch and does not end the writer.
         if let Err(error) = tokio::spawn(async move { commit(&shared, batch).await }).await {
             tracing::error!(%error, "the task of a writer's transaction failed");
         }
@@ -136,7 +136,7 @@ async fn commit(shared: &Shared, batch: Vec<Job>) {
     match run_batch(shared, &batch).await {
         Ok(results) => {
             for (job, result) in batch.into_iter().zip(results) {
-                // The caller may have been cancelled; what it asked for is stored.
+                // Sending fails if the caller was cancelled; the transaction is committed all the same.
                 let _ = job.result.send(result);
             }
         }

@@ -2,8 +2,8 @@
 
 use super::Engine;
 
-/// The numbers of values that statements have. Only a few, so that the database prepares only a few statements; and close enough to each
-/// other that few values take few statements.
+/// How many values one statement may have. A statement with another number is another one for the database to prepare, so there are only
+/// five sizes; each is a quarter of the one before, so that a list is cut into few chunks.
 const CHUNK_SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Cuts a list into chunks of a few sizes, the largest first.

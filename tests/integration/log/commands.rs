@@ -1,4 +1,4 @@
-//! Commands that arrive twice, at the same time, or on two nodes.
+//! Commands that are repeated, that arrive at the same time, or that arrive on two nodes.
 
 use futures_util::future::{FutureExt, join_all};
 use netra::{
@@ -111,7 +111,7 @@ async fn a_text_that_postgresql_cannot_store_is_refused_and_no_other_command_wit
         let (bad, good) = tokio::join!(threads::rename(&channels, user, &bad), threads::rename(&channels, user, &good));
         assert_eq!(bad.expect_err("it is refused").into_body().code, ErrorCode::InvalidPayload);
         assert_eq!(good.expect("the thread is renamed").title, "Good");
-        // In a title that is made of a message, a space replaces it.
+        // A title that is made of a message has a space in place of U+0000.
         let send = SendMessage::new(thread, "x\0y z");
         threads::send(&channels, user, &send, None, |_| Ok("script".into())).await.expect("the message is accepted");
         let title = threads::authorise(&channels, user.id, thread).await.expect("the thread is read").title;

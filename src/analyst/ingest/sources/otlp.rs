@@ -1,7 +1,7 @@
 //! OpenTelemetry's protocol as JSON, as the collector's file exporter writes it: `resourceSpans`, `resourceLogs`,
 //! `resourceMetrics`.
 //!
-//! Source: the protocol's JSON encoding (attributes as lists of key and value, whole numbers as texts; also the
+//! Source: OTLP's JSON encoding (attributes as lists of key and value, whole numbers as texts; also the
 //! snake_case names of the protobuf definition). Events of coding agents are read by [`super::agent_events`].
 
 use std::borrow::Cow;
