@@ -13,6 +13,7 @@ mod append;
 mod delivery;
 mod extents;
 mod fold;
+mod insert;
 mod permits;
 mod queries;
 mod read;
@@ -36,6 +37,7 @@ use std::{
 
 use serde::Serialize;
 use sqlx::{Any, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub use append::Append;
 pub use delivery::{Delivery, Hub};
@@ -221,21 +223,23 @@ impl Channels {
     /// # Errors
     /// If the store fails.
     pub async fn begin(&self) -> Result<Append> {
-        let (shared, requested) = (self.shared.clone(), Instant::now());
-        let transaction = match shared.permits.acquire_or_join().await? {
-            Turn::Begin(permit) => SharedTransaction::begin(&shared, permit, requested).await?,
-            Turn::Join(transaction) => transaction.begin_command().await?,
-        };
-        Ok(Append::new(transaction, shared))
+        let requested = Instant::now();
+        match self.shared.permits.acquire_or_join().await? {
+            Turn::Begin(permit) => self.begin_with(permit, requested).await,
+            Turn::Join(transaction) => Ok(Append::new(transaction.begin_command().await?, self.shared.clone())),
+        }
     }
 
     /// As [`Channels::begin`], but never in a transaction of other commands: their entries are inserted only before the commit, so work that
     /// reads the log would not see them.
     async fn begin_alone(&self) -> Result<Append> {
-        let (shared, requested) = (self.shared.clone(), Instant::now());
-        let permit = shared.permits.acquire().await?;
-        let transaction = SharedTransaction::begin(&shared, permit, requested).await?;
-        Ok(Append::new(transaction, shared))
+        let requested = Instant::now();
+        self.begin_with(self.shared.permits.acquire().await?, requested).await
+    }
+
+    async fn begin_with(&self, permit: OwnedSemaphorePermit, requested: Instant) -> Result<Append> {
+        let transaction = SharedTransaction::begin(&self.shared, permit, requested).await?;
+        Ok(Append::new(transaction, self.shared.clone()))
     }
 }
 

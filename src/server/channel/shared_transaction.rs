@@ -8,7 +8,7 @@
 //! after the commit; each sees the rows that those before it changed.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     fmt, io,
     sync::Arc,
     time::{Duration, Instant},
@@ -17,7 +17,10 @@ use std::{
 use sqlx::{Any, AnyConnection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{Channel, Delivery, Shared, queries};
+use super::{
+    Channel, Delivery, Shared,
+    insert::{PendingEntry, insert},
+};
 use crate::server::{
     error::{Error, Result},
     metrics,
@@ -64,20 +67,6 @@ impl Changes {
         self.heads.extend(next.heads);
         self.other_bytes.extend(next.other_bytes);
         self.shortened.extend(next.shortened);
-    }
-
-    /// How much each channel grows, by name: all transactions lock channels in this order.
-    fn growths(&self) -> Vec<queries::Growth> {
-        let mut growths: BTreeMap<String, queries::Growth> = BTreeMap::new();
-        let mut grow = |channel: Channel, entries, bytes| {
-            let none = queries::Growth { channel, entries: 0, bytes: 0 };
-            let growth = growths.entry(channel.to_string()).or_insert(none);
-            growth.entries += entries;
-            growth.bytes += bytes;
-        };
-        self.entries.iter().for_each(|entry| grow(entry.channel, 1, entry.entry.len() as u64));
-        self.other_bytes.iter().for_each(|(channel, bytes)| grow(*channel, 0, *bytes));
-        growths.into_values().collect()
     }
 }
 
@@ -230,7 +219,7 @@ impl Open {
             if savepoint == Savepoint::Set {
                 move_savepoint(&mut tx, UNDO).await?;
             }
-            let deliveries = insert(&shared, &mut tx, &changes).await?;
+            let deliveries = insert_told(&shared, &mut tx, &changes).await?;
             shared.commit(tx, deliveries).await
         };
         let result = result.await;
@@ -254,23 +243,18 @@ impl Open {
     }
 }
 
-/// Inserts the entries and moves the ends of their logs; returns the deliveries.
-async fn insert(shared: &Shared, tx: &mut Transaction<'static, Any>, changes: &Changes) -> Result<Vec<Delivery>> {
-    let engine = shared.store.engine();
-    let growths = changes.growths();
-    let heads = queries::grow(tx, engine, &growths).await?;
-    for (channel, head) in &changes.heads {
-        if heads.get(channel) != Some(head) {
-            return Err(Error::Corrupt(format!("the log of {channel} does not end where it should")));
+/// Inserts the entries, at the places that the commands were told; returns the deliveries.
+async fn insert_told(shared: &Shared, connection: &mut AnyConnection, changes: &Changes) -> Result<Vec<Delivery>> {
+    let Changes { entries, other_bytes, .. } = changes;
+    let mut pending = Vec::with_capacity(entries.len());
+    for AppendedEntry { channel, at, entry, .. } in entries {
+        pending.push(PendingEntry { channel: *channel, at: *at, entry });
+    }
+    let deliveries = insert(shared, connection, &pending, other_bytes).await?;
+    match deliveries.iter().zip(entries).find(|(delivery, told)| delivery.seq != told.seq) {
+        None => Ok(deliveries),
+        Some((delivery, _)) => {
+            Err(Error::Corrupt(format!("the log of {} does not end where it should", delivery.channel)))
         }
     }
-    let names: HashMap<Channel, String> =
-        growths.iter().map(|growth| (growth.channel, growth.channel.to_string())).collect();
-    let mut rows = Vec::with_capacity(changes.entries.len());
-    for AppendedEntry { channel, seq, at, entry } in &changes.entries {
-        rows.push(queries::NewEntry { channel: &names[channel], seq: *seq, at: *at, entry });
-    }
-    queries::insert_entries(tx, engine, &rows).await?;
-    let delivery = |row: &AppendedEntry| Delivery::new(&shared.epoch, row.channel, row.seq, row.at, &row.entry);
-    Ok(changes.entries.iter().map(delivery).collect())
 }

@@ -6,7 +6,7 @@
 //! another.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +16,9 @@ use sqlx::AnyConnection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Channel, Delivery, Shared, queries,
+    Channel, Shared,
+    insert::{PendingEntry, insert},
+    queries,
     thread_changes::{EncodedEntries, ThreadChange, ThreadRows},
 };
 use crate::{
@@ -179,44 +181,23 @@ impl Outcome<'_> {
 
 /// Runs one transaction and delivers its entries; returns each job's result.
 async fn run_batch(shared: &Shared, batch: &[Job]) -> Result<Vec<Result<Done>>> {
-    let engine = shared.store.engine();
     let _permit = shared.permits.acquire().await?;
     let at = now_ms();
     let mut tx = shared.store.begin().await?;
     let outcomes = decide(shared, &mut tx, batch, at).await?;
-    // By name: all transactions lock channels in this order.
-    let mut growths: BTreeMap<String, queries::Growth> = BTreeMap::new();
-    for (channel, entries) in outcomes.iter().flat_map(Outcome::entries).filter(|(_, entries)| !entries.is_empty()) {
-        let none = queries::Growth { channel, entries: 0, bytes: 0 };
-        let growth = growths.entry(channel.to_string()).or_insert(none);
-        growth.entries += entries.len() as u64;
-        growth.bytes += entries.iter().map(String::len).sum::<usize>() as u64;
-    }
-    let in_order: Vec<queries::Growth> = growths.values().copied().collect();
-    let heads = queries::grow(&mut tx, engine, &in_order).await?;
-    // Each channel's name, and the `seq` of its next entry.
-    let mut next_seqs: HashMap<Channel, (&str, u64)> = HashMap::new();
-    for (name, queries::Growth { channel, entries, .. }) in &growths {
-        let head = heads.get(channel).ok_or_else(|| Error::Corrupt(format!("{channel} has no last `seq`")))?;
-        next_seqs.insert(*channel, (name, head - entries + 1));
-    }
-    let (mut rows, mut deliveries) = (Vec::new(), Vec::new());
-    let mut last_seqs = Vec::with_capacity(batch.len());
-    for outcome in &outcomes {
-        let mut last_seq = None;
-        for (channel, entries) in outcome.entries() {
-            let Some((name, next)) = next_seqs.get_mut(&channel) else { continue };
-            for entry in entries {
-                rows.push(queries::NewEntry { channel: name, seq: *next, at, entry });
-                deliveries.push(Delivery::new(&shared.epoch, channel, *next, at, entry));
-                last_seq = Some(*next);
-                *next += 1;
-            }
-        }
-        last_seqs.push(last_seq);
-    }
-    queries::insert_entries(&mut tx, engine, &rows).await?;
-    let entries = rows.len();
+    let pending: Vec<PendingEntry<'_>> = outcomes
+        .iter()
+        .flat_map(Outcome::entries)
+        .flat_map(|(channel, entries)| entries.iter().map(move |entry| PendingEntry { channel, at, entry }))
+        .collect();
+    let deliveries = insert(shared, &mut tx, &pending, &[]).await?;
+    let mut seqs = deliveries.iter().map(|delivery| delivery.seq);
+    let last_seq = |outcome: &Outcome<'_>| {
+        let count = outcome.entries().map(|(_, entries)| entries.len()).sum();
+        seqs.by_ref().take(count).last()
+    };
+    let last_seqs: Vec<Option<u64>> = outcomes.iter().map(last_seq).collect();
+    let entries = deliveries.len();
     shared.commit(tx, deliveries).await?;
     let waited = batch.first().map_or(Duration::ZERO, |job| job.requested.elapsed());
     metrics::committed(batch.len(), entries, waited);

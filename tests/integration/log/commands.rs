@@ -5,7 +5,11 @@ use netra::{
     protocol::{
         CreateThread, DeleteThread, ErrorCode, MarkRead, RenameThread, SendMessage, ThreadId, UserId, http::User,
     },
-    server::{channel::Channel, store::Engine, threads},
+    server::{
+        channel::{Append, Channel, Channels},
+        store::Engine,
+        threads,
+    },
 };
 use tokio::time::timeout;
 
@@ -16,6 +20,22 @@ use crate::{
         store::{TestStore, on_both_engines},
     },
 };
+
+/// Begins as many transactions as can write at a time: the writers wait until all have ended.
+async fn keep_writers_busy(channels: &Channels) -> Vec<Append> {
+    let mut open = Vec::new();
+    for _ in 0..channels.store().engine().writers() {
+        open.push(channels.begin().await.expect("the transaction begins"));
+    }
+    open
+}
+
+/// Ends the transactions that kept the writers busy.
+async fn release(busy: Vec<Append>) {
+    for transaction in busy {
+        transaction.commit().await.expect("the transaction commits");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_command_eight_times_at_once_is_done_once_with_the_same_reply() {
@@ -56,16 +76,8 @@ async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
         let foreign = title(100);
         let unknown = MarkRead { thread_id: ThreadId::new() };
         let read = MarkRead { thread_id: other };
-        // All writers are busy until these wait.
-        let mut held = Vec::new();
-        for _ in 0..channels.store().engine().writers() {
-            held.push(channels.begin().await.expect("the transaction begins"));
-        }
-        let release = async {
-            for transaction in held {
-                transaction.commit().await.expect("the transaction commits");
-            }
-        };
+        // All wait until this ends, so that they get into one transaction.
+        let busy = keep_writers_busy(&channels).await;
         let (renamed, foreign, unknown, read, agent, appended, ()) = tokio::join!(
             biased;
             join_all(titles.iter().map(|title| threads::rename(&channels, user, title))),
@@ -74,7 +86,7 @@ async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
             threads::mark_read(&channels, user, &read),
             threads::set_agent(&channels, user, thread, "another"),
             async { channels.append(other, run, &[delta(run, "a")]).await },
-            release,
+            release(busy),
         );
         for (title, renamed) in titles.iter().zip(renamed) {
             assert_eq!(renamed.expect("the thread is renamed").title, title.title);
@@ -125,19 +137,29 @@ async fn a_thread_that_another_node_holds_delays_no_other_for_long() {
     let test_store = TestStore::on(Engine::Postgres).await;
     let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
     let user = &test_store.user;
-    let (held, free) = (test_store.create_thread(&one).await, test_store.create_thread(&one).await);
+    let held = test_store.create_thread(&one).await;
+    // So many that some belong to the same writer as the thread that is held.
+    let free = join_all((0..16).map(|_| test_store.create_thread(&one))).await;
     let mut holding = other.begin().await.expect("the transaction begins");
     let lock = sqlx::query("SELECT id FROM threads WHERE id = $1 FOR UPDATE").bind(held.to_string());
     lock.execute(holding.sql()).await.expect("the row is locked");
-    let [blocked, renamed] = [held, free].map(|thread_id| RenameThread { thread_id, title: "Renamed".to_owned() });
-    // Both may get into one transaction, whose lock times out after 5 s; then each is tried alone.
-    let (blocked, renamed) = timeout(TEST_TIMEOUT, async {
-        tokio::join!(threads::rename(&one, user, &blocked), threads::rename(&one, user, &renamed))
-    })
-    .await
-    .expect("the lock times out");
+    let rename = |thread_id| RenameThread { thread_id, title: "Renamed".to_owned() };
+    let (blocked, others): (_, Vec<_>) = (rename(held), free.into_iter().map(rename).collect());
+    // They wait until the writers are free, and so get into the transaction of the one that waits for the lock.
+    let busy = keep_writers_busy(&one).await;
+    let all = async {
+        tokio::join!(
+            biased;
+            threads::rename(&one, user, &blocked),
+            join_all(others.iter().map(|other| threads::rename(&one, user, other))),
+            release(busy),
+        )
+    };
+    let (blocked, others, ()) = timeout(TEST_TIMEOUT, all).await.expect("the lock times out");
     assert_eq!(blocked.expect_err("its row is locked").into_body().code, ErrorCode::Unavailable);
-    assert_eq!(renamed.expect("the thread is renamed").title, "Renamed");
+    for renamed in others {
+        assert_eq!(renamed.expect("the thread is renamed").title, "Renamed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
