@@ -76,7 +76,7 @@ async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
         let foreign = title(100);
         let unknown = MarkRead { thread_id: ThreadId::new() };
         let read = MarkRead { thread_id: other };
-        // All wait until this ends, so that they get into one transaction.
+        // While these are open, the writers wait: what arrives meanwhile goes into their next transactions.
         let busy = keep_writers_busy(&channels).await;
         let (renamed, foreign, unknown, read, agent, appended, ()) = tokio::join!(
             biased;
@@ -138,26 +138,33 @@ async fn a_thread_that_another_node_holds_delays_no_other_for_long() {
     let ((one, _), (other, _)) = (test_store.node().await, test_store.node().await);
     let user = &test_store.user;
     let held = test_store.create_thread(&one).await;
-    // So many that some belong to the same writer as the thread that is held.
+    // So many that both halves have some that belong to the same writer as the thread that is held.
     let free = join_all((0..16).map(|_| test_store.create_thread(&one))).await;
     let mut holding = other.begin().await.expect("the transaction begins");
     let lock = sqlx::query("SELECT id FROM threads WHERE id = $1 FOR UPDATE").bind(held.to_string());
     lock.execute(holding.sql()).await.expect("the row is locked");
     let rename = |thread_id| RenameThread { thread_id, title: "Renamed".to_owned() };
     let (blocked, others): (_, Vec<_>) = (rename(held), free.into_iter().map(rename).collect());
-    // They wait until the writers are free, and so get into the transaction of the one that waits for the lock.
+    let (first, second) = others.split_at(8);
+    let rename_all = |commands: &[RenameThread]| {
+        let commands = commands.to_vec();
+        let one = &one;
+        async move { join_all(commands.iter().map(|command| threads::rename(one, user, command))).await }
+    };
+    // The writers take the first half and wait. What arrives meanwhile goes into their next transactions, one of which waits for the lock.
     let busy = keep_writers_busy(&one).await;
     let all = async {
         tokio::join!(
             biased;
+            rename_all(first),
             threads::rename(&one, user, &blocked),
-            join_all(others.iter().map(|other| threads::rename(&one, user, other))),
+            rename_all(second),
             release(busy),
         )
     };
-    let (blocked, others, ()) = timeout(TEST_TIMEOUT, all).await.expect("the lock times out");
+    let (first, blocked, second, ()) = timeout(TEST_TIMEOUT, all).await.expect("the lock times out");
     assert_eq!(blocked.expect_err("its row is locked").into_body().code, ErrorCode::Unavailable);
-    for renamed in others {
+    for renamed in first.into_iter().chain(second) {
         assert_eq!(renamed.expect("the thread is renamed").title, "Renamed");
     }
 }
