@@ -174,9 +174,10 @@ async fn a_future_dropped_while_a_transaction_begins_leaves_none_open() {
     let test_store = TestStore::on(Engine::Postgres).await;
     let (channels, _) = test_store.node().await;
     let store = channels.store();
-    for _ in 0..50 {
-        // Polled once: its BEGIN is in progress.
-        assert!(store.begin_read().now_or_never().is_none());
+    let mut interrupted = 0;
+    while interrupted < 50 {
+        // Polled once: its BEGIN is in progress, unless the database replied at once.
+        interrupted += u32::from(store.begin_read().now_or_never().is_none());
         tokio::task::yield_now().await;
     }
     let open = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
