@@ -1,0 +1,168 @@
+// Compares Netra with two small servers that answer the same commands and neither authenticate nor store (benches/peers): runs
+// scenarios of `netra bench` against each of them, one after the other, ROUNDS times, and prints the medians. Where `taskset` exists,
+// each server runs on the first core and the client on the others. SECONDS_EACH, CLIENTS and STORM set the scenarios' size.
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { figure, median, table } from './table.mjs';
+
+const root = resolve(import.meta.dirname, '..');
+const netra = join(root, 'target/release/netra');
+const peers = join(root, 'target/peers/release');
+const setting = (name, value) => {
+  const set = Number(process.env[name] ?? value);
+  if (!Number.isInteger(set) || set < 1) throw new Error(`${name} must be a number from 1`);
+  return set;
+};
+const rounds = setting('ROUNDS', 5);
+const seconds = setting('SECONDS_EACH', 6);
+const clients = setting('CLIENTS', 1000);
+const storm = setting('STORM', 5000);
+const email = 'bench@example.org';
+const password = 'a password to measure';
+/** How long a server may take to start or to stop, and a scenario beyond its measurements, in milliseconds. */
+const startTimeoutMs = 20_000;
+const scenarioTimeoutMs = 120_000;
+
+const scenarios = [
+  ['connect', '--clients', storm],
+  ['echo', '--clients', 64],
+  ['fanout', '--clients', clients, '--in-flight', 16],
+  ['storm', '--clients', storm],
+];
+
+/** The rows of the table: the operation, and its CPU time (µs) and rate in the results of all scenarios. */
+const operations = [
+  ['handshake', ({ connect }) => connect.handshake],
+  ['subscribe, without a cursor', ({ connect }) => connect.subscribe_thread_snapshot],
+  ['subscribe, cursor at the end', ({ connect }) => connect.subscribe_thread_in_step],
+  ['ping', ({ echo }) => echo.ping],
+  ['rename_thread (Netra stores it)', ({ echo }) => echo.rename_thread],
+  ['delivery of an entry (Netra stores it)', ({ fanout }) => ({ server_cpu_us: fanout.server_cpu_us_per_delivery, per_second: fanout.deliveries_per_second })],
+  ['reconnect at once, with cursors', (results) => reconnect(results.storm.with_cursors)],
+  ['reconnect at once, without', (results) => reconnect(results.storm.without)],
+];
+
+function reconnect({ server_cpu_ms, all_back_ms }) {
+  return { server_cpu_us: (server_cpu_ms * 1000) / storm, per_second: (storm * 1000) / all_back_ms };
+}
+
+/** A command line that runs a program on these cores, with as many open files as allowed. */
+function pinned(cores, program, ...args) {
+  const pin = cores ? ['taskset', '-c', cores] : [];
+  return ['sh', ['-c', 'ulimit -n "$(ulimit -Hn)" && exec "$0" "$@"', ...pin, program, ...args.map(String)]];
+}
+
+/** The cores of the servers and of the client; both `undefined` if they cannot be separated. */
+async function cores() {
+  const hasTaskset = await promisify(execFile)('taskset', ['--version']).then(() => true, () => false);
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const allowed = (status.match(/^Cpus_allowed_list:\s*(\S+)/m)?.[1] ?? '').split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  });
+  const [server, ...client] = allowed;
+  return hasTaskset && client.length > 0 ? { server: `${server}`, client: client.join(',') } : {};
+}
+
+/** Starts a server, and waits until it prints its link. */
+async function start(core, { program, args, env }) {
+  const child = spawn(...pinned(core, program, ...args), { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  const link = await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${program} printed no link within ${startTimeoutMs} ms`)), startTimeoutMs);
+    let output = '';
+    child.stdout.on('data', (chunk) => {
+      output += chunk;
+      const found = output.match(/(http:\/\/[\d.:]+)\S*\n/)?.[1];
+      if (found) resolve(found);
+    });
+    child.once('exit', (code) => reject(new Error(`${program} ended with ${code}`)));
+    child.once('error', reject);
+    child.once('close', () => clearTimeout(timer));
+  }).catch((error) => {
+    child.kill('SIGKILL');
+    throw error;
+  });
+  return { child, link };
+}
+
+async function stop(child) {
+  const exited = new Promise((resolve) => child.once('exit', resolve));
+  if (child.exitCode === null) {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), startTimeoutMs);
+    await exited;
+    clearTimeout(timer);
+  }
+}
+
+/** Runs all scenarios against a server; returns their results by name. */
+async function measure(core, folder, login, { child, link }) {
+  const results = {};
+  for (const [scenario, ...args] of scenarios) {
+    const out = join(folder, 'result.json');
+    const target = ['--server', link, ...login, '--pid', child.pid, '--seconds', seconds, '--out', out];
+    const command = pinned(core, netra, 'bench', scenario, ...args, ...target);
+    const running = promisify(execFile)(...command, { timeout: scenarioTimeoutMs + 2000 * seconds });
+    running.child.stdin.end(`${password}\n`);
+    await running;
+    results[scenario] = JSON.parse(await readFile(out, 'utf8'));
+  }
+  return results;
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'netra-bench-'));
+let running;
+const interrupted = () => {
+  running?.child.kill('SIGKILL');
+  process.exit(1);
+};
+process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+try {
+  const data = ['--data', join(folder, 'data'), '--config', join(folder, 'netra.toml')];
+  await writeFile(join(folder, 'netra.toml'), '');
+  const adding = promisify(execFile)(netra, ['user', 'add', ...data, '--email', email, '--name', 'Bench', '--password-stdin']);
+  adding.child.stdin.end(`${password}\n`);
+  await adding;
+  const env = {
+    NETRA_SOCKET__MAX_CONNECTIONS_PER_USER: '10000',
+    NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000',
+    NETRA_QUOTAS__MAX_THREADS_PER_USER: '0',
+    NETRA_CONNECTIONS__MAX_PER_ADDRESS: '1000000',
+    NETRA_LOG: 'warn',
+  };
+  const servers = {
+    Netra: { program: netra, args: ['serve', '--listen', '127.0.0.1:0', ...data], env, login: ['--email', email, '--password-stdin'] },
+    axum: { program: join(peers, 'peer-axum'), args: [], login: ['--token', 'none'] },
+    raw: { program: join(peers, 'peer-raw'), args: [], login: ['--token', 'none'] },
+  };
+  const { server: serverCore, client: clientCores } = await cores();
+  const results = Object.fromEntries(Object.keys(servers).map((name) => [name, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const [name, server] of Object.entries(servers)) {
+      console.error(`round ${round} of ${rounds}: ${name}`);
+      running = await start(serverCore, server);
+      results[name].push(await measure(clientCores, folder, server.login, running));
+      await stop(running.child);
+      running = undefined;
+    }
+  }
+  const where = serverCore ? `servers on core ${serverCore}, client on ${clientCores}` : 'not pinned to cores';
+  console.log(`Medians of ${rounds} rounds; ${where}.\n`);
+  const rows = [['operation', 'figure', 'unit', ...Object.keys(servers), 'Netra/axum', 'Netra/raw']];
+  for (const [operation, read] of operations) {
+    for (const [name, unit, field] of [['server CPU', 'µs', 'server_cpu_us'], ['rate', '/s', 'per_second']]) {
+      const [own, axum, raw] = Object.values(results).map((rounds) => median(rounds.map((result) => read(result)[field])));
+      rows.push([operation, name, unit, figure(own), figure(axum), figure(raw), figure(own / axum), figure(own / raw)]);
+    }
+  }
+  console.log(table(rows));
+} catch (error) {
+  console.error(`error: ${error.stderr || error.message}`);
+  process.exitCode = 1;
+} finally {
+  if (running) await stop(running.child);
+  await rm(folder, { recursive: true, force: true });
+}
