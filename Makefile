@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share cargo's target folder, so they run one at a time even with -j.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench fmt prices tools test-tools databases chaos frameworks model clean
+.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e e2e-dev bench bench-page bench-peers fmt prices tools test-tools databases chaos frameworks model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -37,6 +37,7 @@ test: lint unit client wasm-test schema e2e ## Run all checks and tests: lint, u
 lint: test-tools ## Check formatting, that imports only point down, shell scripts, TypeScript and clippy
 	cargo fmt --check
 	cargo fmt --check --manifest-path scripts/bindgen/Cargo.toml
+	cargo fmt --check --manifest-path benches/peers/Cargo.toml
 	node scripts/imports.mjs
 	if command -v shellcheck >/dev/null; then shellcheck .ci/run $(filter-out %.mjs %.py scripts/bindgen,$(wildcard scripts/*)); else echo "shellcheck is not installed: scripts not checked"; fi
 	npm run --prefix end2end --silent check
@@ -105,9 +106,17 @@ bench: $(BUILT) databases ## Benchmark appends on both databases, the cost of an
 	cargo bench --locked --features ssr --bench wire --bench log --bench runs
 	scripts/bench
 
+bench-page: $(BUILT) test-tools ## Measure the page in Chromium: loading, streaming, typing, also on a slow CPU (docs/performance.md; REPEATS=3, ARGS="streaming")
+	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath $(NETRA))" npm run --prefix end2end --silent bench -- $(ARGS)
+
+bench-peers: $(BUILT) ## Compare the server with two that neither authenticate nor store (docs/performance.md; ROUNDS=5)
+	cargo build --locked --release --manifest-path benches/peers/Cargo.toml --target-dir target/peers
+	node scripts/bench-peers.mjs
+
 fmt: ## Format the sources
 	cargo fmt
 	cargo fmt --manifest-path scripts/bindgen/Cargo.toml
+	cargo fmt --manifest-path benches/peers/Cargo.toml
 
 prices: ## Update src/analyst/prices.json, the analyst's price table, from the newest litellm on PyPI (VERSION=1.110.2 for another)
 	@scripts/prices
