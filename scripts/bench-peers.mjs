@@ -2,6 +2,7 @@
 // scenarios of `netra bench` against each of them, one after the other, ROUNDS times, and prints the medians. Where `taskset` exists,
 // each server runs on the first core and the client on the others. SECONDS_EACH, CLIENTS and STORM set the scenarios' size.
 import { execFile, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -17,14 +18,14 @@ const setting = (name, value) => {
   return set;
 };
 const rounds = setting('ROUNDS', 5);
-const seconds = setting('SECONDS_EACH', 6);
+const seconds = setting('SECONDS_EACH', 3);
 const clients = setting('CLIENTS', 1000);
-const storm = setting('STORM', 3000);
+const storm = setting('STORM', 2000);
 const email = 'bench@example.org';
 const password = 'a password to measure';
 /** How long a server may take to start or to stop, and a scenario beyond its measurements, in milliseconds. */
 const startTimeoutMs = 20_000;
-const scenarioTimeoutMs = 120_000;
+const scenarioTimeoutMs = 300_000;
 
 const scenarios = [
   ['connect', '--clients', storm],
@@ -113,10 +114,29 @@ async function measure(core, folder, login, { child, link }) {
   return results;
 }
 
+/** Prints the table of the rounds that all servers completed. */
+function printMedians(results, where) {
+  const complete = Math.min(...Object.values(results).map(({ length }) => length));
+  if (complete === 0) return;
+  console.log(`Medians of ${complete} rounds; ${where}.\n`);
+  const rows = [['operation', 'figure', 'unit', ...Object.keys(results), 'Netra/axum', 'Netra/raw']];
+  for (const [operation, read] of operations) {
+    for (const [name, unit, field] of [['server CPU', 'µs', 'server_cpu_us'], ['rate', '/s', 'per_second']]) {
+      const medians = Object.values(results).map((rounds) => median(rounds.slice(0, complete).map((result) => read(result)[field])));
+      const [own, axum, raw] = medians;
+      rows.push([operation, name, unit, ...medians.map(figure), figure(own / axum), figure(own / raw)]);
+    }
+  }
+  console.log(table(rows));
+}
+
 const folder = await mkdtemp(join(tmpdir(), 'netra-bench-'));
+const { server: serverCore, client: clientCores } = await cores();
+const results = {};
 let running;
 const interrupted = () => {
   running?.child.kill('SIGKILL');
+  rmSync(folder, { recursive: true, force: true });
   process.exit(1);
 };
 process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
@@ -140,8 +160,7 @@ try {
     axum: { program: join(peers, 'peer-axum'), args: [], login: ['--token', 'none'] },
     raw: { program: join(peers, 'peer-raw'), args: [], login: ['--token', 'none'] },
   };
-  const { server: serverCore, client: clientCores } = await cores();
-  const results = Object.fromEntries(Object.keys(servers).map((name) => [name, []]));
+  for (const name of Object.keys(servers)) results[name] = [];
   for (let round = 1; round <= rounds; round++) {
     for (const [name, server] of Object.entries(servers)) {
       console.error(`round ${round} of ${rounds}: ${name}`);
@@ -151,16 +170,6 @@ try {
       running = undefined;
     }
   }
-  const where = serverCore ? `servers on core ${serverCore}, client on ${clientCores}` : 'not pinned to cores';
-  console.log(`Medians of ${rounds} rounds; ${where}.\n`);
-  const rows = [['operation', 'figure', 'unit', ...Object.keys(servers), 'Netra/axum', 'Netra/raw']];
-  for (const [operation, read] of operations) {
-    for (const [name, unit, field] of [['server CPU', 'µs', 'server_cpu_us'], ['rate', '/s', 'per_second']]) {
-      const [own, axum, raw] = Object.values(results).map((rounds) => median(rounds.map((result) => read(result)[field])));
-      rows.push([operation, name, unit, figure(own), figure(axum), figure(raw), figure(own / axum), figure(own / raw)]);
-    }
-  }
-  console.log(table(rows));
 } catch (error) {
   console.error(`error: ${error.stderr || error.message}`);
   process.exitCode = 1;
@@ -168,3 +177,5 @@ try {
   if (running) await stop(running.child);
   await rm(folder, { recursive: true, force: true });
 }
+// Also after an error: the rounds until then are complete.
+if (Object.keys(results).length > 0) printMedians(results, serverCore ? `servers on core ${serverCore}, client on ${clientCores}` : 'not pinned to cores');

@@ -43,13 +43,13 @@ struct NameThread {
 
 /// The first push of a connection.
 pub(crate) fn welcome(connection_id: u64) -> String {
-    json!({"type": "welcome", "payload": {"connection_id": connection_id, "server_time": now_ms() as u64}}).to_string()
+    format!(r#"{{"type":"welcome","payload":{{"connection_id":{connection_id},"server_time":{}}}}}"#, now_ms())
 }
 
 /// Executes a command; returns its reply, encoded.
 pub(crate) fn execute<F: Clone + From<String>>(connection: &mut Connection<F>, frame: &str) -> String {
     let Ok(ClientFrame { kind, id, payload }) = serde_json::from_str(frame) else {
-        return json!({"type": "error", "payload": {"code": "bad_frame", "message": "not a command"}}).to_string();
+        return r#"{"type":"error","payload":{"code":"bad_frame","message":"not a command"}}"#.to_owned();
     };
     match reply(connection, kind, payload.get()) {
         Ok(reply) => format!(r#"{{"type":"ok","id":{id},"payload":{reply}}}"#),
