@@ -24,6 +24,8 @@ async function bundle(entry) {
     format: 'esm',
     target: browsers,
     logLevel: 'warning',
+    // wasm-bindgen imports the loader of the parts once for each part.
+    logOverride: { 'duplicate-object-key': 'silent' },
   });
   return outputFiles[0].contents;
 }
@@ -41,18 +43,32 @@ async function compress(folder) {
   }
 }
 
-const page = {
-  js: await bundle('target/bindgen/netra.js'),
-  wasm: await readFile('target/bindgen/netra.wasm'),
-  css: await bundle('style/main.css'),
-};
+const hashOf = (content) => createHash('md5').update(content).digest('base64url');
 
 await rm(site, { recursive: true, force: true });
 await mkdir(join(site, 'pkg'), { recursive: true });
 await cp('public', site, { recursive: true });
+
+// The files of the parts that are loaded when they are shown. Their names are in the JavaScript.
+const optimised = 'target/bindgen/optimised';
+let js = Buffer.from(await bundle('target/bindgen/netra.js')).toString();
+for (const file of await readdir(optimised)) {
+  if (file === 'netra_bg.wasm') continue;
+  const content = await readFile(join(optimised, file));
+  const hashed = `netra-${file.slice(0, -'.wasm'.length)}.${hashOf(content)}.wasm`;
+  if (!js.includes(`"./${file}"`)) throw new Error(`the JavaScript does not load ${file}`);
+  js = js.replaceAll(`"./${file}"`, `"./${hashed}"`);
+  await writeFile(join(site, 'pkg', hashed), content);
+}
+
+const page = {
+  js,
+  wasm: await readFile(join(optimised, 'netra_bg.wasm')),
+  css: await bundle('style/main.css'),
+};
 let hashes = '';
 for (const [kind, content] of Object.entries(page)) {
-  const hash = createHash('md5').update(content).digest('base64url');
+  const hash = hashOf(content);
   hashes += `${kind}: ${hash}\n`;
   await writeFile(join(site, 'pkg', `netra.${hash}.${kind}`), content);
 }

@@ -19,11 +19,16 @@ use super::{
     drafts::Drafts,
     outgoing::Outgoing,
     pages::{
-        account::AccountPage, admin::AdminAgentsPage, home::Home, not_found::NotFound, setup::SetupPage,
+        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, home::Home, not_found::NotFound, setup::SETUP_PAGE,
         sign_in::SignInPage, thread::ThreadPage,
     },
     sign_out::SignOut,
     storage::{Storage, StoredRecord, record::Content},
+};
+#[cfg(feature = "split")]
+use super::{
+    components::{interrupts::INTERRUPTS, run_nodes::FIGURE},
+    part,
 };
 use crate::{protocol::http::AgentInfo, socket::context::provide_socket, text::escape_invisible};
 
@@ -65,6 +70,16 @@ fn document_title(title: &str, waiting_count: usize) -> String {
     if title.is_empty() { format!("{count}Netra") } else { format!("{count}{title} · Netra") }
 }
 
+/// Hydrates the page, when the parts that its HTML contains are loaded.
+#[cfg(feature = "hydrate")]
+pub(crate) fn hydrate() {
+    let hydrate = || leptos::mount::hydrate_body(App);
+    #[cfg(feature = "split")]
+    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &FIGURE, &INTERRUPTS, &SETUP_PAGE], hydrate);
+    #[cfg(not(feature = "split"))]
+    hydrate();
+}
+
 /// The application. The server renders it from the [`Boot`] in context; the browser reads the same [`Boot`] from the HTML.
 #[component]
 pub fn App() -> impl IntoView {
@@ -102,12 +117,12 @@ pub fn App() -> impl IntoView {
             <Routes fallback=|| view! { <NotFound/> }.into_any()>
                 <ParentRoute path=path!("") view=|| view! { <Workspace/> }.into_any()>
                     <Route path=path!("") view=|| view! { <Home/> }.into_any()/>
-                    <Route path=path!("account") view=|| view! { <AccountPage/> }.into_any()/>
-                    <Route path=path!("admin/agents") view=|| view! { <AdminAgentsPage/> }.into_any()/>
+                    <Route path=path!("account") view=|| ACCOUNT_PAGE.show(())/>
+                    <Route path=path!("admin/agents") view=|| ADMIN_PAGE.show(())/>
                     <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
                 </ParentRoute>
                 <Route path=path!("sign-in") view=|| view! { <SignInPage/> }.into_any()/>
-                <Route path=path!("setup") view=|| view! { <SetupPage/> }.into_any()/>
+                <Route path=path!("setup") view=|| SETUP_PAGE.show(())/>
             </Routes>
         </Router>
     }

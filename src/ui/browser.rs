@@ -168,6 +168,18 @@ mod web {
         let _ = leptos::prelude::window().location().assign(path);
     }
 
+    /// Loads this page again.
+    #[cfg(feature = "split")]
+    pub(crate) fn reload() {
+        let _ = leptos::prelude::window().location().reload();
+    }
+
+    /// Whether the server answers.
+    #[cfg(feature = "split")]
+    pub(crate) async fn is_server_reachable() -> bool {
+        Request::get("/api/config").send().await.is_ok()
+    }
+
     /// Removes the fragment from the address, so that the browser's history does not keep the token in it.
     pub(crate) fn remove_fragment() {
         let window = leptos::prelude::window();

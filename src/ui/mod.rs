@@ -16,6 +16,7 @@ mod markdown;
 mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod pages;
+mod part;
 mod scroll_state;
 #[cfg(not(feature = "hydrate"))]
 mod server_stubs;

@@ -19,7 +19,7 @@ use crate::{
     protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
     text::escape_invisible,
     thread::{NodeBody, Resolution, RunView},
-    ui::{browser, components::open_thread::OpenThread, format},
+    ui::{browser, components::open_thread::OpenThread, format, part::part},
 };
 
 /// A run's answers while the person gives them.
@@ -95,9 +95,15 @@ impl AnswerForm {
     }
 }
 
-/// The interrupts of a run, and how they ended.
+part!(
+    /// The interrupts of a run, and how they ended.
+    pub(crate) INTERRUPTS, interrupts, |(run, interrupts): (Memo<PtrEq<RunView>>, Vec<Interrupt>)| {
+        view! { <Interrupts run interrupts/> }.into_any()
+    }
+);
+
 #[component]
-pub(crate) fn Interrupts(run: Memo<PtrEq<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
+fn Interrupts(run: Memo<PtrEq<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
     if run.with_untracked(|run| run.was_cut_by_restart()) {
         let text = interrupts
             .iter()

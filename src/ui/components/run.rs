@@ -6,7 +6,7 @@ use super::{
     clock::elapsed,
     collapsible::Collapsible,
     icons::{Glyph, icon},
-    interrupts::Interrupts,
+    interrupts::INTERRUPTS,
     json::LongText,
     run_nodes::Nodes,
     run_tree::{NodeTree, PtrEq, RunSignals},
@@ -249,7 +249,7 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
             .into_any(),
         ),
         RunState::Interrupted { interrupts } => {
-            Some(view! { <Interrupts run interrupts=interrupts.clone()/> <AskAgainIfAbandoned run/> }.into_any())
+            Some(view! { {INTERRUPTS.show((run, interrupts.clone()))} <AskAgainIfAbandoned run/> }.into_any())
         }
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));

@@ -18,8 +18,12 @@ use crate::{
     protocol::extensions::TOOL_TASK,
     text::escape_invisible,
     thread::{Node, NodeBody, NodeState, RunState, RunView},
-    ui::format::sentence,
+    ui::{format::sentence, part::part},
 };
+
+/// The names of the custom events that are shown as figures.
+const CHART: &str = "netra.chart";
+const TABLE: &str = "netra.table";
 
 /// The nodes of the run (without `parent`) or of the sub-agent at the index `parent`.
 #[component]
@@ -108,30 +112,39 @@ fn is_task_running(run: &RunView, call_id: &str) -> bool {
     }
 }
 
+part!(
+    /// A chart or a table: the name and the value of its event.
+    pub(crate) FIGURE, figure, |(name, value): (String, Value)| figure(&name, value)
+);
+
+fn figure(name: &str, value: Value) -> AnyView {
+    let chart = || serde_json::from_value(value.clone()).ok().map(|chart| view! { <ChartView chart/> }.into_any());
+    let table = || serde_json::from_value(value.clone()).ok().map(|table| view! { <TableView table/> }.into_any());
+    let figure = if name == CHART { chart() } else { table() };
+    figure.unwrap_or_else(|| event_data(name, &value))
+}
+
 /// A custom event: a chart or a table, else its JSON.
 fn custom_event(name: &str, value: &Value) -> AnyView {
-    let known = match name {
-        "netra.chart" => {
-            serde_json::from_value(value.clone()).ok().map(|chart| view! { <ChartView chart/> }.into_any())
-        }
-        "netra.table" => {
-            serde_json::from_value(value.clone()).ok().map(|table| view! { <TableView table/> }.into_any())
-        }
+    match name {
+        CHART | TABLE => FIGURE.show((name.to_owned(), value.clone())),
         // Shown as the interrupt at the end of the run.
-        "on_interrupt" => Some(().into_any()),
-        _ => None,
-    };
-    known.unwrap_or_else(|| {
-        let (name, text) = (escape_invisible(name), serde_json::to_string_pretty(value).unwrap_or_default());
-        let summary =
-            move || view! { {icon(Glyph::Chevron)} {icon(Glyph::Spark)} <span class="summary-name">{name.clone()}</span> };
-        view! {
-            <Collapsible open=false class="aside" summary>
-                <LongText text=Signal::stored(text.clone()) label="Data"/>
-            </Collapsible>
-        }
-        .into_any()
-    })
+        "on_interrupt" => ().into_any(),
+        _ => event_data(name, value),
+    }
+}
+
+/// The name and the JSON of a custom event, collapsed.
+fn event_data(name: &str, value: &Value) -> AnyView {
+    let (name, text) = (escape_invisible(name), serde_json::to_string_pretty(value).unwrap_or_default());
+    let summary =
+        move || view! { {icon(Glyph::Chevron)} {icon(Glyph::Spark)} <span class="summary-name">{name.clone()}</span> };
+    view! {
+        <Collapsible open=false class="aside" summary>
+            <LongText text=Signal::stored(text.clone()) label="Data"/>
+        </Collapsible>
+    }
+    .into_any()
 }
 
 /// A step: its name, state and duration.

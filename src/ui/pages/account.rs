@@ -12,13 +12,19 @@ use crate::{
             error_message::error_message,
             icons::{Glyph, icon},
         },
+        part::part,
         sign_out::SignOut,
     },
 };
 
+part!(
+    /// The account page.
+    pub(crate) ACCOUNT_PAGE, account, |(): ()| view! { <AccountPage/> }.into_any()
+);
+
 /// The account page.
 #[component]
-pub(crate) fn AccountPage() -> impl IntoView {
+fn AccountPage() -> impl IntoView {
     let user = use_socket().user();
     let who = move || {
         user.with(|user| {

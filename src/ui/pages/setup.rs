@@ -6,12 +6,16 @@ use leptos::{html, prelude::*};
 use super::form::{AuthForm, Field, FormPage, NewPassword, value};
 use crate::{
     protocol::http::Setup,
-    ui::{browser, context::AppContext},
+    ui::{browser, context::AppContext, part::part},
 };
 
-/// The page that creates the first account.
+part!(
+    /// The page that creates the first account.
+    pub(crate) SETUP_PAGE, setup, |(): ()| view! { <SetupPage/> }.into_any()
+);
+
 #[component]
-pub(crate) fn SetupPage() -> impl IntoView {
+fn SetupPage() -> impl IntoView {
     let [token, name, email, password] = [(); 4].map(|()| NodeRef::<html::Input>::new());
     let app: AppContext = expect_context();
     let is_done = app.config.with_value(|config| config.as_ref().is_some_and(|config| !config.auth.needs_setup));

@@ -12,11 +12,15 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 
 use super::not_found::respond_not_found;
-use crate::{protocol::http::Role, socket::context::use_socket};
+use crate::{protocol::http::Role, socket::context::use_socket, ui::part::part};
 
-/// The administrators' page; not found for other users.
+part!(
+    /// The administrators' page; not found for other users.
+    pub(crate) ADMIN_PAGE, admin, |(): ()| view! { <AdminAgentsPage/> }.into_any()
+);
+
 #[component]
-pub(crate) fn AdminAgentsPage() -> impl IntoView {
+fn AdminAgentsPage() -> impl IntoView {
     let user = use_socket().user();
     let is_admin = Memo::new(move |_| user.with(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin)));
     let nothing = || {
