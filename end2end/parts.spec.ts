@@ -1,0 +1,101 @@
+/** Parts of the page that are loaded only when they are shown, and what happens when they cannot be loaded. */
+import { readdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { expect, type Page, test } from './fixtures.ts';
+import { admin } from './accounts.ts';
+import { ask, waitForConnection, waitForRunState } from './threads.ts';
+
+const files = readdirSync(resolve(import.meta.dirname, '../target/site/pkg'));
+test.skip(!files.some((file) => file.startsWith('netra-split_')), 'this build of the page is not split (cargo leptos)');
+
+/** The file of the administrators' page. */
+const adminFile = /\/pkg\/netra-split_admin\.[^/]+\.wasm$/;
+const agents = (page: Page) => page.locator('[data-agent="analyst"]');
+const failure = (page: Page) => page.getByRole('alert').filter({ hasText: 'could not be loaded' });
+
+/** Collects the files of parts that a page requests, without their hashes. */
+function requestedParts(page: Page): Set<string> {
+  const parts = new Set<string>();
+  page.on('request', (request) => {
+    const name = /\/pkg\/netra-split_(\w+)\./.exec(request.url())?.[1];
+    if (name) parts.add(name);
+  });
+  return parts;
+}
+
+/** Opens the administrators' page by its link. */
+async function followLink(page: Page): Promise<void> {
+  await page.getByRole('button', { name: `Account of ${admin.name}` }).click();
+  await page.getByRole('link', { name: 'Agents, tools, usage' }).click();
+  await expect(page).toHaveURL(/\/admin\/agents$/);
+}
+
+test('sign-in and a thread load no part, and each part is loaded when it is first shown', async ({ page }) => {
+  const parts = requestedParts(page);
+  await page.goto('/sign-in');
+  await page.getByLabel('Email').fill(admin.email);
+  await page.getByLabel('Password').fill(admin.password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await waitForConnection(page);
+  await ask(page, 'What can you do?');
+  await waitForRunState(page, 'finished');
+  await page.reload();
+  await waitForConnection(page);
+  expect([...parts]).toEqual([]);
+  await followLink(page);
+  await expect(agents(page)).toHaveAttribute('data-state', 'usable');
+  expect([...parts]).toEqual(['admin']);
+});
+
+test('a part in the HTML of a page is loaded before the page is hydrated', async ({ page, signedIn: _, browserConsole }) => {
+  browserConsole.allow(/status of 403/);
+  const parts = requestedParts(page);
+  await page.goto('/account');
+  await waitForConnection(page);
+  expect([...parts]).toEqual(['account']);
+  await page.getByLabel('Current password').fill('wrong');
+  await page.getByLabel('New password').fill('four unrelated words');
+  await page.getByRole('button', { name: 'Change password' }).click();
+  await expect(page.getByRole('alert')).toBeVisible();
+});
+
+test('a part that cannot be loaded is shown when trying again succeeds', async ({ page, signedIn: _, browserConsole }) => {
+  browserConsole.allow(/Failed to fetch|ERR_FAILED/);
+  await page.goto('/');
+  await waitForConnection(page);
+  await page.evaluate(() => Object.assign(window, { marked: true }));
+  await page.route(adminFile, (route) => route.abort());
+  await followLink(page);
+  await expect(failure(page)).toBeVisible();
+  await page.unroute(adminFile);
+  await failure(page).getByRole('button', { name: 'Try again' }).click();
+  await expect(agents(page)).toHaveAttribute('data-state', 'usable');
+  await expect(failure(page)).toHaveCount(0);
+  expect(await page.evaluate(() => 'marked' in window), 'the page was not reloaded').toBe(true);
+});
+
+test('a part that the server no longer has reloads the page when trying again', async ({ page, signedIn: _, browserConsole }) => {
+  browserConsole.allow(/404|Incorrect response MIME type|HTTP status code is not ok/);
+  await page.goto('/');
+  await waitForConnection(page);
+  await page.evaluate(() => Object.assign(window, { marked: true }));
+  await page.route(adminFile, (route) => route.fulfill({ status: 404, contentType: 'text/plain', body: 'not found' }));
+  await followLink(page);
+  await expect(failure(page)).toBeVisible();
+  // The page of the server's new build has the new file.
+  page.once('framenavigated', () => void page.unroute(adminFile));
+  await failure(page).getByRole('button', { name: 'Try again' }).click();
+  await expect(agents(page)).toHaveAttribute('data-state', 'usable');
+  expect(await page.evaluate(() => 'marked' in window), 'the page was reloaded').toBe(false);
+});
+
+test('a page whose part cannot be loaded says so before hydration, and can be reloaded', async ({ page, signedIn: _, browserConsole }) => {
+  browserConsole.allow(/Failed to fetch|ERR_FAILED/);
+  await page.route(adminFile, (route) => route.abort());
+  await page.goto('/admin/agents');
+  await expect(failure(page)).toBeVisible();
+  await page.unroute(adminFile);
+  await failure(page).getByRole('link', { name: 'Reload the page' }).click();
+  await expect(agents(page)).toHaveAttribute('data-state', 'usable');
+  await expect(failure(page)).toHaveCount(0);
+});
