@@ -13,7 +13,7 @@ mod load;
 mod whole;
 
 #[cfg(feature = "split")]
-pub(crate) use load::{LoadError, Loadable, Part, after_loading};
+pub(crate) use load::{LoadError, Part, after_loading};
 #[cfg(not(feature = "split"))]
 pub(crate) use whole::Part;
 
