@@ -19,6 +19,7 @@ mod feed;
 mod frame;
 pub mod http;
 mod ids;
+pub mod json;
 pub mod limits;
 mod push;
 #[cfg(feature = "schema")]

@@ -15,7 +15,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{CloseEvent, EventTarget, MessageEvent, WebSocket};
 
 use super::machine::{Discovery, Event, Input, Machine, Output, Status};
-use crate::protocol::{PROTOCOL, http::Config, limits::FEED_PAGE};
+use crate::protocol::{PROTOCOL, http::Config, json, limits::FEED_PAGE};
 
 /// The application's side of the connection.
 pub(crate) trait Handler {
@@ -185,7 +185,8 @@ async fn discover() -> Result<Discovery, String> {
     if !response.ok() {
         return Err(format!("GET /api/config returned status {}", response.status()));
     }
-    response.json::<Config>().await.map(Discovery::from).map_err(|e| e.to_string())
+    let text = response.text().await.map_err(|e| e.to_string())?;
+    json::from_str::<Config>(&text).map(Discovery::from).map_err(|e| e.to_string())
 }
 
 /// An open (or opening) socket with its callbacks. Dropping it closes the socket and removes them.

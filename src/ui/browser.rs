@@ -45,7 +45,7 @@ mod web {
     use wasm_bindgen_futures::JsFuture;
 
     use super::*;
-    use crate::protocol::{ThreadId, http::Uploaded};
+    use crate::protocol::{ThreadId, http::Uploaded, json};
 
     /// A file that the user chose, and its key in the browser's storage.
     #[derive(Debug, Clone)]
@@ -218,9 +218,9 @@ mod web {
     fn parse_response<R: DeserializeOwned>(ok: bool, status: u16, text: &str) -> Result<R, RequestError> {
         if ok {
             let text = if text.is_empty() { "null" } else { text };
-            return serde_json::from_str(text).map_err(|_| RequestError::Unreachable);
+            return json::from_str(text).map_err(|_| RequestError::Unreachable);
         }
-        let problem = serde_json::from_str(text).unwrap_or_else(|_| Problem {
+        let problem = json::from_str(text).unwrap_or_else(|_| Problem {
             status,
             title: String::new(),
             code: "internal".into(),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Discovery, Event, Machine, Output, Phase};
-use crate::protocol::{CloseCode, ErrorBody, ErrorCode, PROTOCOL, Ping};
+use crate::protocol::{CloseCode, ErrorBody, ErrorCode, PROTOCOL, Ping, json};
 
 /// The longest wait that a server may ask for before the next attempt, in milliseconds.
 const MAX_RETRY_AFTER_MS: u64 = 5 * 60_000;
@@ -153,5 +153,5 @@ fn retry_after_ms(reason: &str) -> Option<u64> {
     struct Reason {
         retry_after_ms: u64,
     }
-    serde_json::from_str::<Reason>(reason).ok().map(|reason| reason.retry_after_ms)
+    json::from_str::<Reason>(reason).ok().map(|reason| reason.retry_after_ms)
 }

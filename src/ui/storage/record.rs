@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::protocol::{Answer, Attachment, FileId, MessageId, ThreadId, UserId};
+use crate::protocol::{Answer, Attachment, FileId, MessageId, ThreadId, UserId, json};
 
 /// The most records in one browser. Loading a page removes the oldest beyond that.
 const MAX_RECORDS: usize = 500;
@@ -218,7 +218,7 @@ pub(crate) fn overlay(
             None => all.remove(&key),
         };
     }
-    all.into_iter().map(|(key, value)| (key, serde_json::from_str(&value).ok())).collect()
+    all.into_iter().map(|(key, value)| (key, json::from_str(&value).ok())).collect()
 }
 
 /// The records to remove: those that are too old, and the oldest if there are too many. Records that this version of the page

@@ -24,7 +24,7 @@ use super::{
     record::{Content, FileRecord, Record, RecordKey, orphan_files, overlay, surplus},
 };
 use crate::{
-    protocol::UserId,
+    protocol::{UserId, json},
     socket::browser::{Listener, is_hidden},
     ui::browser::{LocalFile, now_ms},
 };
@@ -303,7 +303,7 @@ impl Store {
                 (None, Some(database)) => database.record(&name).await.ok().flatten(),
                 (None, None) => None,
             };
-            if let Some(record) = value.and_then(|value| serde_json::from_str::<Record>(&value).ok())
+            if let Some(record) = value.and_then(|value| json::from_str::<Record>(&value).ok())
                 && record.user == store.user
             {
                 on_claimed(store.with_files(record).await);
