@@ -43,7 +43,7 @@ lint: test-tools ## Check formatting, that imports only point down, shell script
 	npm run --prefix end2end --silent check
 	npm run --prefix clients/typescript --silent check
 	cargo clippy --locked --features ssr --all-targets -- -D warnings
-	cargo clippy --locked $(WASM) --lib --test browser -- -D warnings
+	cargo clippy --locked $(WASM),split --lib --test browser -- -D warnings
 
 unit: databases ## Test the server and the shared code: unit, integration and documentation tests
 	cargo test --locked --features ssr --doc

@@ -12,6 +12,8 @@ use crate::ui::{
 pub(crate) use leptos::wasm_split::SplitLoaderError as LoadError;
 
 type Loading<T> = Pin<Box<dyn Future<Output = Result<T, LoadError>>>>;
+/// Loads a part and returns its view.
+type Load<I> = fn() -> Loading<fn(I) -> AnyView>;
 
 /// How long a part may take to load before a message says that it is slow.
 const SLOW_LOAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -19,7 +21,7 @@ const SLOW_LOAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// A part of the page. `I` is the input of its view.
 pub(crate) struct Part<I: 'static> {
     name: &'static str,
-    load: fn() -> Loading<fn(I) -> AnyView>,
+    load: Load<I>,
     /// The part's view, once loaded.
     view: OnceLock<fn(I) -> AnyView>,
 }
@@ -49,7 +51,7 @@ impl<I> Loadable for Part<I> {
 }
 
 impl<I: Clone + Send + 'static> Part<I> {
-    pub(crate) const fn new(name: &'static str, load: fn() -> Loading<fn(I) -> AnyView>) -> Self {
+    pub(crate) const fn new(name: &'static str, load: Load<I>) -> Self {
         Self { name, load, view: OnceLock::new() }
     }
 
