@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use sqlx::{Any, Executor};
 
 use super::{
-    channel::{Append, Channels},
+    channel::{Channels, CommandTransaction},
     error::{Error, Result},
     store::row,
 };
@@ -236,7 +236,7 @@ fn dollars(microusd: i64) -> f64 {
 ///
 /// # Errors
 /// If the store fails.
-pub(super) async fn record(tx: &mut Append, user: UserId, agent: &str, ending: &RunEnd) -> Result<()> {
+pub(super) async fn record(tx: &mut CommandTransaction, user: UserId, agent: &str, ending: &RunEnd) -> Result<()> {
     let cost = ending.metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(serde_json::Value::as_f64);
     // A remote agent may report any number.
     #[expect(clippy::cast_possible_truncation, reason = "within bounds")]

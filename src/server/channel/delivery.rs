@@ -41,7 +41,7 @@ impl Delivery {
         Self { channel, seq, at, frame: frame.into(), entry_start }
     }
 
-    /// The delivery that another node encoded; nothing if the frame is not the one of this channel, `seq` and time.
+    /// The delivery that another node encoded; `None` if the frame is not that of this channel, `seq` and time.
     #[cfg(any(test, feature = "nats"))]
     pub(in crate::server) fn from_frame(
         epoch: &Epoch,
@@ -67,7 +67,7 @@ pub trait Hub: Send + Sync + 'static {
     /// Delivers one entry. Called after its commit, mostly in the order of `seq` per channel.
     fn deliver(&self, delivery: &Delivery);
 
-    /// Delivers what one commit brought, the entries of each channel in the order of `seq` and beside each other.
+    /// Delivers the entries of one commit. Those of a channel stand next to each other, in the order of `seq`.
     fn deliver_all(&self, deliveries: &[Delivery]) {
         deliveries.iter().for_each(|delivery| self.deliver(delivery));
     }

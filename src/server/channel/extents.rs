@@ -1,4 +1,4 @@
-//! Where logs begin and end, without a statement for each time that somebody asks.
+//! Answers where logs begin and end, with as few statements as possible.
 //!
 //! On SQLite this process alone writes the logs: an extent that was read once is kept, and moved by each commit. On PostgreSQL other
 //! nodes write them, too: an extent is read each time, and those that wait share a statement.
@@ -23,13 +23,13 @@ pub struct Extent {
     pub head: u64,
 }
 
-/// The most extents that are kept; each takes about 100 bytes.
-const CAPACITY: usize = 100_000;
+/// The most extents that are cached; each takes about 100 bytes.
+const MAX_CACHED_EXTENTS: usize = 100_000;
 
 /// The extents of a store's logs.
 pub(super) struct Extents {
     lookups: Lookups<Channel, Extent>,
-    /// What is kept; only on SQLite.
+    /// The cached extents; only on SQLite.
     known: Option<Mutex<Known>>,
 }
 
@@ -39,7 +39,7 @@ struct Known {
 }
 
 enum Kept {
-    /// It is being read, by the read of this number; the last `seq` that was committed meanwhile.
+    /// The read with this number is reading it. `committed` is the last `seq` that was committed meanwhile, 0 if none was.
     Reading {
         read: u64,
         committed: u64,
@@ -55,7 +55,7 @@ impl fmt::Debug for Extents {
 
 impl Extents {
     pub(super) fn new(engine: Engine) -> Self {
-        let known = || Mutex::new(Known { extents: BoundedCache::new(CAPACITY), reads: 0 });
+        let known = || Mutex::new(Known { extents: BoundedCache::new(MAX_CACHED_EXTENTS), reads: 0 });
         Self { lookups: Lookups::default(), known: (engine == Engine::Sqlite).then(known) }
     }
 
@@ -76,7 +76,7 @@ impl Extents {
         Ok(self.end_read(channel, read, extent))
     }
 
-    /// The extent if it is kept, or else the number of the read that the caller begins or joins.
+    /// The extent if it is cached; otherwise, as `Err`, the number of the read that the caller begins or joins.
     fn begin_read(&self, channel: Channel) -> Result<Extent, u64> {
         let Some(known) = &self.known else { return Err(0) };
         let mut known = known.lock();
@@ -92,7 +92,7 @@ impl Extents {
         }
     }
 
-    /// Keeps an extent that was read, unless the log was trimmed or deleted meanwhile; returns it as it is now.
+    /// Caches an extent that was read, unless the log was trimmed or deleted meanwhile. Returns the extent with what was committed meanwhile.
     fn end_read(&self, channel: Channel, number: u64, extent: Extent) -> Extent {
         let Some(known) = &self.known else { return extent };
         let mut known = known.lock();
@@ -110,7 +110,7 @@ impl Extents {
         }
     }
 
-    /// These entries were committed.
+    /// Moves the cached ends of the logs to which these committed entries belong.
     pub(super) fn on_commit(&self, deliveries: &[Delivery]) {
         let Some(known) = &self.known else { return };
         let mut known = known.lock();
@@ -124,7 +124,7 @@ impl Extents {
         }
     }
 
-    /// These logs were trimmed or deleted, or it is not certain what was committed.
+    /// Removes the extents of these logs from the cache, because they were trimmed or deleted, or it is not known what was committed.
     pub(super) fn forget(&self, channels: impl IntoIterator<Item = Channel>) {
         let Some(known) = &self.known else { return };
         let mut known = known.lock();

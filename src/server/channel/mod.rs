@@ -3,13 +3,13 @@
 //! There are two ways to write. Runs append entries with [`Channels::append`], and commands that only change a thread's row do so with
 //! [`Channels::change_thread`]; everything of these two kinds that waits is committed in one transaction (`writer.rs`). All other commands
 //! begin with [`Channels::begin`], execute statements of their own, and append the entries that record what they changed
-//! ([`Append::append_to_thread`], [`Append::append_to_feed`]); on SQLite, several of them share a transaction
+//! ([`CommandTransaction::append_to_thread`], [`CommandTransaction::append_to_feed`]); on SQLite, several of them share a transaction
 //! (`shared_transaction.rs`). After the commit, the entries go to the hub.
 //!
 //! Guarantees: `seq` has no gaps within a channel; only stored entries are delivered; only the node that owns a run appends its
 //! entries. A delivery is a hint: a receiver that sees a gap in `seq` reads the store.
 
-mod append;
+mod command_transaction;
 mod delivery;
 mod extents;
 mod fold;
@@ -19,7 +19,7 @@ mod queries;
 mod read;
 mod shared_transaction;
 mod snapshots;
-mod thread_changes;
+mod thread_updates;
 mod trim;
 mod writer;
 
@@ -39,17 +39,17 @@ use serde::Serialize;
 use sqlx::{Any, Transaction};
 use tokio::sync::OwnedSemaphorePermit;
 
-pub use append::Append;
+pub use command_transaction::CommandTransaction;
 pub use delivery::{Delivery, Hub};
 pub use extents::Extent;
 pub use read::PAGE;
-pub use thread_changes::Change;
+pub use thread_updates::ThreadUpdate;
 pub use trim::Trimming;
 
 use self::{
-    permits::{Permits, Turn},
+    permits::{Acquired, Permits},
     shared_transaction::{MAX_AGE, SharedTransaction},
-    thread_changes::ThreadChange,
+    thread_updates::ThreadChangeRequest,
     writer::Writers,
 };
 use super::{
@@ -205,7 +205,8 @@ impl Channels {
         self.writers.append(thread, run, encode(entries)?).await
     }
 
-    /// Changes a person's thread; returns it as it is then. `decide` gets the thread and returns what changes, or refuses; it is called again if the transaction fails. Shares its transaction with other waiting changes and appends.
+    /// Changes a person's thread; returns it as it is then. `decide` gets the thread and returns what changes, or refuses; it is called
+    /// again if the transaction fails. Shares its transaction with other waiting changes and appends.
     ///
     /// # Errors
     /// `not_found`; the errors of `decide`; if the store fails.
@@ -213,33 +214,35 @@ impl Channels {
         &self,
         owner: UserId,
         thread: ThreadId,
-        decide: impl Fn(&ThreadInfo) -> Result<Change> + Send + Sync + 'static,
+        decide: impl Fn(&ThreadInfo) -> Result<ThreadUpdate> + Send + Sync + 'static,
     ) -> Result<ThreadInfo> {
-        self.writers.change(ThreadChange { owner, thread, decide: Box::new(decide) }).await
+        self.writers.change(ThreadChangeRequest { owner, thread, decide: Box::new(decide) }).await
     }
 
     /// Begins the changes of a command. Only a few commands can do so at a time: keep it short, and await only its statements.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn begin(&self) -> Result<Append> {
+    pub async fn begin(&self) -> Result<CommandTransaction> {
         let requested = Instant::now();
         match self.shared.permits.acquire_or_join().await? {
-            Turn::Begin(permit) => self.begin_with(permit, requested).await,
-            Turn::Join(transaction) => Ok(Append::new(transaction.begin_command().await?, self.shared.clone())),
+            Acquired::Begin(permit) => self.begin_with(permit, requested).await,
+            Acquired::Join(transaction) => {
+                Ok(CommandTransaction::new(transaction.begin_command().await?, self.shared.clone()))
+            }
         }
     }
 
     /// As [`Channels::begin`], but never in a transaction of other commands: their entries are inserted only before the commit, so work that
     /// reads the log would not see them.
-    async fn begin_alone(&self) -> Result<Append> {
+    async fn begin_alone(&self) -> Result<CommandTransaction> {
         let requested = Instant::now();
         self.begin_with(self.shared.permits.acquire().await?, requested).await
     }
 
-    async fn begin_with(&self, permit: OwnedSemaphorePermit, requested: Instant) -> Result<Append> {
+    async fn begin_with(&self, permit: OwnedSemaphorePermit, requested: Instant) -> Result<CommandTransaction> {
         let transaction = SharedTransaction::begin(&self.shared, permit, requested).await?;
-        Ok(Append::new(transaction, self.shared.clone()))
+        Ok(CommandTransaction::new(transaction, self.shared.clone()))
     }
 }
 

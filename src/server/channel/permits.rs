@@ -21,11 +21,11 @@ pub(super) struct Permits {
     engine: Engine,
 }
 
-/// What a command that waited got.
-pub(super) enum Turn {
-    /// It may begin a transaction.
+/// What a command acquired to write with.
+pub(super) enum Acquired {
+    /// A permit: the command begins a transaction.
     Begin(OwnedSemaphorePermit),
-    /// It may use the transaction of other commands.
+    /// The transaction of other commands, which it joins.
     Join(SharedTransaction),
 }
 
@@ -42,12 +42,12 @@ impl Permits {
     }
 
     /// Waits for a permit, or for a transaction that another command hands over.
-    pub(super) async fn acquire_or_join(&self) -> Result<Turn> {
+    pub(super) async fn acquire_or_join(&self) -> Result<Acquired> {
         if self.engine == Engine::Postgres {
-            return self.acquire().await.map(Turn::Begin);
+            return self.acquire().await.map(Acquired::Begin);
         }
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
-            return Ok(Turn::Begin(permit));
+            return Ok(Acquired::Begin(permit));
         }
         let (sender, mut receiver) = oneshot::channel();
         {
@@ -58,7 +58,7 @@ impl Permits {
             }
             waiting.push_back(sender);
         }
-        let left = async {
+        let handed = async {
             match (&mut receiver).await {
                 Ok(transaction) => transaction,
                 Err(_) => pending().await,
@@ -66,12 +66,12 @@ impl Permits {
         };
         let permit = tokio::select! {
             biased;
-            transaction = left => return Ok(Turn::Join(transaction)),
+            transaction = handed => return Ok(Acquired::Join(transaction)),
             permit = self.acquire() => permit?,
         };
         receiver.close();
         // A transaction may have been handed over at the same moment.
-        Ok(receiver.try_recv().map_or(Turn::Begin(permit), Turn::Join))
+        Ok(receiver.try_recv().map_or(Acquired::Begin(permit), Acquired::Join))
     }
 
     /// The command that has waited longest.

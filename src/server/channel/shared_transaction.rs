@@ -33,7 +33,7 @@ pub(super) const MAX_AGE: Duration = Duration::from_millis(10);
 
 /// What commands change in channels: entries, which are inserted just before the commit, and what else the commit counts or forgets.
 #[derive(Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct ChannelChanges {
     /// In the order in which they were appended.
     pub(super) entries: Vec<AppendedEntry>,
     /// The ends of the logs, with these entries.
@@ -55,7 +55,7 @@ pub(super) struct AppendedEntry {
     pub(super) entry: String,
 }
 
-impl Changes {
+impl ChannelChanges {
     /// Adds the changes of the next command.
     fn add(&mut self, next: Self) {
         for channel in &next.deleted {
@@ -70,8 +70,8 @@ impl Changes {
     }
 }
 
-/// A transaction with the commands that were done in it. Dropping it hands it to a command that waits, or else commits the commands
-/// that are done; the current command is undone.
+/// A transaction with the commands that finished in it. Dropping it undoes the current command if that has not finished, and hands the
+/// transaction to a command that waits; if none does, it commits the finished commands.
 pub(super) struct SharedTransaction(Option<Open>);
 
 struct Open {
@@ -82,10 +82,10 @@ struct Open {
     /// When the first command asked for the transaction.
     requested: Instant,
     begun: Instant,
-    /// What the commands that were done change in the channels.
-    changes: Changes,
-    /// The commands that were done; they wait for the commit.
-    done: Vec<oneshot::Sender<Result<()>>>,
+    /// What the finished commands change in the channels.
+    changes: ChannelChanges,
+    /// The finished commands, which wait for the result of the commit.
+    waiting_for_commit: Vec<oneshot::Sender<Result<()>>>,
     savepoint: Savepoint,
 }
 
@@ -96,7 +96,7 @@ enum Savepoint {
     Beginning,
     /// A savepoint was set where it began: rolling back to that undoes it.
     Set,
-    /// There is nothing to undo: the last command is done, and no other has begun. `is_set`: the last command's savepoint is not released
+    /// There is nothing to undo: the last command has finished, and no other has begun. `is_set`: the last command's savepoint is not released
     /// yet.
     End { is_set: bool },
 }
@@ -111,9 +111,16 @@ impl SharedTransaction {
     /// Begins a transaction, for the holder of a permit.
     pub(super) async fn begin(shared: &Arc<Shared>, permit: OwnedSemaphorePermit, requested: Instant) -> Result<Self> {
         let tx = shared.store.begin().await?;
-        let (shared, changes, done, begun) = (shared.clone(), Changes::default(), Vec::new(), Instant::now());
-        let savepoint = Savepoint::Beginning;
-        Ok(Self(Some(Open { tx, shared, permit, requested, begun, changes, done, savepoint })))
+        Ok(Self(Some(Open {
+            tx,
+            shared: shared.clone(),
+            permit,
+            requested,
+            begun: Instant::now(),
+            changes: ChannelChanges::default(),
+            waiting_for_commit: Vec::new(),
+            savepoint: Savepoint::Beginning,
+        })))
     }
 
     fn open(&mut self) -> &mut Open {
@@ -129,7 +136,8 @@ impl SharedTransaction {
         self.open().changes.heads.get(&channel).copied()
     }
 
-    /// Begins the next command: undoes the last one if it was not done, and sets the savepoint. This continues even if the caller is cancelled: otherwise it would not be known whether the savepoint is set.
+    /// Begins the next command: undoes the last one if it did not finish, and sets the savepoint. This continues even if the caller is
+    /// cancelled: otherwise it would not be known whether the savepoint is set.
     pub(super) async fn begin_command(mut self) -> Result<Self> {
         let begin = async move {
             let statement = match self.open().savepoint {
@@ -150,20 +158,20 @@ impl SharedTransaction {
     /// Rolls everything back.
     fn fail(&mut self, error: Error) -> Error {
         let error = Arc::new(error);
-        if let Some(Open { tx, done, permit, .. }) = self.0.take() {
+        if let Some(Open { tx, waiting_for_commit, permit, .. }) = self.0.take() {
             drop(tx);
             drop(permit);
-            done.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
+            waiting_for_commit.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
         }
         Error::Shared(error)
     }
 
-    /// A command was done. What is returned says whether its transaction was committed.
-    pub(super) fn done(mut self, changes: Changes) -> oneshot::Receiver<Result<()>> {
+    /// Ends the current command, keeping its changes. The receiver gets the result of the commit.
+    pub(super) fn finish_command(mut self, changes: ChannelChanges) -> oneshot::Receiver<Result<()>> {
         let (command, committed) = oneshot::channel();
         let open = self.open();
         open.changes.add(changes);
-        open.done.push(command);
+        open.waiting_for_commit.push(command);
         open.savepoint = Savepoint::End { is_set: open.savepoint == Savepoint::Set };
         committed
     }
@@ -172,15 +180,16 @@ impl SharedTransaction {
 impl Drop for SharedTransaction {
     fn drop(&mut self) {
         let Some(open) = self.0.take() else { return };
-        if open.done.is_empty() {
+        if open.waiting_for_commit.is_empty() {
             // Rolls back; the permit must not be returned before.
             let Open { tx, permit, .. } = open;
             drop(tx);
             drop(permit);
             return;
         }
-        let takes_more = open.done.len() < MAX_COMMANDS && open.begun.elapsed() < open.shared.max_transaction_age;
-        if let Some(open) = if takes_more { leave_to_next(open) } else { Some(open) } {
+        let takes_more =
+            open.waiting_for_commit.len() < MAX_COMMANDS && open.begun.elapsed() < open.shared.max_transaction_age;
+        if let Some(open) = if takes_more { hand_to_next(open) } else { Some(open) } {
             tokio::spawn(open.commit());
         }
     }
@@ -197,29 +206,29 @@ async fn move_savepoint(connection: &mut AnyConnection, statement: &'static str)
 }
 
 /// Hands a transaction to a command that waits; returns it if none does.
-fn leave_to_next(open: Open) -> Option<Open> {
+fn hand_to_next(open: Open) -> Option<Open> {
     let shared = open.shared.clone();
-    let mut left = SharedTransaction(Some(open));
+    let mut handed = SharedTransaction(Some(open));
     while let Some(waiting) = shared.permits.next_waiting() {
-        match waiting.send(left) {
+        match waiting.send(handed) {
             Ok(()) => return None,
             // It got a permit, or was cancelled.
-            Err(back) => left = back,
+            Err(back) => handed = back,
         }
     }
-    left.0.take()
+    handed.0.take()
 }
 
 impl Open {
-    /// Commits what was done, and delivers the entries.
+    /// Commits the finished commands, and delivers their entries.
     async fn commit(self) {
-        let Self { mut tx, shared, permit, requested, changes, done, savepoint, .. } = self;
+        let Self { mut tx, shared, permit, requested, changes, waiting_for_commit, savepoint, .. } = self;
         let entries = changes.entries.len();
         let result = async {
             if savepoint == Savepoint::Set {
                 move_savepoint(&mut tx, UNDO).await?;
             }
-            let deliveries = insert_told(&shared, &mut tx, &changes).await?;
+            let deliveries = insert_expected(&shared, &mut tx, &changes).await?;
             shared.commit(tx, deliveries).await
         };
         let result = result.await;
@@ -231,27 +240,33 @@ impl Open {
         drop(permit);
         match result {
             Ok(()) => {
-                metrics::committed(done.len(), entries, requested.elapsed());
-                // A command that was cancelled does not wait; it was done nevertheless.
-                done.into_iter().for_each(|command| drop(command.send(Ok(()))));
+                metrics::committed(waiting_for_commit.len(), entries, requested.elapsed());
+                // A cancelled command no longer waits, but its changes are committed too.
+                waiting_for_commit.into_iter().for_each(|command| drop(command.send(Ok(()))));
             }
             Err(error) => {
                 let error = Arc::new(error);
-                done.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
+                waiting_for_commit
+                    .into_iter()
+                    .for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
             }
         }
     }
 }
 
-/// Inserts the entries, at the places that the commands were told; returns the deliveries.
-async fn insert_told(shared: &Shared, connection: &mut AnyConnection, changes: &Changes) -> Result<Vec<Delivery>> {
-    let Changes { entries, other_bytes, .. } = changes;
+/// Inserts the entries and returns the deliveries. Fails if an entry gets another `seq` than its command was given.
+async fn insert_expected(
+    shared: &Shared,
+    connection: &mut AnyConnection,
+    changes: &ChannelChanges,
+) -> Result<Vec<Delivery>> {
+    let ChannelChanges { entries, other_bytes, .. } = changes;
     let mut pending = Vec::with_capacity(entries.len());
     for AppendedEntry { channel, at, entry, .. } in entries {
         pending.push(PendingEntry { channel: *channel, at: *at, entry });
     }
     let deliveries = insert(shared, connection, &pending, other_bytes).await?;
-    match deliveries.iter().zip(entries).find(|(delivery, told)| delivery.seq != told.seq) {
+    match deliveries.iter().zip(entries).find(|(delivery, expected)| delivery.seq != expected.seq) {
         None => Ok(deliveries),
         Some((delivery, _)) => {
             Err(Error::Corrupt(format!("the log of {} does not end where it should", delivery.channel)))

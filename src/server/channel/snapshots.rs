@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The most bytes of encoded snapshots that are kept.
-const CAPACITY_BYTES: usize = 64 << 20;
+const MAX_CACHED_BYTES: usize = 64 << 20;
 /// What a snapshot counts beside its bytes.
 const OVERHEAD_BYTES: usize = 200;
 
@@ -25,7 +25,7 @@ pub(super) struct Snapshots(Mutex<BoundedCache<Key, (Extent, Arc<RawValue>)>>);
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self(Mutex::new(BoundedCache::new(CAPACITY_BYTES)))
+        Self(Mutex::new(BoundedCache::new(MAX_CACHED_BYTES)))
     }
 }
 

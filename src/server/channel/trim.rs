@@ -9,7 +9,7 @@ use std::{collections::HashSet, time::Duration};
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 
-use super::{Append, Channel, Channels, Extent, fold::apply_to_thread, queries};
+use super::{Channel, Channels, CommandTransaction, Extent, fold::apply_to_thread, queries};
 use crate::{
     protocol::{Entry, RunId, ThreadEntry, ThreadId},
     server::{
@@ -200,7 +200,7 @@ struct RunEntry {
     bytes: u64,
 }
 
-impl Append {
+impl CommandTransaction {
     /// Locks a thread until the transaction ends, and returns the extent of its log; `None` if the thread was deleted or one of its runs has
     /// not ended.
     async fn lock_idle(&mut self, thread: ThreadId) -> Result<Option<Extent>> {

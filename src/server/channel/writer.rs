@@ -19,7 +19,7 @@ use super::{
     Channel, Shared,
     insert::{PendingEntry, insert},
     queries,
-    thread_changes::{EncodedEntries, ThreadChange, ThreadRows},
+    thread_updates::{EncodedEntries, ThreadChangeRequest, ThreadRows},
 };
 use crate::{
     protocol::{RunId, ThreadId, ThreadInfo},
@@ -52,13 +52,13 @@ enum Work {
         run: RunId,
         entries: Vec<String>,
     },
-    Change(ThreadChange),
+    Change(ThreadChangeRequest),
 }
 
 impl Work {
     fn thread(&self) -> ThreadId {
         match self {
-            Self::Append { thread, .. } | Self::Change(ThreadChange { thread, .. }) => *thread,
+            Self::Append { thread, .. } | Self::Change(ThreadChangeRequest { thread, .. }) => *thread,
         }
     }
 }
@@ -100,7 +100,7 @@ impl Writers {
     }
 
     /// Changes a thread; returns it as it is then.
-    pub(super) async fn change(&self, change: ThreadChange) -> Result<ThreadInfo> {
+    pub(super) async fn change(&self, change: ThreadChangeRequest) -> Result<ThreadInfo> {
         match self.request(Work::Change(change)).await? {
             Done::Changed(thread) => Ok(thread),
             Done::Appended(_) => Err(lost()),

@@ -20,7 +20,7 @@ use super::{
     connections::Nodes,
     error::{Error, Result},
     runs::{Agents, Runner},
-    threads::CommandOutcome,
+    threads::RequestedRun,
 };
 use crate::protocol::MessageAccepted;
 
@@ -46,9 +46,9 @@ impl Commands {
     }
 
     /// Passes the run of an accepted message to the runner, unless the command was repeated.
-    fn start(&self, asked: CommandOutcome) -> MessageAccepted {
-        asked.run.into_iter().for_each(|run| self.runner.start(run));
-        asked.accepted
+    fn start(&self, requested: RequestedRun) -> MessageAccepted {
+        requested.run.into_iter().for_each(|run| self.runner.start(run));
+        requested.accepted
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
 
 impl Commands {
     /// Appends a person's message and queues the run that answers it: by the agent that the message names, or the thread's.
-    /// `caller` is what an AG-UI client passes to the agent. The future must not be dropped before its end, see
+    /// `caller_input` is what an AG-UI client passes to the agent. The future must not be dropped before its end, see
     /// [`run_detached`](super::run_detached).
     ///
     /// # Errors
@@ -17,15 +17,15 @@ impl Commands {
         &self,
         user: &User,
         command: &SendMessage,
-        caller: Option<&CallerInput>,
+        caller_input: Option<&CallerInput>,
     ) -> Result<MessageAccepted> {
-        let caller = caller.map(serde_json::to_string).transpose()?;
+        let caller_input = caller_input.map(serde_json::to_string).transpose()?;
         let budget = self.runner.admit_budget(user.id).await;
-        let admit = |of_thread: &str| {
+        let choose_agent = |of_thread: &str| {
             let agent = self.agents().resolve(Some(command.agent.as_deref().unwrap_or(of_thread)), user)?;
             self.runner.admit(user.id)?;
             budget.map(|()| agent)
         };
-        Ok(self.start(threads::send(&self.channels, user, command, caller, admit).await?))
+        Ok(self.start(threads::send(&self.channels, user, command, caller_input, choose_agent).await?))
     }
 }

@@ -49,8 +49,8 @@ pub struct Quotas(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     limits: QuotasConfig,
-    /// Bytes of the files of one thread; 0: no limit.
-    thread_bytes: u64,
+    /// Upper limit of the bytes of the files of one thread; 0: no limit.
+    max_file_bytes_per_thread: u64,
     disk: DiskSpace,
     cache: Mutex<LogBytes>,
     /// Held while the bytes of conversations are read.
@@ -66,14 +66,14 @@ struct LogBytes {
 }
 
 impl Quotas {
-    /// Limits, with `thread_bytes` for the files of one thread (0: none). `store` is the folder of the store if that is on this machine,
+    /// Applies these limits; `max_file_bytes_per_thread` is 0 for no limit. `store` is the folder of the store if that is on this machine,
     /// `files` the folder of the uploaded files.
     #[must_use]
-    pub fn new(limits: &QuotasConfig, thread_bytes: u64, store: Option<PathBuf>, files: PathBuf) -> Self {
+    pub fn new(limits: &QuotasConfig, max_file_bytes_per_thread: u64, store: Option<PathBuf>, files: PathBuf) -> Self {
         let disk = DiskSpace::new(limits.min_free_bytes, store, files);
         Self(Arc::new(Inner {
             limits: limits.clone(),
-            thread_bytes,
+            max_file_bytes_per_thread,
             disk,
             cache: Mutex::default(),
             reading: tokio::sync::Mutex::default(),

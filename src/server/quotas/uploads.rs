@@ -74,8 +74,8 @@ impl Quotas {
         if space < least {
             return Err(self.0.disk.almost_full(space));
         }
-        if self.0.thread_bytes > 0 {
-            let max = self.0.thread_bytes;
+        if self.0.max_file_bytes_per_thread > 0 {
+            let max = self.0.max_file_bytes_per_thread;
             space = space.min(max.saturating_sub(used(Scope::Thread(thread), tx, engine, file).await?.bytes));
             if space < least {
                 let message = format!("the files of a thread have at most {max} bytes together; begin another thread");
@@ -245,14 +245,14 @@ enum Scope {
     Server,
 }
 
-/// Counts files and reservations, without one file.
+/// Counts files and reservations, all but the file `except`.
 async fn used(scope: Scope, tx: &mut AnyConnection, engine: Engine, except: FileId) -> Result<Used> {
     let files = count("files", scope, tx, engine, except).await?;
     let uploads = count("uploads", scope, tx, engine, except).await?;
     Ok(Used { files: files.files + uploads.files, bytes: files.bytes + uploads.bytes })
 }
 
-/// Counts the rows of `files`, or the reservations of `uploads` that have not expired, without one file.
+/// Counts the rows of `files`, or the reservations of `uploads` that have not expired, all but the file `except`.
 async fn count(
     table: &'static str,
     scope: Scope,

@@ -21,7 +21,7 @@ use crate::{
     },
     server::{
         backoff::Backoff,
-        channel::{Append, Channel, Channels},
+        channel::{Channel, Channels, CommandTransaction},
         clock::now_ms,
         error::{Error, Result},
         metrics, offload, outage, raw_events,
@@ -227,7 +227,7 @@ impl RunLog {
     }
 
     /// Whether the run's owner still exists.
-    async fn has_owner(&self, tx: &mut Append) -> Result<bool> {
+    async fn has_owner(&self, tx: &mut CommandTransaction) -> Result<bool> {
         let sql = format!("SELECT id FROM users WHERE id = $1{}", tx.engine().for_share());
         let query = sqlx::query(AssertSqlSafe(sql)).bind(self.owner);
         Ok(query.fetch_optional(tx.sql()).await?.is_some())

@@ -15,10 +15,10 @@ pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use owners::Owners;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
-pub use turns::{CommandOutcome, answer, send, take_back, was_accepted};
+pub use turns::{RequestedRun, answer, send, take_back, was_accepted};
 
 use super::{
-    channel::{Append, Change, Channel, Channels},
+    channel::{Channel, Channels, CommandTransaction, ThreadUpdate},
     clock::now_ms,
     error::{Error, Result},
 };
@@ -59,7 +59,12 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
 }
 
 /// The thread that the same command created before.
-async fn created_before(tx: &mut Append, user: UserId, thread: ThreadId, request: &str) -> Result<ThreadInfo> {
+async fn created_before(
+    tx: &mut CommandTransaction,
+    user: UserId,
+    thread: ThreadId,
+    request: &str,
+) -> Result<ThreadInfo> {
     let before = queries::creation(tx.sql(), thread).await?;
     if before.owner != user || before.request != request || before.deleted_at.is_some() {
         return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; create another"));
@@ -100,9 +105,9 @@ async fn change_info(
 ) -> Result<ThreadInfo> {
     let admission = channels.quotas().read_log_bytes(channels.store(), owner).await?;
     let decide = move |thread: &ThreadInfo| {
-        let Some((info, bytes)) = change(thread) else { return Ok(Change::default()) };
+        let Some((info, bytes)) = change(thread) else { return Ok(ThreadUpdate::default()) };
         admission.admit(bytes)?;
-        Ok(Change {
+        Ok(ThreadUpdate {
             log: vec![ThreadEntry::Thread { thread: info.clone() }],
             feed: vec![UserEntry::Thread { thread: info.clone() }],
             info: Some(info),
@@ -139,7 +144,7 @@ pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> 
     let admission = quotas.read_log_bytes(channels.store(), user.id).await?;
     let decide = move |_: &ThreadInfo| {
         admission.admit(0)?;
-        Ok(Change { feed: vec![UserEntry::Read { thread_id }], ..Change::default() })
+        Ok(ThreadUpdate { feed: vec![UserEntry::Read { thread_id }], ..ThreadUpdate::default() })
     };
     channels.change_thread(user.id, thread_id, decide).await.map(drop)
 }
@@ -153,20 +158,20 @@ pub async fn authorise(channels: &Channels, user: UserId, thread: ThreadId) -> R
 }
 
 /// A person's thread, locked until the transaction ends.
-async fn lock_thread(tx: &mut Append, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
+async fn lock_thread(tx: &mut CommandTransaction, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
     let lock = tx.engine().for_update();
     queries::thread(tx.sql(), user, thread, lock).await
 }
 
 /// Changes a thread's title and agent.
-async fn update_thread(tx: &mut Append, user: UserId, thread: ThreadInfo) -> Result<ThreadInfo> {
+async fn update_thread(tx: &mut CommandTransaction, user: UserId, thread: ThreadInfo) -> Result<ThreadInfo> {
     queries::update_thread(tx.sql(), &thread).await?;
     append_info(tx, user, &thread).await?;
     Ok(thread)
 }
 
 /// Appends a thread's title and agent to its log and to its owner's feed.
-async fn append_info(tx: &mut Append, owner: UserId, thread: &ThreadInfo) -> Result<()> {
+async fn append_info(tx: &mut CommandTransaction, owner: UserId, thread: &ThreadInfo) -> Result<()> {
     tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
     tx.append_to_feed(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Whose threads are, for subscriptions: a thread never changes its owner, so what was read once is kept.
+//! Caches the owners of threads, for subscriptions. A thread never changes its owner, so an owner that was read once stays valid.
 
 use parking_lot::Mutex;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The most owners that are kept; each takes about 60 bytes.
-const CAPACITY: usize = 200_000;
+const MAX_CACHED_OWNERS: usize = 200_000;
 
 /// The owners of the threads that were subscribed to last.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Owners {
 
 impl Default for Owners {
     fn default() -> Self {
-        Self { lookups: Lookups::default(), known: Mutex::new(BoundedCache::new(CAPACITY)) }
+        Self { lookups: Lookups::default(), known: Mutex::new(BoundedCache::new(MAX_CACHED_OWNERS)) }
     }
 }
 

@@ -112,13 +112,13 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
     Ok(open)
 }
 
-/// Inserts a run. `caller`: see [`super::send`].
+/// Inserts a run. `caller_input`: see [`super::send`].
 pub(super) async fn insert_run(
     connection: &mut AnyConnection,
     run: &NewRun,
     message: Option<MessageId>,
     node: &str,
-    caller: Option<String>,
+    caller_input: Option<String>,
 ) -> Result<()> {
     let sql = "INSERT INTO runs (id, thread_id, owner, agent, started_at, node, message_id, turn, seq, caller) \
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -132,7 +132,7 @@ pub(super) async fn insert_run(
         .bind(message)
         .bind(run.order.turn.cast_signed())
         .bind(run.order.seq.cast_signed())
-        .bind(caller)
+        .bind(caller_input)
         .execute(connection)
         .await?;
     Ok(())
@@ -146,7 +146,7 @@ row! {
         pub(super) turn: i64,
         pub(super) asks_until: Option<i64>,
         pub(super) answered_at: Option<i64>,
-        pub(super) caller: Option<String>,
+        pub(super) caller_input: Option<String>,
     }
 }
 
@@ -155,8 +155,8 @@ pub(super) async fn answerable_run(
     thread: ThreadId,
     run: RunId,
 ) -> Result<Option<AnswerableRun>> {
-    let sql =
-        "SELECT agent, message_id, turn, asks_until, answered_at, caller FROM runs WHERE id = $1 AND thread_id = $2";
+    let sql = "SELECT agent, message_id, turn, asks_until, answered_at, caller AS caller_input FROM runs \
+               WHERE id = $1 AND thread_id = $2";
     Ok(sqlx::query_as(sql).bind(run).bind(thread).fetch_optional(connection).await?)
 }
 

@@ -13,51 +13,51 @@ use crate::{
         TakeBack, ThreadEntry, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
     },
     server::{
-        channel::{Append, Channels},
+        channel::{Channels, CommandTransaction},
         error::{Error, Result},
         quotas,
     },
     thread::ThreadView,
 };
 
-/// The outcome of a command that asks for a run.
+/// The run that a message or answer requested.
 #[derive(Debug)]
-pub struct CommandOutcome {
-    /// The reply to the command.
+pub struct RequestedRun {
+    /// The reply to the command, with the run's id.
     pub accepted: MessageAccepted,
-    /// The run, which the caller starts; nothing if the command was repeated.
+    /// The run, to be started; `None` if the command was repeated, because its run was started then.
     pub run: Option<NewRun>,
 }
 
 /// Sends a message to a thread. Interrupts of earlier runs that wait for an answer are abandoned.
 ///
-/// `caller` is JSON that the run gets along with the message. `admit` gets the thread's agent and returns the agent that answers,
-/// or why no run can be requested now; it is not called for a repeated message.
+/// `caller_input` is JSON that the run gets along with the message. `choose_agent` gets the thread's agent and returns the agent that
+/// answers, or why no run can be requested now; it is not called for a repeated message.
 ///
 /// # Errors
-/// `not_found`, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`; errors of `admit`.
+/// `not_found`, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`; errors of `choose_agent`.
 pub async fn send(
     channels: &Channels,
     user: &User,
     command: &SendMessage,
-    caller: Option<String>,
-    admit: impl FnOnce(&str) -> Result<String>,
-) -> Result<CommandOutcome> {
+    caller_input: Option<String>,
+    choose_agent: impl FnOnce(&str) -> Result<String>,
+) -> Result<RequestedRun> {
     check_message(command)?;
     let request = serde_json::to_string(command)?;
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
     let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
-        return Ok(CommandOutcome { accepted, run: None });
+        return Ok(RequestedRun { accepted, run: None });
     }
     // Only checks that these messages exist in this thread.
     for message in command.after.iter().chain(&command.replaces) {
         queries::run_of_message(tx.sql(), command.thread_id, *message).await?;
     }
-    let bytes = request.len() + caller.as_ref().map_or(0, String::len);
+    let bytes = request.len() + caller_input.as_ref().map_or(0, String::len);
     admission.admit(bytes)?;
-    let agent = admit(&thread.agent)?;
+    let agent = choose_agent(&thread.agent)?;
     let message = UserMessage {
         id: command.message_id,
         role: UserRole::User,
@@ -84,25 +84,25 @@ pub async fn send(
     let order = RunOrder { turn: seq, seq };
     let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
-    finish(tx, channels, run, RunRequest { id: message, request, message: Some(message), caller }).await
+    request_run(tx, channels, run, RunRequest { id: message, request, message: Some(message), caller_input }).await
 }
 
 /// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
 /// interrupt id, and the result as payload). It inserts the run that continues.
 ///
-/// `caller` is JSON for that run; without it the run gets the `caller` of the answered one, except for its state and results. `admit`
-/// gets the agent and returns an error if no run can be requested now.
+/// `caller_input` is JSON for that run; without it the run gets the input of the answered one, except for its state and results.
+/// `check_agent` gets the agent and returns an error if no run can be requested now.
 ///
 /// # Errors
 /// `not_found`; `conflict` if the run was answered, abandoned or has expired; `invalid_payload` if an interrupt is missing or
-/// unknown; errors of `admit`.
+/// unknown; errors of `check_agent`.
 pub async fn answer(
     channels: &Channels,
     user: &User,
     command: &Answer,
-    caller: Option<String>,
-    admit: impl FnOnce(&str) -> Result<()>,
-) -> Result<CommandOutcome> {
+    caller_input: Option<String>,
+    check_agent: impl FnOnce(&str) -> Result<()>,
+) -> Result<RequestedRun> {
     let (thread_id, answered) = (command.thread_id, command.run_id);
     let request = serde_json::to_string(command)?;
     super::authorise(channels, user.id, thread_id).await?;
@@ -112,14 +112,14 @@ pub async fn answer(
     let mut tx = channels.begin().await?;
     lock_thread(&mut tx, user.id, thread_id).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.answer_id, &request).await? {
-        return Ok(CommandOutcome { accepted, run: None });
+        return Ok(RequestedRun { accepted, run: None });
     }
     let row = queries::answerable_run(tx.sql(), thread_id, answered).await?;
     let row = row.ok_or_else(|| Error::not_found("run in this thread"))?;
     check_answer(command, &view, &row)?;
-    let bytes = request.len() + caller.as_ref().map_or(0, String::len);
+    let bytes = request.len() + caller_input.as_ref().map_or(0, String::len);
     admission.admit(bytes)?;
-    admit(&row.agent)?;
+    check_agent(&row.agent)?;
     let answer = RunAnswer {
         id: command.answer_id,
         run_id: answered,
@@ -133,15 +133,16 @@ pub async fn answer(
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };
     tx.append_to_feed(user.id, &[phase(answered, RunPhase::Answered), phase(run_id, RunPhase::Running)]).await?;
     queries::mark_answered(tx.sql(), answered).await?;
-    let caller = match caller {
-        Some(caller) => Some(caller),
-        None => row.caller.as_deref().map(inherited_caller).transpose()?,
+    let caller_input = match caller_input {
+        Some(caller_input) => Some(caller_input),
+        None => row.caller_input.as_deref().map(inherited_input).transpose()?,
     };
-    tx.count_bytes(thread_id, request.len() + caller.as_ref().map_or(0, String::len));
+    tx.count_bytes(thread_id, request.len() + caller_input.as_ref().map_or(0, String::len));
     let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
     let run =
         NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };
-    finish(tx, channels, run, RunRequest { id: command.answer_id, request, message: row.message_id, caller }).await
+    request_run(tx, channels, run, RunRequest { id: command.answer_id, request, message: row.message_id, caller_input })
+        .await
 }
 
 /// Whether an answer gives what its run waits for.
@@ -168,32 +169,37 @@ struct RunRequest {
     request: String,
     /// The message of the turn.
     message: Option<MessageId>,
-    caller: Option<String>,
+    caller_input: Option<String>,
 }
 
 /// Inserts the run and the message or answer that requests it, and commits.
-async fn finish(mut tx: Append, channels: &Channels, mut run: NewRun, requested: RunRequest) -> Result<CommandOutcome> {
-    let RunRequest { id, request, message, caller } = requested;
-    queries::insert_run(tx.sql(), &run, message, channels.node(), caller).await?;
+async fn request_run(
+    mut tx: CommandTransaction,
+    channels: &Channels,
+    mut run: NewRun,
+    requested: RunRequest,
+) -> Result<RequestedRun> {
+    let RunRequest { id, request, message, caller_input } = requested;
+    queries::insert_run(tx.sql(), &run, message, channels.node(), caller_input).await?;
     run.blocked = queries::is_blocked(tx.sql(), run.thread_id, run.order).await?;
     if !queries::insert_accepted(tx.sql(), id, request, &run).await? {
         return Err(used_before());
     }
     tx.commit().await?;
     let accepted = MessageAccepted { run_id: run.run_id, seq: run.order.seq };
-    Ok(CommandOutcome { accepted, run: Some(run) })
+    Ok(RequestedRun { accepted, run: Some(run) })
 }
 
-/// The part of a run's `caller` that the run that resumes it inherits: state and results were given for the first run only.
-fn inherited_caller(caller: &str) -> Result<String> {
-    let mut caller: Map<String, Value> = serde_json::from_str(caller)?;
+/// The part of a run's input from its caller that the run that resumes it inherits: state and results were given for the first run only.
+fn inherited_input(caller_input: &str) -> Result<String> {
+    let mut caller_input: Map<String, Value> = serde_json::from_str(caller_input)?;
     for given_once in ["state", "results"] {
-        caller.remove(given_once);
+        caller_input.remove(given_once);
     }
-    Ok(serde_json::to_string(&caller)?)
+    Ok(serde_json::to_string(&caller_input)?)
 }
 
-/// Takes a message back whose run has not begun. Returns the run, which the caller stops; nothing if the message was taken back before.
+/// Takes a message back whose run has not begun. Returns the run, to be stopped; `None` if the message was taken back before.
 ///
 /// # Errors
 /// `not_found`; `conflict` if the run has begun.
@@ -216,7 +222,12 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
 
 /// The reply that the same command got before. The thread is locked, so of two equal commands at the same time the second waits; the
 /// key of `messages` prevents that an id is used in two threads.
-async fn repeated(tx: &mut Append, user: UserId, id: MessageId, request: &str) -> Result<Option<MessageAccepted>> {
+async fn repeated(
+    tx: &mut CommandTransaction,
+    user: UserId,
+    id: MessageId,
+    request: &str,
+) -> Result<Option<MessageAccepted>> {
     match queries::accepted(tx.sql(), user, id).await? {
         None => Ok(None),
         Some(before) if before.request != request => Err(used_before()),
@@ -237,7 +248,7 @@ fn used_before() -> Error {
 }
 
 /// The files that a message names, which must be of its thread.
-async fn attachments(tx: &mut Append, command: &SendMessage) -> Result<Vec<Attachment>> {
+async fn attachments(tx: &mut CommandTransaction, command: &SendMessage) -> Result<Vec<Attachment>> {
     let mut found = Vec::with_capacity(command.attachments.len());
     for file_id in &command.attachments {
         let file = quotas::file(tx.sql(), command.thread_id, *file_id).await?;

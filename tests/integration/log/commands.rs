@@ -6,7 +6,7 @@ use netra::{
         CreateThread, DeleteThread, ErrorCode, MarkRead, RenameThread, SendMessage, ThreadId, UserId, http::User,
     },
     server::{
-        channel::{Append, Channel, Channels},
+        channel::{Channel, Channels, CommandTransaction},
         store::Engine,
         threads,
     },
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Begins as many transactions as can write at a time: the writers wait until all have ended.
-async fn keep_writers_busy(channels: &Channels) -> Vec<Append> {
+async fn keep_writers_busy(channels: &Channels) -> Vec<CommandTransaction> {
     let mut open = Vec::new();
     for _ in 0..channels.store().engine().writers() {
         open.push(channels.begin().await.expect("the transaction begins"));
@@ -31,7 +31,7 @@ async fn keep_writers_busy(channels: &Channels) -> Vec<Append> {
 }
 
 /// Ends the transactions that kept the writers busy.
-async fn release(busy: Vec<Append>) {
+async fn release(busy: Vec<CommandTransaction>) {
     for transaction in busy {
         transaction.commit().await.expect("the transaction commits");
     }

@@ -2,7 +2,7 @@
 
 use netra::{
     protocol::{Answer, AnswerStatus, ErrorBody, InterruptAnswer, MessageId, TakeBack, http::UsageSum},
-    server::{threads::CommandOutcome, usage::Budget},
+    server::{threads::RequestedRun, usage::Budget},
     thread::{NodeState, Resolution},
 };
 
@@ -18,9 +18,9 @@ impl RunnerHarness {
         Answer { answer_id, thread_id, run_id, answers: answers(AnswerStatus::Resolved) }
     }
 
-    async fn try_answer(&self, answer: &Answer) -> Result<CommandOutcome, ErrorBody> {
-        let outcome = threads::answer(&self.channels, &self.user, answer, None, |_| Ok(())).await;
-        outcome.map_err(netra::server::error::Error::into_body)
+    async fn try_answer(&self, answer: &Answer) -> Result<RequestedRun, ErrorBody> {
+        let requested = threads::answer(&self.channels, &self.user, answer, None, |_| Ok(())).await;
+        requested.map_err(netra::server::error::Error::into_body)
     }
 
     async fn take_back(&self, message_id: MessageId) -> Result<Option<RunId>, ErrorBody> {

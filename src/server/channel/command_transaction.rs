@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Channel, Shared, queries,
-    shared_transaction::{AppendedEntry, Changes, SharedTransaction},
+    shared_transaction::{AppendedEntry, ChannelChanges, SharedTransaction},
 };
 use crate::{
     protocol::{ThreadEntry, ThreadId, UserEntry, UserId},
@@ -17,22 +17,22 @@ use crate::{
     },
 };
 
-/// The changes of a command, in a transaction that it may share with other commands. Dropping it without [`Append::commit`] undoes them.
-pub struct Append {
+/// The changes of a command, in a transaction that it may share with other commands. Dropping it without [`CommandTransaction::commit`] undoes them.
+pub struct CommandTransaction {
     transaction: SharedTransaction,
-    pub(super) changes: Changes,
+    pub(super) changes: ChannelChanges,
     shared: Arc<Shared>,
 }
 
-impl std::fmt::Debug for Append {
+impl std::fmt::Debug for CommandTransaction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Append").field("entries", &self.changes.entries.len()).finish_non_exhaustive()
+        f.debug_struct("CommandTransaction").field("entries", &self.changes.entries.len()).finish_non_exhaustive()
     }
 }
 
-impl Append {
+impl CommandTransaction {
     pub(super) fn new(transaction: SharedTransaction, shared: Arc<Shared>) -> Self {
-        Self { transaction, changes: Changes::default(), shared }
+        Self { transaction, changes: ChannelChanges::default(), shared }
     }
 
     /// The connection, for other statements of the transaction. Entries are inserted before the commit: a statement does not see them.
@@ -117,6 +117,6 @@ impl Append {
     pub async fn commit(self) -> Result<()> {
         let Self { transaction, changes, .. } = self;
         let lost = |_| Error::Corrupt("the task of a commit failed".into());
-        transaction.done(changes).await.map_err(lost)?
+        transaction.finish_command(changes).await.map_err(lost)?
     }
 }

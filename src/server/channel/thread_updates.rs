@@ -1,4 +1,4 @@
-//! Changes of threads that need nothing but the thread's row: they share the writers' transactions with the events of runs.
+//! Updates of threads that need nothing but the thread's row. They share the writers' transactions with the entries of runs.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -16,9 +16,9 @@ use crate::{
     },
 };
 
-/// What changes in a thread.
+/// The update of a thread, as `decide` returns it.
 #[derive(Debug, Default)]
-pub struct Change {
+pub struct ThreadUpdate {
     /// The thread with its new title and agent, if they change.
     pub info: Option<ThreadInfo>,
     /// Entries for the thread's log.
@@ -28,21 +28,21 @@ pub struct Change {
 }
 
 /// Decides what changes, or refuses. It is called again if the transaction fails.
-pub(super) type Decide = Box<dyn Fn(&ThreadInfo) -> Result<Change> + Send + Sync>;
+pub(super) type Decide = Box<dyn Fn(&ThreadInfo) -> Result<ThreadUpdate> + Send + Sync>;
 
 /// Encoded entries, by channel.
 pub(super) type EncodedEntries = Vec<(Channel, Vec<String>)>;
 
-/// A requested change.
-pub(super) struct ThreadChange {
+/// A request to change a thread: whose it is, which one, and the function that decides what changes.
+pub(super) struct ThreadChangeRequest {
     pub(super) owner: UserId,
     pub(super) thread: ThreadId,
     pub(super) decide: Decide,
 }
 
-impl fmt::Debug for ThreadChange {
+impl fmt::Debug for ThreadChangeRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ThreadChange").field("thread", &self.thread).finish_non_exhaustive()
+        f.debug_struct("ThreadChangeRequest").field("thread", &self.thread).finish_non_exhaustive()
     }
 }
 
@@ -76,10 +76,10 @@ impl ThreadRows {
     }
 
     /// Decides about a change. Returns the thread as it is then, and the entries for its log and its owner's feed.
-    pub(super) fn decide(&mut self, change: &ThreadChange) -> Result<(ThreadInfo, EncodedEntries)> {
+    pub(super) fn decide(&mut self, change: &ThreadChangeRequest) -> Result<(ThreadInfo, EncodedEntries)> {
         let row = self.rows.get_mut(&change.thread).filter(|(owner, _)| *owner == change.owner);
         let (_, thread) = row.ok_or_else(|| Error::not_found("thread"))?;
-        let Change { info, log, feed } = (change.decide)(thread)?;
+        let ThreadUpdate { info, log, feed } = (change.decide)(thread)?;
         let entries =
             vec![(Channel::Thread(change.thread), encode(&log)?), (Channel::User(change.owner), encode(&feed)?)];
         if let Some(info) = info {
