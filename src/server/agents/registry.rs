@@ -23,13 +23,17 @@ use crate::{
 struct Origin<'a> {
     source: AgentSource,
     index: usize,
-    /// Its id in the store.
+    /// Its id in the store, if it comes from the page.
     stored: Option<&'a str>,
 }
 
-impl fmt::Display for Origin<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "agents[{}]", self.index)
+impl Origin<'_> {
+    /// Says where a problem is: an entry of the file by its place there, an administrator's by its id.
+    fn locate(&self, problem: impl fmt::Display) -> String {
+        match self.stored {
+            None => format!("agents[{}].{problem}", self.index),
+            Some(id) => format!("agent `{id}`: {problem}"),
+        }
     }
 }
 
@@ -120,7 +124,7 @@ impl AgentRegistry {
 fn add(agents: &mut Vec<Registered>, builder: &AgentBuilder, origin: Origin<'_>, entry: &AgentEntry) {
     let config = match AgentConfig::parse(entry) {
         Ok(config) => config,
-        Err(problem) => return agents.push(unusable(agents, origin, entry, format!("{origin}.{problem}"))),
+        Err(problem) => return agents.push(unusable(agents, origin, entry, origin.locate(problem))),
     };
     let (id, access, limits) = (&config.common.id, config.common.access.clone(), config.common.limits.clone());
     let known = agents.iter().position(|known| known.info.id == *id);
@@ -136,14 +140,14 @@ fn add(agents: &mut Vec<Registered>, builder: &AgentBuilder, origin: Origin<'_>,
                 agents[at] = Registered { info, access, limits, entry: entry.clone(), ..agents[at].clone() };
             }
             None => {
-                let reason = format!("{origin}.id: there is no built-in agent `{id}`");
+                let reason = origin.locate(format_args!("id: there is no built-in agent `{id}`"));
                 agents.push(unusable(agents, origin, entry, reason));
             }
         }
         return;
     }
     if known.is_some() {
-        let reason = format!("{origin}.id: there is an agent `{id}` already; choose another id");
+        let reason = origin.locate(format_args!("id: there is an agent `{id}` already; choose another id"));
         return agents.push(unusable(agents, origin, entry, reason));
     }
     match builder.build(&config, origin.source) {
@@ -157,7 +161,7 @@ fn add(agents: &mut Vec<Registered>, builder: &AgentBuilder, origin: Origin<'_>,
             agent: Some(agent),
         }),
         Err(problem) => {
-            let disabled = unusable(agents, origin, entry, format!("{origin}.{problem}"));
+            let disabled = unusable(agents, origin, entry, origin.locate(problem));
             agents.push(Registered {
                 info: AgentInfo { disabled: disabled.info.disabled, ..config.info() },
                 access,

@@ -104,6 +104,8 @@ fn a_stored_entry_with_the_id_of_a_configured_agent_is_listed_under_another_id()
     let agents = registry.agents();
     registry.set_stored(&[("a".into(), replay("a")), ("b".into(), replay("b"))]);
     assert_eq!(ids(agents, &root), ["a", "unusable-a", "b"]);
+    let reason = agents.list(&root)[1].disabled.clone().expect("the reason why it is disabled");
+    assert_eq!(reason, "agent `a`: id: there is an agent `a` already; choose another id");
     assert_eq!(agents.stored_id("unusable-a").as_deref(), Some("a"));
     assert_eq!(
         (agents.stored_id("a"), agents.stored_id("b").as_deref()),

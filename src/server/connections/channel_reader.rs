@@ -1,7 +1,7 @@
 //! Follows one channel without a socket: for HTTP requests that are answered with a stream.
 //!
-//! Guarantees: the entries come in the order of `seq`, each once, and all that are kept; a slow reader costs no memory, as entries
-//! that do not fit its queue are read from the store. It counts as a connection of its person, and whatever closes those ends it.
+//! Guarantees: it returns every entry that the store still has, in the order of `seq`, each once. A slow reader uses no more memory than its
+//! queue: entries that do not fit are read from the store. It counts as a connection of its person, and ends when those are closed.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 
 use super::{
     log_page::read,
-    manager::{ConnectionGuard, ConnectionManager, RETRY_MS},
+    manager::{ConnectionGuard, ConnectionManager},
+    rejection::RETRY_MS,
     send_queue::Item,
 };
 use crate::{
@@ -45,7 +46,7 @@ pub(crate) struct ChannelReader {
     last: u64,
     /// The `seq` of the last entry that is known to exist.
     head: u64,
-    /// There may be entries that were not delivered.
+    /// Whether there may be entries that were not delivered, so that the store has to be read.
     stale: bool,
     entries: VecDeque<Delivery>,
     batch: VecDeque<Item>,

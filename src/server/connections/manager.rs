@@ -12,25 +12,24 @@ use std::{
     time::Duration,
 };
 
-use axum::{extract::ws::Utf8Bytes, http::StatusCode};
+use axum::extract::ws::Utf8Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
     registry::{Owner, Registry},
+    rejection::Rejection,
     send_queue::{Close, Item, SendQueue},
 };
 use crate::{
     protocol::{
-        CloseCode, ConnectionId, Draining, Present, Push, ThreadId, UserId, encode_push, http::Problem,
-        limits::MAX_SUBSCRIPTIONS,
+        CloseCode, ConnectionId, Draining, Present, Push, ThreadId, UserId, encode_push, limits::MAX_SUBSCRIPTIONS,
     },
     server::{
         auth::Identity,
         channel::{Channel, Delivery, Hub},
         config::SocketConfig,
         metrics,
-        problem::problem,
         rates::UserRateLimiter,
     },
 };
@@ -68,33 +67,6 @@ pub struct Counts {
     pub channels: usize,
     /// Connections opened since the start of the process.
     pub opened: u64,
-}
-
-/// Why a connection is not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rejection {
-    /// The server is about to stop.
-    Draining,
-    /// It has as many connections as it may have.
-    Full,
-}
-
-/// When a client whose connection is not accepted should try again.
-pub(super) const RETRY_MS: u64 = 5_000;
-
-impl From<Rejection> for Problem {
-    fn from(rejection: Rejection) -> Self {
-        let refused = match rejection {
-            Rejection::Draining => {
-                problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "the server restarts; try again in a moment")
-            }
-            Rejection::Full => {
-                let detail = "the server has as many sockets as it allows; try again in a moment";
-                problem(StatusCode::TOO_MANY_REQUESTS, "too_many_connections", detail)
-            }
-        };
-        Self { retry_after_ms: Some(RETRY_MS), ..refused }
-    }
 }
 
 /// A registered connection; dropping it unregisters the connection.

@@ -1,7 +1,8 @@
 //! Who is connected to this node, who follows which channel, and what is done on every node.
 //!
 //! [`manager`] has the connections and their subscriptions (over [`registry`], its indexes); [`send_queue`] is what waits to be
-//! sent on one of them; [`channel_reader`] follows a channel without a socket; [`log_page`] reads a channel's log for either.
+//! sent on one of them; [`rejection`] says why a connection is not accepted; [`channel_reader`] follows a channel without a socket;
+//! [`log_page`] reads a channel's log for either.
 //! [`nodes`] sends to the other nodes and applies what they send, with [`presence`], [`catch_up`] and [`session_check`] as its loops.
 
 mod catch_up;
@@ -11,6 +12,7 @@ mod manager;
 mod nodes;
 mod presence;
 mod registry;
+mod rejection;
 mod send_queue;
 mod session_check;
 

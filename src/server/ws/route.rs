@@ -61,9 +61,7 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let identity = gateway.auth.authenticate_socket(parts).await?;
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
-    let guard = gateway.manager.connect(&identity).inspect_err(|rejection| {
-        tracing::info!(%user, ?rejection, "a socket is refused");
-    })?;
+    let guard = gateway.manager.connect(&identity)?;
     let max_message_size = gateway.config.max_frame_bytes.saturating_mul(OVERSIZE_FACTOR);
     let (id, follower) = (guard.id(), guard.follower());
     let context = ConnectionContext { gateway, identity, id, follower };

@@ -8,6 +8,7 @@ mod analyst_model;
 mod columns;
 mod events;
 mod files;
+mod optional_steps;
 mod run;
 
 use std::{path::Path, sync::Arc};

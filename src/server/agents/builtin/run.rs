@@ -11,6 +11,7 @@ use super::{
     columns::{self, COLUMNS, FileQuestion},
     events::EventWriter,
     files::{self, LogFile, LogResult, ReadLog},
+    optional_steps,
 };
 use crate::{
     analyst::{
@@ -270,10 +271,10 @@ impl AnalystRun<'_> {
             events.finish_step(step).await?;
         }
         if question.has_goal(|goal| matches!(goal, Goal::Growth { .. } | Goal::Forecast | Goal::Budget { .. })) {
-            emit_forecast(&events, data, &savings, question).await?;
+            optional_steps::emit_forecast(&events, &data.profile, &savings, question).await?;
         }
         if question.has_goal(|goal| matches!(goal, Goal::Faster { .. } | Goal::Latency | Goal::SameLatency)) {
-            emit_speed(&events, data, question).await?;
+            optional_steps::emit_speed(&events, &data.profile, question).await?;
         }
         events.finish_subagent(json!({"options": savings.options.len(), "together_usd": savings.together_usd})).await?;
         Ok((savings, compared))
@@ -361,42 +362,4 @@ impl AnalystRun<'_> {
     ) -> Result<T, AgentError> {
         self.run_blocking(work).await?.map_err(|error| AgentError::failed("internal", error.to_string()))
     }
-}
-
-/// The forecast as a step of its own.
-async fn emit_forecast(
-    events: &EventWriter<'_>,
-    data: &ProfiledLog,
-    savings: &Savings,
-    question: &Question,
-) -> Result<(), AgentError> {
-    let step = "Look ahead";
-    events.start_step(step).await?;
-    let growth = question.growth();
-    let growth = growth.map(|(by, every, months)| json!({"by": by, "every_months": every, "months": months}));
-    let call = events.start_call("forecast", &json!({"growth": growth})).await?;
-    let forecast = forecast::Forecast::compute(&data.profile, savings, question);
-    events
-        .finish_call(
-            call,
-            &forecast.map_or_else(
-                || json!({"error": "the log has no times, or covers less than a minute"}),
-                |forecast| json!(forecast),
-            ),
-        )
-        .await?;
-    events.finish_step(step).await
-}
-
-/// The latency and what explains it, as a step of its own.
-async fn emit_speed(events: &EventWriter<'_>, data: &ProfiledLog, question: &Question) -> Result<(), AgentError> {
-    let step = "Measure speed";
-    events.start_step(step).await?;
-    let call =
-        events.start_call("measure_speed", &json!({"fit": "least squares over input and output tokens"})).await?;
-    let speed = forecast::Speed::measure(&data.profile, question);
-    events
-        .finish_call(call, &speed.map_or_else(|| json!({"error": "the log has no latency"}), |speed| json!(speed)))
-        .await?;
-    events.finish_step(step).await
 }

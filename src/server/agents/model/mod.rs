@@ -77,10 +77,10 @@ pub struct ModelAgent {
 }
 
 impl ModelAgent {
-    /// The agent that `config` describes; `variables` answers what its key refers to.
+    /// Creates the agent that `config` describes. `variables` looks up the environment variables to which its `api_key` refers.
     ///
     /// # Errors
-    /// The key of the configuration that is wrong, and why.
+    /// The configuration key that is wrong, and why.
     pub fn new(
         info: AgentInfo,
         config: ModelConfig,
@@ -91,7 +91,7 @@ impl ModelAgent {
         Ok(Self::with_provider(info, config, provider, table))
     }
 
-    /// The same with another provider.
+    /// As [`ModelAgent::new`], but with this provider instead of one that sends requests over HTTP.
     #[must_use]
     pub fn with_provider(
         info: AgentInfo,
@@ -138,8 +138,8 @@ pub fn analyst_model(
     }
 }
 
-/// The configured price of a model, else that of the table at its provider. Many servers speak OpenAI's protocol, so with an address
-/// of its own it says nothing about the provider.
+/// The configured price of a model; without one, the price of this model at its provider in the table. OpenAI's protocol at another
+/// address (`base_url`) does not say who the provider is, since many servers offer it; then the model is looked up without a provider.
 fn price(config: &ModelConfig, table: &PriceTable) -> Option<Price> {
     let any_server =
         matches!(config.provider, Provider::OpenAi | Provider::OpenAiResponses) && config.base_url.is_some();
@@ -195,9 +195,9 @@ struct Run<'a> {
     input: &'a RunInput,
     out: &'a Emitter,
     spent: Spent,
-    /// How many messages of the conversation did not fit.
+    /// How many messages of the conversation were left out because they did not fit into the model's context.
     omitted_messages: usize,
-    /// How many answers had a provider state too large for the log. A run that resumes this one does without them.
+    /// How many answers had a provider state that was too large for the log. A run that resumes this one cannot send it to the model again.
     omitted_states: usize,
 }
 
