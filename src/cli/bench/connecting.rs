@@ -27,9 +27,9 @@ pub(super) async fn connect(bench: &Bench) -> Result<Value, Failure> {
     figures.insert("handshake".into(), cost);
     for (name, channel, has_cursor) in [
         ("subscribe_feed_snapshot", user, false),
-        ("subscribe_feed_in_step", user, true),
+        ("subscribe_feed_live", user, true),
         ("subscribe_thread_snapshot", thread, false),
-        ("subscribe_thread_in_step", thread, true),
+        ("subscribe_thread_live", thread, true),
     ] {
         let Subscribed { epoch, seq, .. } = owner.request(Subscribe { channel, after: None, newest: None }).await?;
         let after = has_cursor.then_some(Cursor { epoch, seq });
@@ -54,9 +54,9 @@ pub(super) async fn connect(bench: &Bench) -> Result<Value, Failure> {
 
 /// Runs something for all sockets; returns its result, how many there are a second, and the server's CPU time for each.
 async fn measure<T>(bench: &Bench, work: impl Future<Output = Result<T, Failure>>) -> Result<(T, Value), Failure> {
-    let (began, busy) = (Instant::now(), bench.cpu_time()?);
+    let (began, cpu_before) = (Instant::now(), bench.cpu_time()?);
     let done = work.await?;
-    let cpu = busy.zip(bench.cpu_time()?).map(|(before, after)| after.saturating_sub(before));
+    let cpu = cpu_before.zip(bench.cpu_time()?).map(|(before, after)| after.saturating_sub(before));
     let each = |time: Duration| (time.as_secs_f64() * 1e7 / bench.clients as f64).round() / 10.0;
     let per_second = (bench.clients as f64 / began.elapsed().as_secs_f64()).round();
     Ok((done, json!({"per_second": per_second, "server_cpu_us": cpu.map(each)})))

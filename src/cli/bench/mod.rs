@@ -1,8 +1,8 @@
 //! `netra bench`: benchmarks a running server over real sockets. For developers of Netra.
 //!
-//! In all scenarios but `flood` one user opens all sockets, so the server's `socket.max_connections_per_user` (and
-//! `socket.commands_per_minute`, for `connect`, `echo` and `fanout`) must allow that. `--pid` reports memory and CPU time of a server on the
-//! same machine, read from `/proc`.
+//! In most scenarios one user opens all sockets, so the server's `socket.max_connections_per_user`, `socket.commands_per_minute` (which
+//! counts handshakes, too) and `connections.max_per_address` must allow that. `--pid` reports memory and CPU time of a server on the same
+//! machine, read from `/proc`.
 
 mod connecting;
 mod flood;
@@ -27,9 +27,10 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Benchmark a running server over real sockets.
 ///
-/// In all scenarios but `flood` one user opens all sockets: start the server with NETRA_SOCKET__MAX_CONNECTIONS_PER_USER of at least
-/// --clients, and for `connect`, `echo` and `fanout` with NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000. `resume` needs an agent that replays a long
-/// recording (`netra serve --help` shows how to configure one).
+/// Start the server with higher limits: one user opens all sockets, in all scenarios but `flood` and `resume`, so
+/// NETRA_SOCKET__MAX_CONNECTIONS_PER_USER and NETRA_CONNECTIONS__MAX_PER_ADDRESS must be at least --clients plus --in-flight plus 1. All
+/// scenarios but `resume` also need NETRA_SOCKET__COMMANDS_PER_MINUTE=1000000, because handshakes count as commands. `resume` needs an
+/// agent that replays a long recording (`netra serve --help` shows how to configure one).
 #[derive(Args)]
 pub(super) struct BenchArgs {
     /// What to measure

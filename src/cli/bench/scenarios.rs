@@ -87,15 +87,16 @@ pub(super) async fn idle(bench: &Bench) -> Result<Value, Failure> {
             }
         });
     }
-    let busy = bench.cpu_time()?;
+    let cpu_before = bench.cpu_time()?;
     sleep(bench.time).await;
     if let Some(ended) = reading.try_join_next() {
         return Err(ended.map_err(failed)?.err().unwrap_or_else(|| failed("a socket ended")));
     }
     let after = bench.resident_bytes()?;
     let each = before.zip(after).map(|(before, after)| after.saturating_sub(before) as f64 / bench.clients as f64);
-    let cpu =
-        busy.zip(bench.cpu_time()?).map(|(before, after)| (after - before).as_secs_f64() / bench.time.as_secs_f64());
+    let cpu = cpu_before
+        .zip(bench.cpu_time()?)
+        .map(|(before, after)| (after - before).as_secs_f64() / bench.time.as_secs_f64());
     Ok(json!({
         "opened_ms": opened.as_millis(),
         "resident_before_bytes": before,
@@ -188,25 +189,27 @@ pub(super) async fn fanout(bench: &Bench) -> Result<Value, Failure> {
     }))
 }
 
-/// Keeps writing to a thread, with `in_flight` entries on their way to all sockets at once. An entry is a new title: small, and
-/// committed together with the other titles that wait.
+/// Keeps writing to a thread, in tasks that are added to `tasks`. At most `in_flight` entries are on their way to the sockets at a time.
+/// An entry is a new title: small, and committed together with the other titles that wait.
 async fn write(
     bench: &Bench,
     thread_id: ThreadId,
-    count: &Arc<AtomicU64>,
+    received_entries: &Arc<AtomicU64>,
     stop: &CancellationToken,
-    writing: &mut JoinSet<Result<(), Failure>>,
+    tasks: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<(), Failure> {
     let written = Arc::new(AtomicU64::new(0));
     let (clients, in_flight) = (bench.clients as u64, bench.in_flight as u64);
     for index in 0..bench.in_flight {
         let mut socket = bench.target.open(index).await?;
-        let (count, written, stop) = (count.clone(), written.clone(), stop.clone());
-        writing.spawn(async move {
+        let (received_entries, written, stop) = (received_entries.clone(), written.clone(), stop.clone());
+        tasks.spawn(async move {
             while !stop.is_cancelled() {
                 socket.request_raw(RenameThread { thread_id, title: MessageId::new().to_string() }).await?;
-                let mine = written.fetch_add(1, Ordering::Relaxed) + 1;
-                while count.load(Ordering::Relaxed) < mine.saturating_sub(in_flight) * clients && !stop.is_cancelled() {
+                let number = written.fetch_add(1, Ordering::Relaxed) + 1;
+                // The next entry waits until all sockets have the one before the last `in_flight`.
+                let needed = number.saturating_sub(in_flight) * clients;
+                while received_entries.load(Ordering::Relaxed) < needed && !stop.is_cancelled() {
                     sleep(POLL_INTERVAL).await;
                 }
             }
@@ -250,7 +253,7 @@ async fn rounds(
     time: Duration,
     ask: impl AsyncFn(&mut Socket, usize) -> Result<(), Failure>,
 ) -> Result<Value, Failure> {
-    let (began, busy) = (Instant::now(), bench.cpu_time()?);
+    let (began, cpu_before) = (Instant::now(), bench.cpu_time()?);
     let ask = &ask;
     let asking = sockets.iter_mut().enumerate().map(|(index, socket)| async move {
         let mut times = Vec::new();
@@ -263,7 +266,7 @@ async fn rounds(
     });
     let times: Vec<Duration> = try_join_all(asking).await?.into_iter().flatten().collect();
     let count = times.len() as f64;
-    let cpu = busy.zip(bench.cpu_time()?).map(|(before, after)| after.saturating_sub(before));
+    let cpu = cpu_before.zip(bench.cpu_time()?).map(|(before, after)| after.saturating_sub(before));
     Ok(json!({
         "per_second": (count / began.elapsed().as_secs_f64()).round(),
         "server_cpu_us": cpu.map(|cpu| (cpu.as_secs_f64() * 1e7 / count.max(1.0)).round() / 10.0),
@@ -292,7 +295,7 @@ async fn come_back(
     cursors: Vec<Option<Cursor>>,
     expected: Mode,
 ) -> Result<Value, Failure> {
-    let (began, busy) = (Instant::now(), bench.cpu_time()?);
+    let (began, cpu_before) = (Instant::now(), bench.cpu_time()?);
     let mut coming: JoinSet<Result<(Duration, Socket), Failure>> = JoinSet::new();
     for (index, after) in cursors.into_iter().enumerate() {
         let target = bench.target.clone();
@@ -314,7 +317,7 @@ async fn come_back(
         sockets.push(socket);
     }
     let took = began.elapsed();
-    let cpu = busy.zip(bench.cpu_time()?).map(|(before, after)| (after - before).as_millis());
+    let cpu = cpu_before.zip(bench.cpu_time()?).map(|(before, after)| (after - before).as_millis());
     Ok(json!({"all_back_ms": took.as_millis(), "server_cpu_ms": cpu, "each": percentiles(times)}))
 }
 

@@ -1,8 +1,8 @@
 //! The sessions that were read last, so that not every handshake and command reads the store.
 //!
 //! A session that ends is refused at once on the node that ends it ([`SessionCache::clear`]), on the others when their bus reports
-//! it, and in any case within [`MAX_UNCONFIRMED`]: the session check reads twice a second whether any session ended before it
-//! expired, and what it has not confirmed for so long is read from the store again. Only sessions that exist are cached.
+//! it, and in any case within [`CONFIRMATION_TTL`]: twice a second the session check reads from the store whether any session ended
+//! before it expired. Without a confirmation that is so recent the cache is not used. Only sessions that exist are cached.
 
 use std::{
     sync::Arc,
@@ -17,11 +17,12 @@ use crate::{
 };
 
 /// The most cached sessions; each takes about 300 bytes.
-const CAPACITY: usize = 50_000;
-/// The longest time since the session check began to read that no session ended.
-const MAX_UNCONFIRMED: Duration = Duration::from_secs(1);
-/// The longest time since a session was read, for changes that do not count as its end, such as those made by hand in the database.
-const MAX_AGE: Duration = Duration::from_secs(10);
+const MAX_CACHED_SESSIONS: usize = 50_000;
+/// How long a confirmation that no session ended holds, counted from the moment at which the session check began to read it.
+const CONFIRMATION_TTL: Duration = Duration::from_secs(1);
+/// How long a cached session is used. It bounds how long changes go unnoticed that do not count as the end of a session, such as those
+/// made by hand in the database.
+const SESSION_TTL: Duration = Duration::from_secs(10);
 
 /// The cache of one node.
 #[derive(Debug)]
@@ -30,9 +31,10 @@ pub(crate) struct SessionCache(Mutex<State>);
 #[derive(Debug)]
 struct State {
     sessions: BoundedCache<Arc<str>, CachedSession>,
-    /// The number of calls of `clear`: what was read before the last one is not cached.
+    /// The number of times that the cache was cleared. A session whose read began before the last time is not cached: it may have ended.
     generation: u64,
-    /// The last value that changes whenever a session ends, and when it was requested.
+    /// The newest value of the store's setting that changes whenever a session ends early, and when its read began. `None` until the
+    /// session check has read it once.
     confirmed: Option<(Option<String>, Instant)>,
 }
 
@@ -43,7 +45,7 @@ struct CachedSession {
     read_at: Instant,
 }
 
-/// The beginning of a read of a session.
+/// When a read of a session began, by the clock and by the count of clears.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadBegun {
     generation: u64,
@@ -52,18 +54,19 @@ pub(super) struct ReadBegun {
 
 impl Default for SessionCache {
     fn default() -> Self {
-        Self(Mutex::new(State { sessions: BoundedCache::new(CAPACITY), generation: 0, confirmed: None }))
+        Self(Mutex::new(State { sessions: BoundedCache::new(MAX_CACHED_SESSIONS), generation: 0, confirmed: None }))
     }
 }
 
 impl SessionCache {
-    /// The user of a session and when it expires, if that is cached and certain.
+    /// The user of a session and when it expires; `None` if it is not cached, or the session check has not confirmed recently that no
+    /// session ended.
     pub(super) fn get(&self, key: &str) -> Option<(User, i64)> {
         let now = Instant::now();
         let mut state = self.0.lock();
-        let is_confirmed = state.confirmed.as_ref().is_some_and(|(_, at)| now.duration_since(*at) < MAX_UNCONFIRMED);
+        let is_confirmed = state.confirmed.as_ref().is_some_and(|(_, at)| now.duration_since(*at) < CONFIRMATION_TTL);
         let session = state.sessions.get(key).filter(|_| is_confirmed)?;
-        let is_valid = now.duration_since(session.read_at) < MAX_AGE && session.expires_at > now_ms();
+        let is_valid = now.duration_since(session.read_at) < SESSION_TTL && session.expires_at > now_ms();
         is_valid.then(|| (session.user.clone(), session.expires_at))
     }
 
@@ -80,12 +83,13 @@ impl SessionCache {
         }
     }
 
-    /// Forgets all sessions. Call this after a transaction that ended sessions or changed people is committed.
+    /// Removes all sessions. Call this after the commit of a transaction that ended sessions or changed people.
     pub(crate) fn clear(&self) {
         self.0.lock().clear();
     }
 
-    /// The session check read a value that changes whenever a session ends, which it requested `at` that time.
+    /// Records what the session check read: the value of the setting that changes whenever a session ends early. The read began `at`
+    /// that time. Clears the cache if the value has changed.
     pub(super) fn confirm(&self, last_ended: Option<&str>, at: Instant) {
         let mut state = self.0.lock();
         if state.confirmed.as_ref().is_none_or(|(known, _)| known.as_deref() != last_ended) {
@@ -133,7 +137,7 @@ mod tests {
         assert!(!is_cached(), "sessions ended while it was read");
         put(cache.begin_read());
         assert!(is_cached());
-        let before = Instant::now().checked_sub(MAX_UNCONFIRMED).expect("the clock began earlier");
+        let before = Instant::now().checked_sub(CONFIRMATION_TTL).expect("the clock began earlier");
         cache.confirm(Some("2"), before);
         assert!(!is_cached(), "the session check is late");
         cache.confirm(Some("2"), Instant::now());
@@ -141,7 +145,7 @@ mod tests {
 
         cache.put(cache.begin_read(), "b".into(), ada.clone(), now_ms());
         assert!(cache.get("b").is_none(), "it has expired");
-        let at = Instant::now().checked_sub(MAX_AGE).expect("the clock began earlier");
+        let at = Instant::now().checked_sub(SESSION_TTL).expect("the clock began earlier");
         put(ReadBegun { at, ..cache.begin_read() });
         assert!(!is_cached(), "it was read too long ago");
     }

@@ -1,4 +1,4 @@
-//! For administrators: the agents, and everyone's usage. For everyone: their own usage.
+//! The calls of administrators: agents, tool sources and everyone's usage. Also `GET /api/usage`, with which all users read their own usage.
 
 use axum::{
     Json as JsonResponse,
@@ -27,9 +27,9 @@ use crate::{
     },
 };
 
-/// The longest message to check an agent with, in bytes.
+/// The maximum length of a message that an agent is checked with, in bytes.
 const MAX_CHECK_BYTES: usize = 4_096;
-/// Limits the checks at the same time on this node.
+/// How many agents may be checked at the same time on this node.
 static CHECKS: Semaphore = Semaphore::const_new(2);
 
 type Result<T> = std::result::Result<T, Problem>;
@@ -63,8 +63,9 @@ pub(super) async fn tools(State(state): State<AppState>, _: Admin) -> JsonRespon
     JsonResponse(AdminTools { sources: state.registry.tools().status() })
 }
 
-/// `PUT /api/admin/agents/<id>`. A secret that is sent back masked, as `GET` shows it, keeps its value if it is still for the same
-/// address.
+/// `PUT /api/admin/agents/<id>`. A secret that is sent back masked, as `GET` shows it, keeps its value if it stays under the same key, and
+/// the agent's kind, provider and origin (scheme, host and port) stay the same. Otherwise the call is refused. A URL with a mask
+/// keeps its value only if it is otherwise unchanged.
 pub(super) async fn put_agent(
     State(state): State<AppState>,
     Admin(user): Admin,

@@ -46,7 +46,7 @@ pub(super) const RESULTS: [(&str, Option<ErrorCode>); 12] = [
     ("internal", Some(ErrorCode::Internal)),
 ];
 /// The type under which commands that could not be parsed are counted.
-pub(super) const UNREAD: &str = "unread";
+pub(super) const UNPARSED: &str = "unread";
 
 pub(super) static METERS: LazyLock<Meters> = LazyLock::new(|| {
     let builder = PrometheusBuilder::new();
@@ -66,7 +66,7 @@ pub(super) struct Meters {
     pub(super) open: Gauge,
     pub(super) closing: Gauge,
     pub(super) refused: [Counter; REFUSALS.len()],
-    /// By type and result; the last type is [`UNREAD`].
+    /// By type and result; the last type is [`UNPARSED`].
     pub(super) commands: Vec<[OnceLock<Counter>; RESULTS.len()]>,
     pub(super) command_seconds: Vec<Histogram>,
     pub(super) entries: Counter,
@@ -96,7 +96,7 @@ impl Meters {
         describe();
         gauge!("netra_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         gauge!("process_start_time_seconds").set(now_ms() as f64 / 1e3);
-        let types = || Command::TYPES.iter().copied().chain([UNREAD]);
+        let types = || Command::TYPES.iter().copied().chain([UNPARSED]);
         Self {
             recorder: None,
             handle,
@@ -155,9 +155,12 @@ fn describe() {
     describe_counter!("netra_commands_total", "Commands replied to, by type and result.");
     seconds("netra_command_seconds", "Time from the start of a command to its reply, by type.");
     describe_counter!("netra_entries_appended_total", "Log entries committed by this node.");
-    seconds("netra_append_seconds", "Time from the request of a transaction's oldest append to its commit.");
-    describe_histogram!("netra_batch_appends", "Appends per transaction.");
-    describe_histogram!("netra_batch_entries", "Entries per transaction.");
+    seconds(
+        "netra_append_seconds",
+        "Time from the request of the oldest append, thread update or command of a transaction to its commit.",
+    );
+    describe_histogram!("netra_batch_appends", "Appends, thread updates and commands per transaction.");
+    describe_histogram!("netra_batch_entries", "Entries per transaction, of appends, thread updates and commands.");
     describe_counter!("netra_deliveries_total", "Entries put into the queues of sockets (fan-out).");
     seconds(
         "netra_delivery_seconds",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
-use self::meters::{METERS, REFUSALS, RESULTS, UNREAD};
+use self::meters::{METERS, REFUSALS, RESULTS, UNPARSED};
 use super::{clock::now_ms, outage};
 use crate::protocol::{CloseCode, Command, ErrorCode, Mode, RunPhase};
 
@@ -63,19 +63,20 @@ pub fn handshake_refused(code: &str) {
 
 /// Counts a command that was replied to: its type (none: it could not be parsed), its error if it failed, and how long it took.
 pub fn command(kind: Option<&str>, refused: Option<ErrorCode>, took: Duration) {
-    let unread = Command::TYPES.len();
-    let kind = kind.and_then(|kind| Command::TYPES.iter().position(|known| *known == kind)).unwrap_or(unread);
+    let unparsed = Command::TYPES.len();
+    let kind = kind.and_then(|kind| Command::TYPES.iter().position(|known| *known == kind)).unwrap_or(unparsed);
     let result = RESULTS.iter().position(|(_, code)| *code == refused).unwrap_or(RESULTS.len() - 1);
-    let name = Command::TYPES.get(kind).copied().unwrap_or(UNREAD);
+    let name = Command::TYPES.get(kind).copied().unwrap_or(UNPARSED);
     let register = || METERS.with(|| counter!("netra_commands_total", "type" => name, "result" => RESULTS[result].0));
     METERS.commands[kind][result].get_or_init(register).increment(1);
     METERS.command_seconds[kind].record(took);
 }
 
-/// Counts a committed transaction: its appends, their entries, and how long the oldest append waited for the commit.
-pub fn committed(appends: usize, entries: usize, waited: Duration) {
+/// Counts a committed transaction: how many appends, thread updates and commands it holds (`jobs`), their entries, and how long the
+/// oldest of them waited for the commit.
+pub fn committed(jobs: usize, entries: usize, waited: Duration) {
     METERS.entries.increment(entries as u64);
-    METERS.batch_appends.record(appends as f64);
+    METERS.batch_appends.record(jobs as f64);
     METERS.batch_entries.record(entries as f64);
     METERS.append_seconds.record(waited);
 }
