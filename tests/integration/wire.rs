@@ -84,13 +84,13 @@ async fn a_refused_handshake_gives_the_reason_and_when_to_retry() {
     let server = Setup::default().with("SOCKET__MAX_CONNECTIONS", 1).start().await;
     let (_, cookie) = browser(&server).await;
     let _only = tab(&server, &cookie).await;
-    let spoken = ("sec-websocket-protocol", PROTOCOL);
-    let (mine, own) = (("cookie", cookie.as_str()), ("origin", server.url.as_str()));
+    let protocol = ("sec-websocket-protocol", PROTOCOL);
+    let (session, same_origin) = (("cookie", cookie.as_str()), ("origin", server.url.as_str()));
     let cases: [(Headers<'_>, u16, &str); 4] = [
-        (&[mine, own], 400, "no_common_protocol"),
-        (&[spoken], 401, "unauthorized"),
-        (&[spoken, mine, ("origin", "https://elsewhere.example")], 403, "forbidden"),
-        (&[spoken, mine, own], 429, "too_many_connections"),
+        (&[session, same_origin], 400, "no_common_protocol"),
+        (&[protocol], 401, "unauthorized"),
+        (&[protocol, session, ("origin", "https://elsewhere.example")], 403, "forbidden"),
+        (&[protocol, session, same_origin], 429, "too_many_connections"),
     ];
     for (headers, status, code) in cases {
         let answer = open(&server, headers).await.expect_err(code);
@@ -106,7 +106,7 @@ async fn a_refused_handshake_gives_the_reason_and_when_to_retry() {
 }
 
 #[tokio::test]
-async fn signing_out_closes_every_tab_of_the_session_4401_and_no_other() {
+async fn signing_out_closes_every_tab_of_the_session_and_no_other() {
     let server = TestServer::start().await;
     let ((here, cookie), (_, elsewhere)) = (browser(&server).await, browser(&server).await);
     let mut tabs = [tab(&server, &cookie).await, tab(&server, &cookie).await];
@@ -121,7 +121,7 @@ async fn signing_out_closes_every_tab_of_the_session_4401_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_stopping_server_sends_a_time_to_reconnect_and_closes_1012() {
+async fn a_stopping_server_sends_a_time_to_reconnect_and_closes_the_sockets() {
     let server = TestServer::start().await;
     let (_, cookie) = browser(&server).await;
     let mut tabs = [tab(&server, &cookie).await, tab(&server, &cookie).await];
@@ -162,7 +162,7 @@ async fn a_protocol_error_closes_the_socket_with_its_code() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_closes_the_oldest_4409() {
+async fn one_connection_too_many_closes_the_oldest() {
     let server = Setup::default().with("SOCKET__MAX_CONNECTIONS_PER_USER", 2).start().await;
     let (_, cookie) = browser(&server).await;
     let mut tabs = [tab(&server, &cookie).await, tab(&server, &cookie).await, tab(&server, &cookie).await];
@@ -173,7 +173,7 @@ async fn one_connection_too_many_closes_the_oldest_4409() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_answer_pings_is_closed_4000() {
+async fn a_client_that_does_not_answer_pings_is_closed() {
     let server =
         Setup::default().with("SOCKET__HEARTBEAT_MS", 200).with("SOCKET__HEARTBEAT_TIMEOUT_MS", 200).start().await;
     let (client, cookie) = browser(&server).await;

@@ -22,7 +22,7 @@ use crate::socket::{
 };
 
 #[tokio::test]
-async fn a_client_is_closed_4000_only_if_it_never_answers_a_ping() {
+async fn a_client_is_closed_only_if_it_never_answers_a_ping() {
     let server = SocketServer::with(|config| {
         config.socket.heartbeat_ms = 150;
         config.socket.heartbeat_timeout_ms = 150;
@@ -66,7 +66,7 @@ async fn commands_keep_a_connection_open_like_pongs() {
 }
 
 #[tokio::test]
-async fn a_frame_too_large_is_closed_1009() {
+async fn a_frame_that_is_too_large_closes_the_socket() {
     let server = SocketServer::with(|config| config.socket.max_frame_bytes = 2_048).await;
     let ada = server.member("ada").await;
     // Slightly too large, and far too large.
@@ -91,7 +91,7 @@ async fn a_frame_too_large_is_closed_1009() {
 }
 
 #[tokio::test]
-async fn an_invalid_websocket_frame_closes_4400() {
+async fn an_invalid_websocket_frame_closes_the_socket() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut not_text = ada.connect().await;
@@ -104,7 +104,7 @@ async fn an_invalid_websocket_frame_closes_4400() {
 }
 
 #[tokio::test]
-async fn the_third_bad_frame_within_a_minute_is_closed_4400() {
+async fn the_third_bad_frame_within_a_minute_closes_the_socket() {
     let server = SocketServer::start().await;
     let mut client = server.member("ada").await.connect().await;
     let bad_frame = |frame| match frame {
@@ -154,7 +154,7 @@ async fn a_users_command_rate_is_shared_by_their_connections_alone() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_closes_the_oldest_4409() {
+async fn one_connection_too_many_closes_the_oldest() {
     let server = SocketServer::with(|config| config.socket.max_connections_per_user = 3).await;
     let (ada, bob) = (server.member("ada").await, server.member("bob").await);
     let mut other = bob.connect().await;
@@ -205,7 +205,7 @@ async fn credentials_that_run_out_close_4401_at_their_time() {
 }
 
 #[tokio::test]
-async fn draining_sends_each_socket_a_time_to_reconnect_then_closes_1012() {
+async fn draining_sends_each_socket_a_time_to_reconnect_then_closes_it() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let mut clients = vec![ada.connect().await, ada.connect().await, ada.connect().await];

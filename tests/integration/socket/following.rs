@@ -200,7 +200,7 @@ async fn a_connection_that_is_cut_again_and_again_sees_every_entry_once() {
 }
 
 #[tokio::test]
-async fn a_consumer_too_slow_is_closed_4001_and_resumes_where_it_was() {
+async fn a_client_that_reads_too_slowly_is_closed_and_resumes_where_it_was() {
     let server = SocketServer::with(|config| config.socket.outbound_queue_bytes = 64 * 1024).await;
     let ada = server.member("ada").await;
     let mut quick = ada.connect().await;

@@ -54,7 +54,7 @@ async fn a_bearer_token_or_a_ticket_opens_a_socket_and_the_first_push_names_the_
 }
 
 #[tokio::test]
-async fn a_handshake_without_a_common_protocol_is_a_400() {
+async fn a_handshake_without_a_common_protocol_is_refused() {
     let server = SocketServer::start().await;
     let ada = server.member("ada").await;
     let authorization = format!("Bearer {}", ada.token);
@@ -66,7 +66,7 @@ async fn a_handshake_without_a_common_protocol_is_a_400() {
 }
 
 #[tokio::test]
-async fn a_handshake_without_valid_credentials_is_a_401() {
+async fn a_handshake_without_valid_credentials_is_refused() {
     let server = SocketServer::start().await;
     assert_eq!(refused(&server, &[PROTOCOL_HEADER]).await, (401, "unauthorized".into()));
     for authorization in ["Bearer no", "Basic YTpi", "Bearer "] {
@@ -79,7 +79,7 @@ async fn a_handshake_without_valid_credentials_is_a_401() {
 }
 
 #[tokio::test]
-async fn a_cookie_from_another_origin_is_a_403() {
+async fn a_cookie_from_another_origin_is_refused() {
     let server = SocketServer::start().await;
     let cookie = ("cookie", "netra_session=AAAAAAAAAAAAAAAAAAAAAA");
     let elsewhere = [PROTOCOL_HEADER, cookie, ("origin", "https://elsewhere.example")];
