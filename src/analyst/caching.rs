@@ -84,8 +84,8 @@ fn is_long(data: &Dataset, i: usize) -> bool {
     data.input[i] >= MIN_CACHEABLE_TOKENS && data.kind(i) == Kind::Chat
 }
 
-/// Of which models the log states cached tokens: those with some; all of them if none has any, for then all zeros were
-/// stated.
+/// For each model, whether the log states its cached tokens: if any of its requests has some. If no request of any model has some, zeros
+/// were stated for all models.
 fn reports_cached(data: &Dataset) -> Vec<bool> {
     let mut reports = vec![false; data.models.len().max(1)];
     for i in (0..data.len()).filter(|&i| data.cached(i) > 0) {

@@ -1,10 +1,10 @@
-//! A map with a bound, from which what was not used for longest is dropped.
+//! A map of bounded size that drops the entries that were not used for the longest time.
 
 use std::{borrow::Borrow, collections::HashMap, hash::Hash};
 
-/// A map whose entries weigh at most `capacity` together. Two halves: an entry that is used moves to the newer half; when that is full,
-/// the older half is dropped and the newer one takes its place. So every operation takes constant time, and what is used at
-/// least once while half the capacity is inserted stays.
+/// A map whose entries weigh at most `capacity` together. It has two halves. An entry that is used moves to the newer half; when that is
+/// full, the older half is dropped and the newer one becomes the older one. So each operation takes constant time on average, and an entry
+/// stays for at least as long as it takes to fill the newer half once after its last use.
 #[derive(Debug)]
 pub(crate) struct BoundedCache<K, V> {
     newer: HashMap<K, Weighed<V>>,
@@ -38,7 +38,8 @@ impl<K: Eq + Hash, V> BoundedCache<K, V> {
         self.newer.get_mut(key).map(|weighed| &mut weighed.value)
     }
 
-    /// Sets the value of a key. What weighs more than half the capacity is kept alone, what weighs more than the capacity is not kept.
+    /// Sets the value of a key. An entry that weighs more than half the capacity replaces all others; one that weighs more than the capacity
+    /// is not kept.
     pub(crate) fn insert(&mut self, key: K, value: V, weight: usize) {
         self.remove(&key);
         if weight > self.capacity {

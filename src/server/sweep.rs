@@ -1,8 +1,8 @@
 //! Deletes files that are left over because a server ended: incomplete uploads, and files of deleted threads.
 //!
 //! Guarantee: no file in use is deleted. An upload has a reservation in the store, and a complete file has a row. A
-//! complete file without a row is deleted only in the folder of a thread that the store has or had, so a store with the
-//! folder of another store deletes none of its complete files.
+//! complete file without a row is deleted only in the folder of a thread that the store has or had. So if a server is started by
+//! mistake with the files of another store, it deletes none of the complete ones.
 
 use std::{
     collections::HashSet,
@@ -141,7 +141,7 @@ impl Found {
     }
 }
 
-/// Lists a folder; returns nothing if it is missing or no folder.
+/// Lists a folder; returns an empty list if it does not exist or is not a folder.
 async fn list(folder: PathBuf) -> Result<Vec<Found>> {
     let listing = spawn_blocking(move || -> std::io::Result<Vec<Found>> {
         let entries = match fs::read_dir(&folder) {

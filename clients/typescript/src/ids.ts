@@ -1,7 +1,7 @@
 /**
- * Ids. Netra's threads and messages have UUIDs of version 7; AG-UI's ids are any text. A UUIDv7 is used as it is. From any other text
- * an id is derived, the same for the same user (or thread) and text as in `POST /api/agents/<id>/agui`, so that both name the same
- * thread. The timestamp of a derived id is 0.
+ * Converts ids. The ids of Netra's threads and messages are UUIDs of version 7, AG-UI's may be any text. A UUIDv7 is used as it is. From
+ * any other text an id is derived with a hash, as the server does for `POST /api/agents/<id>/agui`: the same user and text give the same
+ * thread over the socket and over HTTP. The timestamp of a derived id is 0.
  */
 import { sha256 } from '@noble/hashes/sha2.js';
 import { utf8ToBytes } from '@noble/hashes/utils.js';
@@ -13,10 +13,11 @@ export const newId = (): string => v7();
 /** Whether a text is a UUIDv7. */
 export const isId = (text: string): boolean => validate(text) && version(text) === 7;
 
-/** The id of a text within a namespace: the user's id for threads, the thread's id for messages. */
+/** The Netra id for an AG-UI id. `namespace` is the user's id for a thread, and the thread's id for a message. */
 export function idFor(namespace: string, text: string): string {
   if (isId(text)) return text.toLowerCase();
   const bytes = sha256(utf8ToBytes(`${namespace}/${text}`)).slice(0, 16);
+  // The timestamp, the version (7) and the variant of a UUID.
   bytes.fill(0, 0, 6);
   bytes[6] = (bytes[6]! & 0x0f) | 0x70;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;

@@ -1,16 +1,16 @@
 /**
- * Joins texts that the log holds in pieces. A text that is too long for one entry is stored in several; fields of Netra's own mark the
- * first piece and the later ones. A front end gets the whole text, without the marks.
+ * Joins texts that the log stores in pieces, because they are too long for one entry. Netra marks the first piece and the later ones with
+ * fields that AG-UI does not define. A front end gets the whole text, without these marks.
  */
 import { type BaseEvent, EventType, type Message, type MessagesSnapshotEvent, type ToolCallResultEvent } from '@ag-ui/client';
 import { metadataOf, withoutMetadata } from './compat.js';
 
-/** `true` in the first piece of a text. */
+/** The mark of a text's first piece: `true`. */
 const BEGINS = 'netraBegins';
-/** In the later pieces: `last` in the last one, `more` in the others. */
+/** The mark of its later pieces: `last` in the last one, `more` in the others. */
 const CONTINUES = 'netraContinues';
 
-/** `true` in a tool message of a restated conversation whose content is left out because it equals the result of its call. */
+/** `true` in a tool message of a restated conversation whose content was left out, since the thread has it already as the call's result. */
 const KNOWN = 'netraKnown';
 
 type Content = ToolCallResultEvent['content'];
@@ -51,7 +51,7 @@ export class PieceJoiner {
     return { ...event, messages };
   }
 
-  /** Emits the first piece at once, so that later operations find their path; the last piece replaces it by the whole text. */
+  /** Emits the first piece at once, so that the path exists for operations that follow. With the last piece, the whole text replaces it. */
   private joinState(event: BaseEvent & { delta: Operation[] }): BaseEvent | undefined {
     const delta: Operation[] = [];
     for (const { [BEGINS]: begins, [CONTINUES]: mark, ...operation } of event.delta) {

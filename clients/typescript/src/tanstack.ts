@@ -1,8 +1,8 @@
 /**
  * {@link netraConnection}: a connection for TanStack AI's `useChat({ connection })`, over a WebSocket that reconnects and resumes.
  *
- * Each event of a run is a chunk. A network interruption causes no error: the socket reconnects and resumes. After a reload,
- * `hydrate` returns the conversation, and `joinRun` the current turn from its beginning.
+ * Each event of a run becomes a chunk. After a network interruption the socket reconnects and resumes, without an error. After a reload,
+ * `hydrate` returns the conversation so far, and `joinRun` the events of the current turn from its beginning.
  */
 import { type BaseEvent, EventType, type Message, type RunAgentInput } from '@ag-ui/client';
 import { type StreamChunk, StreamProcessor, type UIMessage, uiMessagesToWire } from '@tanstack/ai/client';
@@ -36,7 +36,7 @@ export interface NetraConnection extends ResumableConnectConnectionAdapter {
 
 /** The most events that are buffered for a page that reads them slowly. */
 const MAX_BUFFERED_EVENTS = 100_000;
-/** How many runs are remembered with their threads. */
+/** For how many runs the thread is remembered: `joinRun` gets only the run's id. */
 const MAX_RUNS = 64;
 
 /** `useChat({ connection: netraConnection({ url, headers }), threadId, persistence: true })` */
@@ -112,7 +112,10 @@ export function netraConnection(config: NetraConnectionConfig): NetraConnection 
 
 const snapshotOf = (messages: unknown[]): BaseEvent => ({ type: EventType.MESSAGES_SNAPSHOT, messages }) as unknown as BaseEvent;
 
-/** The conversation as TanStack would build it from the events, without the answer of an active last turn, which `joinRun` returns. */
+/**
+ * The conversation as TanStack would build it from the events. If the last turn is active, its answer is left out, because `joinRun`
+ * returns it.
+ */
 function uiMessagesOf(turns: Turn[], active: boolean): UIMessage[] {
   const processor = new StreamProcessor();
   turns.forEach(({ item, runs }, index) => {
@@ -182,7 +185,7 @@ function interruptsOf(event: BaseEvent): Interrupts {
 type Start = (run: Run) => Promise<void>;
 type Subscriber = ConstructorParameters<typeof Run>[4];
 
-/** A run whose events are buffered until they are read. */
+/** A run whose events are buffered until TanStack reads them. */
 class BufferedRun {
   private readonly run: Run;
   private readonly buffer: BaseEvent[] = [];

@@ -24,9 +24,10 @@ use crate::{
     },
 };
 
-/// The least time between two rounds of pushes, and how much more it is for each connection that was pushed to: when thousands
-/// join a thread at once, they do not all receive each of these changes.
+/// The shortest time between two rounds of pushes.
 const MIN_PUSH_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two rounds of pushes, for each connection that was pushed to: when thousands join a thread at once, they do not all
+/// receive each of these changes.
 const PUSH_INTERVAL_PER_CONNECTION: Duration = Duration::from_micros(500);
 /// The longest time between two rounds of pushes.
 const MAX_PUSH_INTERVAL: Duration = Duration::from_secs(5);
@@ -41,12 +42,12 @@ const MAX_THREADS_PER_MESSAGE: usize = 256;
 /// The most reports (one a node and thread) that are kept; more are ignored.
 const MAX_REPORTS: usize = 200_000;
 
-/// Threads whose followers here have a state that must be pushed again when it is over.
+/// The threads whose followers here were pushed a state. When it ends, they are pushed that too, once.
 #[derive(Debug, Default)]
 struct Pushed {
-    /// Threads whose followers were sent another follower.
+    /// Threads whose followers were pushed that somebody else follows, too.
     present: HashSet<ThreadId>,
-    /// Threads whose followers were sent waiting runs.
+    /// Threads whose followers were pushed waiting runs.
     queued: HashSet<ThreadId>,
 }
 
@@ -228,11 +229,11 @@ impl RemotePresence {
         }
     }
 
-    fn remove_where(&mut self, is_over: impl Fn(&Arc<str>, &NodeReport) -> bool) {
+    fn remove_where(&mut self, is_removed: impl Fn(&Arc<str>, &NodeReport) -> bool) {
         let Self { threads, reports, changes } = self;
         threads.retain(|thread, nodes| {
             let before = nodes.len();
-            nodes.retain(|node, report| !is_over(node, report));
+            nodes.retain(|node, report| !is_removed(node, report));
             if nodes.len() < before {
                 *reports -= before - nodes.len();
                 changes.insert(*thread);

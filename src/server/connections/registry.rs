@@ -17,7 +17,7 @@ use crate::{
 /// The connections that follow one channel. Copied on write: a delivery may be iterating over it.
 pub(crate) type Followers<T> = Arc<Vec<(ConnectionId, T)>>;
 
-/// Whose a connection is, as of its handshake.
+/// The person to whom a connection belongs, as of its handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// The person.
@@ -46,7 +46,7 @@ struct Followed<T> {
     head: u64,
 }
 
-/// The registry; `T` is what a connection is reached by.
+/// The registry. `T` is the handle with which something is sent to a connection.
 #[derive(Debug)]
 pub(crate) struct Registry<T> {
     connections: HashMap<ConnectionId, Member<T>>,

@@ -1,8 +1,8 @@
 //! Merges many small deltas into few appends.
 //!
-//! Without I/O: events and the time go in, events to append come out. The first delta of a message is passed on at once; after it, at
-//! most one per message and window, unless another kind of event arrives: before it, everything that waits is passed on. The
-//! concatenated text of each message stays the same, and all other events keep their order.
+//! No I/O: events and the time go in, events to append come out. The first delta of a message is passed on at once. The deltas that follow
+//! within a window are merged into one, which is passed on at the end of the window, or earlier if an event of another kind arrives, so
+//! that it stays before that event. The concatenated text of each message stays the same, and all other events keep their order.
 
 use std::time::{Duration, Instant};
 

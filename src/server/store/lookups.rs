@@ -18,12 +18,12 @@ use crate::server::error::Result;
 /// The most keys of one call of the reading function.
 const MAX_BATCH: usize = 256;
 
-/// Look-ups of one kind. What waits is bounded by the callers, each of whom waits for one.
+/// Look-ups of one kind. There are never more waiting look-ups than callers, since each caller waits for its own.
 pub(crate) struct Lookups<K, V>(Arc<Mutex<Waiting<K, V>>>);
 
 struct Waiting<K, V> {
     requests: Vec<(K, oneshot::Sender<Option<V>>)>,
-    /// A task reads, and will read what waits.
+    /// Whether a task is reading; the same task then reads what waits.
     is_reading: bool,
 }
 

@@ -192,8 +192,9 @@ impl RunView {
         self.finish(at, Some(self.nodes.len() - 1), NodeState::Done);
     }
 
-    /// Folds a `*_CHUNK` event. A new id begins a node. Without an id, the chunk belongs to the last open chunked node of this kind of
-    /// its sub-agent, or, without a sub-agent, of any.
+    /// Applies a `*_CHUNK` event to the open chunked node with its id. If there is none, it begins one, or begins an existing tool call again.
+    /// Without an id, the chunk continues the last open chunked node of its kind and of its sub-agent; if it names no sub-agent and there
+    /// is no such node of the run itself, that of any sub-agent; if there is none at all, it is ignored.
     fn apply_chunk(
         &mut self,
         at: i64,

@@ -84,6 +84,8 @@ fn read_generation(record: Record<'_>, sink: &mut Sink<'_>) -> Result<(), String
         output: record.first_count(&["native_tokens_completion", "tokens_completion"])?,
         cached: record.count("native_tokens_cached")?,
         reasoning: record.count("native_tokens_reasoning")?,
+        // `generation_time` is the time for the whole answer. `latency` is read as the time to the first token, and only if the answer was
+        // streamed: otherwise no token came before the whole answer.
         latency: ms(sink.optional("latency", record.number("generation_time"))),
         first_token: ms(sink.optional("time to first token", record.number("latency")))
             .filter(|_| record.truth("streamed") == Some(true)),
