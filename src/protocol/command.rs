@@ -293,6 +293,9 @@ pub struct Subscribed<S = Snapshot> {
     /// With `snapshot`: the state at `seq`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<S>,
+    /// On `netra.v1.compact`: the number that stands for the channel in the frames of its entries, until the next `subscribe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_number: Option<u32>,
 }
 
 /// The reply to `create_thread`, `rename_thread` and `set_agent`.

@@ -13,7 +13,7 @@ use super::{
     Epoch, ErrorBody, ErrorCode, EventPush, InterruptAnswer, MarkRead, MessageAccepted, Mode, Notice, Person, Ping,
     Pong, Present, Push, RenameThread, RunAnswer, RunPhase, SendMessage, SetAgent, StopRun, Subscribe, Subscribed,
     TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
-    WaitsFor, Welcome, WelcomeUser, encode_reply, http,
+    WaitsFor, Welcome, WelcomeUser, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -36,6 +36,7 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
         ("Command", values(commands)),
         ("Reply", replies()),
         ("Push", values(pushes())),
+        ("CompactEntry", compact_entries()),
         ("ThreadEntry", values(thread_entries())),
         ("ThreadSignal", values([presence(), queue()])),
         ("UserEntry", values(user_entries())),
@@ -79,8 +80,14 @@ fn commands() -> Vec<Command> {
 }
 
 fn replies() -> Vec<Value> {
-    let subscribed: Subscribed =
-        Subscribed { channel: ChannelName::User, epoch: Epoch("1".into()), seq: 42, mode: Mode::Live, snapshot: None };
+    let subscribed: Subscribed = Subscribed {
+        channel: ChannelName::User,
+        epoch: Epoch("1".into()),
+        seq: 42,
+        mode: Mode::Live,
+        snapshot: None,
+        channel_number: None,
+    };
     let limited = ErrorBody::new(ErrorCode::RateLimited, "more than 120 commands a minute").retry_after(900);
     let outcomes = [
         Ok(json!(subscribed)),
@@ -114,6 +121,18 @@ fn pushes() -> Vec<Push> {
         Push::Draining(Draining { reconnect_in_ms: 1_840 }),
         Push::Notice(Notice { id: id(7), text: "Maintenance at noon.".into(), at: AT }),
     ]
+}
+
+fn compact_entries() -> Vec<Value> {
+    let delta =
+        |text: &str| ThreadEntry::Agent { run_id: id(3), event: Box::new(TextMessageContent::new("m1", text).into()) };
+    let json = |entry| serde_json::to_string(&entry).expect("the value is serialized");
+    let frames = [
+        compact::encode_whole(1, 41, AT, &json(thread_entries()[0].clone()), None),
+        compact::encode_whole(1, 42, AT + 40, &json(delta("Your")), Some(0)),
+        compact::encode_delta(1, 0, 41, "\" tokens go\""),
+    ];
+    frames.iter().map(|text| serde_json::from_str(text).expect("a frame is JSON")).collect()
 }
 
 fn presence() -> ThreadSignal {

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Command, ErrorBody, ErrorCode, Push, ids::excerpt, limits::MAX_SAFE_INTEGER, untrusted};
+use super::{
+    Command, ErrorBody, ErrorCode, Push, compact::CompactEntry, ids::excerpt, limits::MAX_SAFE_INTEGER, untrusted,
+};
 
 /// A command on the wire: `{"type", "id", "payload"}`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,6 +33,8 @@ pub enum ServerFrame {
     },
     /// A push.
     Push(Push),
+    /// An entry, on `netra.v1.compact`.
+    Entry(CompactEntry),
 }
 
 /// Why a client's frame is refused.
@@ -140,6 +144,9 @@ impl ServerFrame {
     /// # Errors
     /// If the text is not a valid frame; the message says why.
     pub fn decode(text: &str) -> Result<Self, String> {
+        if text.starts_with('[') {
+            return CompactEntry::decode(text).map(Self::Entry);
+        }
         let frame: Value = serde_json::from_str(text).map_err(|e| format!("the server's frame is not JSON: {e}"))?;
         let kind = frame.get("type").and_then(Value::as_str).ok_or("the server's frame has no type")?.to_owned();
         let Some(id) = frame.get("id").and_then(Value::as_i64) else {

@@ -1,4 +1,4 @@
-//! The wire protocol `netra.v1`: every type that crosses the wire.
+//! The wire protocol `netra.v1`, and `netra.v1.compact`: every type that crosses the wire.
 //!
 //! Frames, commands, replies, pushes, log entries, views of threads and feeds, close codes, AG-UI events, ids, limits and the JSON
 //! bodies of the HTTP API. Only serde: it compiles for every target and does no I/O.
@@ -10,6 +10,7 @@
 pub mod agui;
 mod close;
 mod command;
+pub mod compact;
 mod entry;
 mod error;
 #[cfg(feature = "schema")]
@@ -54,5 +55,8 @@ pub use thread_view::{
 /// The WebSocket subprotocol of this crate.
 pub const PROTOCOL: &str = "netra.v1";
 
-/// The prefix of the second subprotocol, which carries a single-use ticket: `ticket.<ticket>`.
+/// The subprotocols that clients of this crate offer, the preferred one first. A server that does not know the first chooses the second.
+pub const OFFERED_PROTOCOLS: [&str; 2] = [compact::COMPACT_PROTOCOL, PROTOCOL];
+
+/// The prefix of a further subprotocol that carries a single-use ticket: `ticket.<ticket>`.
 pub const TICKET_PREFIX: &str = "ticket.";

@@ -22,9 +22,9 @@ pub fn document() -> Value {
     }
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "netra.v1",
-        "description": "The messages of Netra's socket and HTTP API. A text frame is a ClientFrame (client to server), or a Reply or Push (server to client).",
-        "oneOf": [{"$ref": "#/$defs/ClientFrame"}, {"$ref": "#/$defs/Reply"}, {"$ref": "#/$defs/Push"}],
+        "title": "netra.v1 and netra.v1.compact",
+        "description": "The messages of Netra's socket and HTTP API. A text frame is a ClientFrame (client to server), or a Reply or Push (server to client); on netra.v1.compact, entries of logs are CompactEntry in place of the push `event`.",
+        "oneOf": [{"$ref": "#/$defs/ClientFrame"}, {"$ref": "#/$defs/Reply"}, {"$ref": "#/$defs/Push"}, {"$ref": "#/$defs/CompactEntry"}],
         "x-commands": commands,
         "$defs": definitions,
     })
@@ -89,12 +89,34 @@ enum OkPayload {
     Accepted(Accepted),
 }
 
+/// An entry of a log on `netra.v1.compact`. Further elements may follow in newer versions.
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only describes the wire; `protocol::compact` reads and writes the frames")]
+enum CompactEntry {
+    /// An entry that equals the one in a slot except for the event's `delta`, and follows the channel's last one: the channel's number, the slot, the milliseconds since the last entry, the delta.
+    Delta(u32, u32, i64, String),
+    /// A whole entry that the client puts into a slot: the channel's number, `seq`, the time in milliseconds since 1970, the entry, the slot.
+    IntoSlot(u32, u64, i64, ThreadEntry, u32),
+    /// A whole entry: the channel's number, `seq`, the time in milliseconds since 1970, the entry.
+    Whole(u32, u64, i64, AnyEntry),
+}
+
+/// An entry of either kind of channel.
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only describes the wire")]
+enum AnyEntry {
+    Thread(ThreadEntry),
+    User(UserEntry),
+}
+
 /// Adds the definitions of all types to the generator.
 fn register(generator: &mut SchemaGenerator) {
     macro_rules! all {
         ($($kind:ty),* $(,)?) => {{ $(let _ = generator.subschema_for::<$kind>();)* }};
     }
-    all!(ClientFrame, Reply, Push, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
+    all!(ClientFrame, Reply, Push, CompactEntry, Command, ThreadEntry, ThreadSignal, UserEntry, agui::Event);
     all!(agui::Message, agui::RunAgentInput);
     all!(
         http::Config,

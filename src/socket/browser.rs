@@ -15,7 +15,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{CloseEvent, EventTarget, MessageEvent, WebSocket};
 
 use super::machine::{Discovery, Event, Input, Machine, Output, Status};
-use crate::protocol::{PROTOCOL, http::Config, json, limits::FEED_PAGE};
+use crate::protocol::{OFFERED_PROTOCOLS, http::Config, json, limits::FEED_PAGE};
 
 /// The application's side of the connection.
 pub(crate) trait Handler {
@@ -197,7 +197,8 @@ struct OpenSocket {
 
 impl OpenSocket {
     fn new(url: &str, driver: &Weak<Inner>) -> Result<Self, JsValue> {
-        let socket = WebSocket::new_with_str(url, PROTOCOL)?;
+        let offered: js_sys::Array = OFFERED_PROTOCOLS.into_iter().map(JsValue::from_str).collect();
+        let socket = WebSocket::new_with_str_sequence(url, &offered)?;
         let weak = driver.clone();
         let on_message = move |event: web_sys::Event| {
             let text = event.dyn_ref::<MessageEvent>().and_then(|event| event.data().as_string());

@@ -56,6 +56,7 @@ impl Socket {
                 Message::Text(text) => match ServerFrame::decode(&text).expect("a frame") {
                     ServerFrame::Reply { outcome, .. } => return outcome,
                     ServerFrame::Push(push) => self.pushes.push(push),
+                    ServerFrame::Entry(entry) => panic!("a compact entry on netra.v1: {entry:?}"),
                 },
                 Message::Ping(_) => {}
                 other => panic!("no reply but {other:?}"),

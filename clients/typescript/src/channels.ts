@@ -1,4 +1,5 @@
 /** The channels that a connection follows, with their cursors: passes each entry on once and in order. No I/O. */
+import { type CompactEntry, CompactDecoder } from './compact.js';
 import { type Cursor, type Entry, type ErrorBody, type EventPush, NetraError, type Subscribed, type ThreadView, isRetryable, toError } from './wire.js';
 
 /** Receives what happens in a channel. */
@@ -41,6 +42,7 @@ export class Channels {
   private readonly unsubscribing = new Map<string, number | undefined>();
   /** The cursors of channels that are no longer followed, so that following them again continues from there. */
   private readonly cursors = new Map<string, Cursor>();
+  private readonly compact = new CompactDecoder();
 
   get size(): number {
     return this.followed.size;
@@ -86,6 +88,7 @@ export class Channels {
   /** The socket is gone: all channels are subscribed again on the next one. */
   disconnected(): void {
     this.unsubscribing.clear();
+    this.compact.clear();
     for (const channel of this.followed.values()) [channel.state, channel.mayBeSubscribed] = ['due', false];
   }
 
@@ -128,11 +131,13 @@ export class Channels {
       return { pause: error };
     }
     this.unsubscribing.delete(name);
+    this.compact.remove(name);
     for (const channel of this.followed.values()) if (channel.state === 'full') channel.state = 'due';
     return undefined;
   }
 
-  onSubscribed(name: string, { epoch, seq, mode, snapshot }: Subscribed): Action {
+  onSubscribed(name: string, { epoch, seq, mode, snapshot, channel_number }: Subscribed): Action {
+    if (channel_number !== undefined) this.compact.begin(channel_number, name, epoch);
     const channel = this.followed.get(name);
     if (!channel) return undefined;
     const position = channel.cursor?.epoch === epoch ? channel.cursor.seq : undefined;
@@ -170,6 +175,11 @@ export class Channels {
     if (channel.epoch !== undefined) channel.followers.forEach((follower) => follower.failed(error));
     channel.waiting.splice(0).forEach(({ reject }) => reject(error));
     return undefined;
+  }
+
+  /** A compact entry as an `event` push; `undefined` if it does not fit what the server sent before. */
+  decode(entry: CompactEntry): EventPush | undefined {
+    return this.compact.decode(entry);
   }
 
   onEvent({ channel: name, epoch, seq, entry }: EventPush): Action {

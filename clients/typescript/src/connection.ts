@@ -7,6 +7,7 @@
  */
 import type { RunAgentInput } from '@ag-ui/client';
 import { type Action, Channels, type Follower } from './channels.js';
+import type { CompactEntry } from './compact.js';
 import { Backoff, closeError, shouldReconnect } from './reconnect.js';
 import { RetryableError, type Socket, type TransportOptions, openSocket, startRun } from './transport.js';
 import { type Accepted, type ErrorBody, type EventPush, NetraError, type Subscribed, type Welcome, isRetryable, toError } from './wire.js';
@@ -289,11 +290,16 @@ export class Connection {
 
   private onFrame(text: string): void {
     if (this.welcome) this.restartHeartbeat(this.welcome.heartbeat_ms);
-    let frame: { type?: string; id?: number; payload?: unknown };
+    let frame: { type?: string; id?: number; payload?: unknown } | CompactEntry;
     try {
       frame = JSON.parse(text) as typeof frame;
     } catch {
       return this.drop();
+    }
+    if (Array.isArray(frame)) {
+      const push = this.channels.decode(frame);
+      // The server never sends such an entry; on another connection, the channels continue from their cursors.
+      return push ? this.perform(this.channels.onEvent(push)) : this.drop();
     }
     const { type, id, payload } = frame;
     if (typeof id === 'number') return this.onReply(id, type === 'ok', payload);

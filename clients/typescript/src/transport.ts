@@ -33,6 +33,8 @@ interface Discovery {
 }
 
 const PROTOCOL = 'netra.v1';
+/** The offered subprotocols, the preferred one first. A server that does not know the first chooses the second. */
+const OFFERED_PROTOCOLS = ['netra.v1.compact', PROTOCOL];
 /** Milliseconds until the headers of a response. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
@@ -48,7 +50,7 @@ export async function openSocket(options: TransportOptions): Promise<Socket> {
   if (ticket === undefined && !config.auth?.signed_in) {
     throw new NetraError('signed_out', `not signed in at ${options.base}; sign in there, or pass a token`);
   }
-  return new WebSocket(url, ticket === undefined ? [PROTOCOL] : [PROTOCOL, `ticket.${ticket}`]);
+  return new WebSocket(url, ticket === undefined ? OFFERED_PROTOCOLS : [...OFFERED_PROTOCOLS, `ticket.${ticket}`]);
 }
 
 async function requestTicket(options: TransportOptions): Promise<string | undefined> {

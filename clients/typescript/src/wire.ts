@@ -1,4 +1,4 @@
-/** The parts of `netra.v1`'s frames that this client uses. Other fields and types are ignored. */
+/** The parts of the frames of `netra.v1` and `netra.v1.compact` that this client uses. Other fields and types are ignored. */
 import type { BaseEvent, Interrupt } from '@ag-ui/client';
 
 /** A position in a channel's log. */
@@ -72,6 +72,8 @@ export interface Subscribed {
   seq: number;
   mode: 'live' | 'replay' | 'snapshot';
   snapshot?: { kind: string } & Partial<ThreadView>;
+  /** On `netra.v1.compact`: the number that stands for the channel in the frames of its entries. */
+  channel_number?: number;
 }
 
 /** The reply to a command that starts a run. */

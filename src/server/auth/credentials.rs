@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 
 use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::TokenIdentity};
 use crate::{
-    protocol::{PROTOCOL, TICKET_PREFIX, UserId, http::User},
+    protocol::{PROTOCOL, TICKET_PREFIX, UserId, compact::COMPACT_PROTOCOL, http::User},
     server::{
         clock::now_ms,
         error::{Error, Result},
@@ -152,7 +152,7 @@ impl Auth {
 pub(super) fn ticket(headers: &HeaderMap) -> Option<&str> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let mut offered = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-    offered.next().filter(|first| first.trim() == PROTOCOL)?;
+    offered.next().filter(|first| [PROTOCOL, COMPACT_PROTOCOL].contains(&first.trim()))?;
     offered.find_map(|protocol| protocol.trim().strip_prefix(TICKET_PREFIX))
 }
 

@@ -1,6 +1,10 @@
 //! Stored entries on their way to the followers of their channels.
 
+use std::ops::Range;
+
 use axum::extract::ws::Utf8Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::Channel;
 use crate::protocol::Epoch;
@@ -17,7 +21,9 @@ pub struct Delivery {
     /// The `event` push.
     pub frame: Utf8Bytes,
     /// Where the entry's JSON begins in `frame`.
-    entry_start: usize,
+    entry_start: u32,
+    /// Where the JSON of the event's text delta is in `frame`; empty if it has none.
+    delta: Range<u32>,
 }
 
 /// What follows the entry's JSON in a frame.
@@ -38,7 +44,16 @@ impl Delivery {
         frame.reserve_exact(entry.len() + FRAME_END.len());
         frame.push_str(entry);
         frame.push_str(FRAME_END);
-        Self { channel, seq, at, frame: frame.into(), entry_start }
+        Self::encoded(channel, seq, at, frame.into(), entry_start)
+    }
+
+    fn encoded(channel: Channel, seq: u64, at: i64, frame: Utf8Bytes, entry_start: usize) -> Self {
+        let entry = &frame[entry_start..frame.len() - FRAME_END.len()];
+        let delta = delta(entry).map_or(0..0, |delta| entry_start + delta.start..entry_start + delta.end);
+        // A frame has less than 4 GiB: an entry is bounded by the limits of commands and events.
+        let offset = |at: usize| u32::try_from(at).unwrap_or_default();
+        let (entry_start, delta) = (offset(entry_start), offset(delta.start)..offset(delta.end));
+        Self { channel, seq, at, frame, entry_start, delta }
     }
 
     /// The delivery that another node encoded; `None` if the frame is not that of this channel, `seq` and time.
@@ -52,14 +67,54 @@ impl Delivery {
     ) -> Option<Self> {
         let start = frame_start(epoch, channel, seq, at);
         frame.strip_prefix(start.as_str())?.strip_suffix(FRAME_END)?;
-        Some(Self { channel, seq, at, frame, entry_start: start.len() })
+        Some(Self::encoded(channel, seq, at, frame, start.len()))
     }
 
     /// The entry's JSON.
     #[must_use]
     pub fn entry(&self) -> &str {
-        &self.frame[self.entry_start..self.frame.len() - FRAME_END.len()]
+        &self.frame[self.entry_start as usize..self.frame.len() - FRAME_END.len()]
     }
+
+    /// The JSON of the event's text delta.
+    #[must_use]
+    pub fn delta(&self) -> Option<&str> {
+        let delta = &self.frame[self.delta.start as usize..self.delta.end as usize];
+        (!delta.is_empty()).then_some(delta)
+    }
+
+    /// Whether both are entries with a text delta and are equal except for it.
+    #[must_use]
+    pub fn differs_only_in_delta(&self, other: &Self) -> bool {
+        self.around_delta().is_some_and(|around| Some(around) == other.around_delta())
+    }
+
+    /// The JSON of the entry before and after its text delta.
+    fn around_delta(&self) -> Option<(&str, &str)> {
+        let (start, end) = (self.delta.start as usize, self.delta.end as usize);
+        (start < end).then(|| (&self.frame[self.entry_start as usize..start], &self.frame[end..]))
+    }
+}
+
+/// Where the JSON of an event's text delta is in the JSON of an entry.
+fn delta(entry: &str) -> Option<Range<usize>> {
+    #[derive(Deserialize)]
+    struct Entry<'a> {
+        #[serde(borrow)]
+        event: Event<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Event<'a> {
+        #[serde(borrow)]
+        delta: &'a RawValue,
+    }
+    // Spares most entries without a text delta the parsing.
+    if !entry.contains(r#""delta":""#) {
+        return None;
+    }
+    let delta = serde_json::from_str::<Entry<'_>>(entry).ok()?.event.delta.get();
+    let start = delta.as_ptr() as usize - entry.as_ptr() as usize;
+    delta.starts_with('"').then_some(start..start + delta.len())
 }
 
 /// Hands deliveries to the connections that follow their channels. Its functions must not block.

@@ -11,9 +11,8 @@ use std::{
     time::{self, Duration},
 };
 
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
-use futures_util::SinkExt;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
     execute::{execute, pong},
     gateway::ConnectionContext,
     heartbeat::{Heartbeat, HeartbeatAction},
+    outgoing::{MAX_IDLE_CAPACITY, Outgoing},
     subscribe,
     subscriptions::Subscriptions,
 };
@@ -41,8 +41,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a socket that cannot be read any more is kept open: closed with unread bytes, TCP would reset the connection before
 /// the peer has read the close frame.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Queues that grew beyond this capacity in a burst are shrunk to it.
-const MAX_IDLE_CAPACITY: usize = 64;
 /// Credentials that expire later than this are treated as if they expired then: `Instant` cannot hold every time.
 const MAX_EXPIRY: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -72,7 +70,7 @@ pub(super) fn serve(
         // Unregistered at once, as closing may take a while; only a drain waits until everything is written.
         let guard = (close.code == CloseCode::Restarting).then_some(guard);
         // Boxed, so that the task of an open socket does not reserve the memory of this future.
-        if !Box::pin(close_gracefully(socket, connection.unsent, close, linger, guard)).await {
+        if !Box::pin(close_gracefully(socket, connection.outgoing.into_messages(), close, linger, guard)).await {
             tracing::debug!(%user, connection = %id, "the peer did not answer the close");
         }
     }
@@ -95,10 +93,8 @@ enum Event {
 struct Connection {
     context: Arc<ConnectionContext>,
     send_queue: Arc<SendQueue>,
-    /// Messages to write at the end of this iteration.
-    unsent: VecDeque<Message>,
-    /// When one of their entries was appended, in milliseconds since 1970, for the metric of delivery times.
-    sampled: Option<i64>,
+    /// Written at the end of each iteration.
+    outgoing: Outgoing,
     batch: VecDeque<Item>,
     commands: CommandQueue,
     subscriptions: Subscriptions,
@@ -113,13 +109,14 @@ impl Connection {
     fn new(context: ConnectionContext, send_queue: Arc<SendQueue>) -> Self {
         let (config, now) = (&context.gateway.config, Instant::now());
         let interval = Duration::from_millis(config.heartbeat_ms);
+        let mut outgoing = Outgoing::new(context.is_compact);
+        outgoing.push_frame(encode_push(&context.welcome()));
         let left = context.identity.expires_at.saturating_sub(now_ms());
         let left = Duration::from_millis(u64::try_from(left).unwrap_or_default()).min(MAX_EXPIRY);
         Self {
             heartbeat: Heartbeat::new(interval, Duration::from_millis(config.heartbeat_timeout_ms), now),
             commands: CommandQueue::new(context.identity.user.id, context.gateway.manager.rates().clone()),
-            unsent: VecDeque::from([text(&context.welcome())]),
-            sampled: None,
+            outgoing,
             batch: VecDeque::new(),
             subscriptions: Subscriptions::default(),
             page: None,
@@ -186,7 +183,7 @@ impl Connection {
         }
         match self.heartbeat.poll(now) {
             HeartbeatAction::Idle => {}
-            HeartbeatAction::SendPing => self.unsent.push_back(Message::Ping(Bytes::new())),
+            HeartbeatAction::SendPing => self.outgoing.push(Message::Ping(Bytes::new())),
             HeartbeatAction::TimedOut => {
                 return Err(End::close(CloseCode::HeartbeatMissed, "no frame arrived in time"));
             }
@@ -215,7 +212,7 @@ impl Connection {
         };
         match received {
             FrameAction::Queued => {}
-            FrameAction::Ping(id) => self.unsent.push_back(frame(encode_ok(id, &pong()))),
+            FrameAction::Ping(id) => self.outgoing.push_frame(encode_ok(id, &pong())),
             FrameAction::Refused(id, error) => self.refuse(id, error),
             FrameAction::BadFrame(error) => self.bad_frame(error),
             FrameAction::Close(close) => return Err(End::Close(close)),
@@ -226,7 +223,7 @@ impl Connection {
     fn bad_frame(&mut self, error: ErrorBody) {
         let ConnectionContext { identity, id, .. } = &*self.context;
         tracing::info!(user = %identity.user.id, connection = %id, reason = error.message, "bad frame");
-        self.unsent.push_back(text(&Push::Error(error)));
+        self.outgoing.push_frame(encode_push(&Push::Error(error)));
     }
 
     fn refuse(&mut self, id: i64, error: ErrorBody) {
@@ -235,21 +232,23 @@ impl Connection {
             user = %identity.user.id, %connection, command = id, code = ?error.code, reason = error.message,
             "command refused"
         );
-        self.unsent.push_back(frame(encode_reply(id, &Err(error))));
+        self.outgoing.push_frame(encode_reply(id, &Err(error)));
     }
 
     /// Starts the oldest queued command, unless one is being executed. `unsubscribe` is done at once.
     fn start_next_command(&mut self) {
         while let Some((id, command)) = self.commands.next() {
+            let mut channel_number = None;
             let channel = match &command {
                 Command::Subscribe(subscribe) => {
                     let channel = subscribe::channel(&self.context.identity.user, subscribe.channel);
                     self.subscriptions.begin(channel);
+                    channel_number = self.outgoing.begin_channel(channel);
                     Some(channel)
                 }
                 Command::Unsubscribe(unsubscribe) => {
                     self.unfollow(subscribe::channel(&self.context.identity.user, unsubscribe.channel));
-                    self.unsent.push_back(frame(encode_ok(id, &serde_json::json!({}))));
+                    self.outgoing.push_frame(encode_ok(id, &serde_json::json!({})));
                     metrics::command(Some(command.kind()), None, Duration::ZERO);
                     continue;
                 }
@@ -258,14 +257,20 @@ impl Connection {
             let (kind, ConnectionContext { identity, id: connection, .. }) = (command.kind(), &*self.context);
             let span =
                 tracing::info_span!(parent: None, "command", "type" = kind, %connection, user = %identity.user.id);
-            self.commands.start(id, kind, channel, span, execute(self.context.clone(), id, command));
+            let executed = execute(self.context.clone(), id, command, channel_number);
+            self.commands.start(id, kind, channel, span, executed);
         }
     }
 
     fn unfollow(&mut self, channel: Channel) {
+        self.end_subscription(channel);
+        self.context.follower.unfollow(channel);
+    }
+
+    fn end_subscription(&mut self, channel: Channel) {
         self.subscriptions.remove(channel);
         self.page.take_if(|page| page.channel == channel);
-        self.context.follower.unfollow(channel);
+        self.outgoing.end_channel(channel);
     }
 
     fn on_outcome(&mut self, id: i64, channel: Option<Channel>, outcome: CommandOutcome) -> Result<(), End> {
@@ -273,14 +278,14 @@ impl Connection {
             (CommandOutcome::Subscribed { seq, head, reply }, Some(channel)) => {
                 self.page.take_if(|page| page.channel == channel);
                 if self.subscriptions.activate(channel, seq, head) {
-                    self.unsent.push_back(frame(reply));
+                    self.outgoing.push_frame(reply);
                 } else {
                     self.unfollow(channel);
                     self.refuse(id, ErrorBody::new(ErrorCode::NotFound, "there is no such channel any more"));
                 }
             }
             (CommandOutcome::Reply(reply) | CommandOutcome::Subscribed { reply, .. }, _) => {
-                self.unsent.push_back(frame(reply))
+                self.outgoing.push_frame(reply)
             }
             (CommandOutcome::Refused(error), channel) => {
                 channel.into_iter().for_each(|channel| self.unfollow(channel));
@@ -319,30 +324,27 @@ impl Connection {
         }
         let entries = self.subscriptions.on_page(channel, after, page);
         let entries = entries.map_err(|_| End::close(CloseCode::TooSlow, "the log moved on: reconnect and resume"))?;
-        self.unsent.extend(entries.into_iter().map(|entry| Message::Text(entry.frame)));
+        entries.into_iter().for_each(|entry| self.outgoing.push_entry(entry));
         Ok(())
     }
 
     /// Takes the items that other tasks queued, to be written in this iteration.
     fn take_queued(&mut self) -> Result<(), End> {
         let close = self.send_queue.take(&mut self.batch);
-        for item in self.batch.drain(..) {
+        // Taken out, as the loop borrows all of `self`; put back with its capacity.
+        let mut batch = std::mem::take(&mut self.batch);
+        for item in batch.drain(..) {
             match item {
                 Item::Entry(entry) if self.subscriptions.on_delivery(entry.channel, entry.seq) => {
-                    if metrics::is_sampled(entry.seq) {
-                        self.sampled = Some(entry.at);
-                    }
-                    self.unsent.push_back(Message::Text(entry.frame));
+                    self.outgoing.push_entry(entry);
                 }
                 Item::Entry(_) => {}
                 Item::Head(channel, head) => self.subscriptions.on_head(channel, head),
-                Item::Frame(frame) => self.unsent.push_back(Message::Text(frame)),
-                Item::Revoked(channel) => {
-                    self.subscriptions.remove(channel);
-                    self.page.take_if(|page| page.channel == channel);
-                }
+                Item::Frame(frame) => self.outgoing.push_frame(frame),
+                Item::Revoked(channel) => self.end_subscription(channel),
             }
         }
+        self.batch = batch;
         if self.batch.capacity() > MAX_IDLE_CAPACITY {
             self.batch.shrink_to(MAX_IDLE_CAPACITY);
         }
@@ -351,40 +353,21 @@ impl Connection {
 
     /// Writes all queued messages with one flush.
     async fn write(&mut self, socket: &mut WebSocket) -> Result<(), End> {
-        if self.unsent.is_empty() {
+        if self.outgoing.is_empty() {
             return Ok(());
         }
-        let Self { unsent, send_queue, batch, .. } = self;
-        let writing = async {
-            while let Some(message) = unsent.pop_front() {
-                socket.feed(message).await?;
-            }
-            socket.flush().await
-        };
+        let Self { outgoing, send_queue, batch, .. } = self;
         tokio::select! {
             biased;
-            written = timeout(WRITE_TIMEOUT, writing) => match written {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(End::Gone(format!("writing failed: {error}"))),
-                Err(_) => return Err(End::close(CloseCode::TooSlow, "reads too slowly: reconnect and resume")),
+            written = timeout(WRITE_TIMEOUT, outgoing.write(socket)) => match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(End::Gone(format!("writing failed: {error}"))),
+                Err(_) => Err(End::close(CloseCode::TooSlow, "reads too slowly: reconnect and resume")),
             },
             () = send_queue.closed() => {
                 let close = send_queue.take(batch);
-                return Err(close.map_or_else(|| End::Gone("closed".into()), End::Close));
+                Err(close.map_or_else(|| End::Gone("closed".into()), End::Close))
             }
         }
-        self.sampled.take().into_iter().for_each(metrics::delivered);
-        if self.unsent.capacity() > MAX_IDLE_CAPACITY {
-            self.unsent.shrink_to(MAX_IDLE_CAPACITY);
-        }
-        Ok(())
     }
-}
-
-fn text(push: &Push) -> Message {
-    frame(encode_push(push))
-}
-
-fn frame(text: String) -> Message {
-    Message::Text(Utf8Bytes::from(text))
 }

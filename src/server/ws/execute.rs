@@ -23,14 +23,21 @@ use crate::{
 pub(super) const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Executes a command with the rights that the connection's person has now.
-pub(super) async fn execute(context: Arc<ConnectionContext>, id: i64, command: Command) -> CommandOutcome {
+///
+/// `channel_number` is that of a subscription on `netra.v1.compact`.
+pub(super) async fn execute(
+    context: Arc<ConnectionContext>,
+    id: i64,
+    command: Command,
+    channel_number: Option<u32>,
+) -> CommandOutcome {
     let user = match context.gateway.auth.revalidate(&context.identity).await {
         Ok(user) => user,
         Err(Refusal::Failed(error)) => return CommandOutcome::Refused(error.into_body()),
         Err(Refusal::Unauthorized(_) | Refusal::Origin(_) | Refusal::Forbidden(_)) => return CommandOutcome::SignedOut,
     };
     let outcome = match command {
-        Command::Subscribe(command) => reply_to_subscribe(&context, &user, id, command).await,
+        Command::Subscribe(command) => reply_to_subscribe(&context, &user, id, command, channel_number).await,
         command => {
             let payload = payload(&context.gateway, &user, command).await;
             payload.map(|payload| CommandOutcome::Reply(encode_ok(id, &payload)))
@@ -44,8 +51,10 @@ async fn reply_to_subscribe(
     user: &User,
     id: i64,
     command: Subscribe,
+    channel_number: Option<u32>,
 ) -> Result<CommandOutcome> {
-    let Granted { reply, head } = subscribe(&context.gateway, &context.follower, user, &command).await?;
+    let ConnectionContext { gateway, follower, .. } = context;
+    let Granted { reply, head } = subscribe(gateway, follower, user, &command, channel_number).await?;
     let (seq, reply) = (reply.seq, encode_ok(id, &reply));
     if reply.len() > MAX_REPLY_BYTES {
         let message = format!("the channel's state has more than {MAX_REPLY_BYTES} bytes; begin another thread");

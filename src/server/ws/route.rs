@@ -1,6 +1,6 @@
 //! The handshake: who may open a socket, decided before the upgrade.
 //!
-//! `GET /ws` with the subprotocol `netra.v1`. Refused, in this order and each with the reason in the log: 503 while draining; 400
+//! `GET /ws` with the subprotocol `netra.v1` or `netra.v1.compact`; of both, the second is chosen. Refused, in this order and each with the reason in the log: 503 while draining; 400
 //! if it is not a WebSocket handshake or offers no common subprotocol; 401 without valid credentials, 403 with a cookie from
 //! another origin; 429 if the person's rate is exceeded or the server is full.
 
@@ -20,7 +20,7 @@ use super::{
     gateway::{ConnectionContext, Gateway},
 };
 use crate::{
-    protocol::{PROTOCOL, http::Problem},
+    protocol::{OFFERED_PROTOCOLS, PROTOCOL, compact::COMPACT_PROTOCOL, http::Problem},
     server::{metrics, problem::problem},
 };
 
@@ -53,18 +53,21 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;
-    if !upgrade.requested_protocols().any(|offered| offered.as_bytes() == PROTOCOL.as_bytes()) {
+    let chosen = OFFERED_PROTOCOLS
+        .into_iter()
+        .find(|known| upgrade.requested_protocols().any(|offered| offered.as_bytes() == known.as_bytes()));
+    let Some(chosen) = chosen else {
         let detail = format!("no common subprotocol; offer `{PROTOCOL}` in Sec-WebSocket-Protocol");
         return Err(problem(StatusCode::BAD_REQUEST, "no_common_protocol", detail));
-    }
-    upgrade.set_selected_protocol(HeaderValue::from_static(PROTOCOL));
+    };
+    upgrade.set_selected_protocol(HeaderValue::from_static(chosen));
     let identity = gateway.auth.authenticate_socket(parts).await?;
     let user = identity.user.id;
     gateway.manager.rates().check_call(user)?;
     let guard = gateway.manager.connect(&identity)?;
     let max_message_size = gateway.config.max_frame_bytes.saturating_mul(OVERSIZE_FACTOR);
     let (id, follower) = (guard.id(), guard.follower());
-    let context = ConnectionContext { gateway, identity, id, follower };
+    let context = ConnectionContext { gateway, identity, id, follower, is_compact: chosen == COMPACT_PROTOCOL };
     let response = upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(WRITE_BUFFER_BYTES)

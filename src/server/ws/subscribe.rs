@@ -37,7 +37,7 @@ pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
 /// Follows a channel. The connection is registered before the end of the log is read, so no entry in between is missed.
 ///
 /// A client whose cursor is valid gets the entries after it, unless there are more than `replay_limit`; every other client gets
-/// a snapshot.
+/// a snapshot. `channel_number` stands for the channel in compact frames.
 ///
 /// # Errors
 /// `not_found` if there is no such thread or it belongs to another user; `conflict` if the connection follows as many channels as
@@ -47,6 +47,7 @@ pub(super) async fn subscribe(
     follower: &Follower,
     user: &User,
     command: &Subscribe,
+    channel_number: Option<u32>,
 ) -> Result<Granted> {
     let Gateway { channels, owners, .. } = gateway;
     let channel = channel(user, command.channel);
@@ -74,6 +75,7 @@ pub(super) async fn subscribe(
         seq,
         mode,
         snapshot,
+        channel_number,
     };
     let granted = match resume_after {
         Some(seq) if seq == head => Granted { reply: reply(seq, Mode::Live, None), head },

@@ -107,7 +107,7 @@ pub enum Input {
 pub enum Output {
     /// Call `GET /api/config` and report [`Input::Discovered`].
     Discover,
-    /// Open a socket at this URL, with the subprotocol [`crate::protocol::PROTOCOL`].
+    /// Open a socket at this URL, with the subprotocols [`crate::protocol::OFFERED_PROTOCOLS`].
     Open(String),
     /// Send a text frame.
     Send(String),

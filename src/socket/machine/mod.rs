@@ -6,6 +6,7 @@
 //! server in the order in which they were sent; every wait ends and every queue is bounded.
 
 mod backoff;
+mod compact;
 mod heartbeat;
 mod idle;
 mod io;
@@ -280,6 +281,12 @@ impl Machine {
             (Ok(ServerFrame::Push(Push::Event(push))), Phase::Connected(_)) => {
                 if let Some(event) = self.subscriptions.on_event(self.now, push, &mut self.backoff) {
                     self.notify(event);
+                }
+            }
+            (Ok(ServerFrame::Entry(entry)), Phase::Connected(_)) => {
+                match self.subscriptions.on_compact_entry(self.now, entry, &mut self.backoff) {
+                    Ok(event) => event.into_iter().for_each(|event| self.notify(event)),
+                    Err(error) => self.notify(Event::Fault(error)),
                 }
             }
             (Ok(ServerFrame::Reply { id, outcome }), Phase::Connected(_)) => self.on_reply(id, outcome),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Event, backoff::Backoff};
+use super::{Event, backoff::Backoff, compact::CompactDecoder};
 use crate::protocol::{
     ChannelName, Cursor, Entry, ErrorBody, ErrorCode, EventPush, Mode, Outcome, Snapshot, Subscribed,
-    limits::MAX_SUBSCRIPTIONS,
+    compact::CompactEntry, limits::MAX_SUBSCRIPTIONS,
 };
 
 /// The wait before a refused command is sent again if the refusal has no `retry_after_ms`, in milliseconds.
@@ -61,6 +61,7 @@ enum Unsubscribing {
 pub(super) struct Subscriptions {
     followed: BTreeMap<ChannelName, Subscription>,
     unsubscribing: BTreeMap<ChannelName, Unsubscribing>,
+    compact: CompactDecoder,
 }
 
 impl Subscriptions {
@@ -93,11 +94,13 @@ impl Subscriptions {
     pub(super) fn clear(&mut self) {
         self.followed.clear();
         self.unsubscribing.clear();
+        self.compact.clear();
     }
 
     /// The connection was lost: every followed channel is due on the next one, and no `unsubscribe` is needed any more.
     pub(super) fn on_connection_lost(&mut self) {
         self.unsubscribing.clear();
+        self.compact.clear();
         for subscription in self.followed.values_mut() {
             (subscription.state, subscription.may_be_active) = (State::Due(i64::MIN), false);
         }
@@ -133,6 +136,7 @@ impl Subscriptions {
             }
             None => {
                 self.unsubscribing.remove(&channel);
+                self.compact.remove(channel);
                 self.on_slot_freed();
             }
         }
@@ -200,6 +204,9 @@ impl Subscriptions {
         match outcome.map(Subscribed::deserialize) {
             Ok(Ok(reply)) => {
                 subscription.may_be_active = true;
+                if let Some(number) = reply.channel_number {
+                    self.compact.begin(number, channel, reply.epoch.clone());
+                }
                 subscription.on_subscribed(now, channel, reply, backoff)
             }
             Ok(Err(_)) => {
@@ -224,6 +231,27 @@ impl Subscriptions {
                 }
             },
         }
+    }
+
+    /// Handles a compact entry like an `event` push. A channel whose entry cannot be decoded is subscribed again.
+    ///
+    /// # Errors
+    /// If the entry cannot be decoded; the message says why.
+    pub(super) fn on_compact_entry(
+        &mut self,
+        now: i64,
+        entry: CompactEntry,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Event>, String> {
+        let undecodable = match self.compact.decode(entry) {
+            Ok(push) => return Ok(self.on_event(now, push, backoff)),
+            Err(undecodable) => undecodable,
+        };
+        let subscription = undecodable.channel.and_then(|channel| self.followed.get_mut(&channel));
+        if let Some(subscription) = subscription.filter(|subscription| subscription.state == State::Active) {
+            subscription.resync(now, backoff);
+        }
+        Err(undecodable.reason.to_owned())
     }
 
     /// Handles an `event` push; returns the entry if it is the channel's next one.

@@ -24,7 +24,7 @@ use tokio_tungstenite::{
 
 use super::{ClientConfig, Credentials, Operation, Update};
 use crate::{
-    protocol::{ChannelName, CloseCode, Notice, Outcome, PROTOCOL, Welcome},
+    protocol::{ChannelName, CloseCode, Notice, OFFERED_PROTOCOLS, Outcome, PROTOCOL, Welcome},
     socket::machine::{CommandToken, Discovery, Event, Input, Machine, Output, Status},
 };
 
@@ -268,7 +268,7 @@ async fn open(url: String, config: ClientConfig) -> Result<Ws, Input> {
         Ok(value) => drop(request.headers_mut().insert(name, value)),
         Err(_) => tracing::warn!("left out a handshake header that is not ASCII"),
     };
-    header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL.to_owned());
+    header(header::SEC_WEBSOCKET_PROTOCOL, OFFERED_PROTOCOLS.join(", "));
     match config.credentials {
         Credentials::Bearer(token) => header(header::AUTHORIZATION, format!("Bearer {token}")),
         Credentials::Cookie(cookie) => header(header::COOKIE, cookie),

@@ -201,7 +201,7 @@ impl Client {
                 }
                 Some(Ok(Message::Text(text))) => match ServerFrame::decode(&text).expect("a frame") {
                     ServerFrame::Push(push) => self.pushes.push_back(push),
-                    ServerFrame::Reply { .. } => {}
+                    ServerFrame::Reply { .. } | ServerFrame::Entry(_) => {}
                 },
                 Some(Ok(_)) => {}
                 other => panic!("no close but {other:?}"),

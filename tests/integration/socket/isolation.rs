@@ -103,6 +103,7 @@ async fn send_all(
             }
             ServerFrame::Push(push @ Push::Event(_)) => received.push(netra::protocol::encode_push(&push)),
             ServerFrame::Push(other) => panic!("unexpected: {other:?}"),
+            ServerFrame::Entry(entry) => panic!("a compact entry on netra.v1: {entry:?}"),
         }
     }
     FinishedClient { user, client, received, created }

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 mod closing;
 mod commands;
+mod compact;
 mod following;
 mod handshake;
 mod isolation;

@@ -1,0 +1,60 @@
+/** Decodes the entries of a connection on `netra.v1.compact`, on which an entry's frame is an array. */
+import type { Entry, EventPush } from './wire.js';
+
+/**
+ * `[channel_number, seq, at, entry, slot?]`: a whole entry, to be put into the slot if there is one; or `[channel_number, slot, elapsed,
+ * delta]`: the channel's next entry, equal to the one in the slot except for its event's `delta`.
+ */
+export type CompactEntry = [number, number, number, Entry | string, number?];
+
+interface NumberedChannel {
+  name: string;
+  epoch: string;
+  seq: number;
+  at: number;
+  /** The entries in the slots. */
+  slots: Map<number, Entry>;
+}
+
+const MAX_SLOTS = 16;
+
+/** The channels of one connection, by their numbers. */
+export class CompactDecoder {
+  private readonly channels = new Map<number, NumberedChannel>();
+
+  /** The reply to `subscribe` gave the channel this number. */
+  begin(number: number, name: string, epoch: string): void {
+    this.remove(name);
+    this.channels.set(number, { name, epoch, seq: Number.NaN, at: 0, slots: new Map() });
+  }
+
+  /** The channel is not followed any more. */
+  remove(name: string): void {
+    for (const [number, channel] of this.channels) if (channel.name === name) this.channels.delete(number);
+  }
+
+  /** The connection was lost: numbers have no meaning on the next one. */
+  clear(): void {
+    this.channels.clear();
+  }
+
+  /** The entry as an `event` push; `undefined` if it does not fit what the server sent before. */
+  decode([number, second, third, fourth, slot]: CompactEntry): EventPush | undefined {
+    const channel = this.channels.get(number);
+    if (!channel) return undefined;
+    if (typeof fourth !== 'string') {
+      [channel.seq, channel.at] = [second, third];
+      if (slot !== undefined && slot < MAX_SLOTS) channel.slots.set(slot, fourth);
+      return this.push(channel, fourth);
+    }
+    const known = channel.slots.get(second);
+    if (known?.kind !== 'agent') return undefined;
+    channel.seq += 1;
+    channel.at += third;
+    return this.push(channel, { ...known, event: { ...known.event, delta: fourth } as typeof known.event });
+  }
+
+  private push({ name, epoch, seq, at }: NumberedChannel, entry: Entry): EventPush {
+    return { channel: name, epoch, seq, at, entry };
+  }
+}
