@@ -215,3 +215,43 @@ async fn revoked_credentials_close_sockets_within_seconds() {
     let last = server.gateway.auth.set_role("admin@example.org", Role::Member).await.expect_err("the last").into_body();
     assert_eq!(last.code, ErrorCode::Conflict);
 }
+
+/// Opens a socket with the member's token; the status of the response if it is refused.
+async fn handshake(member: &Member) -> Result<Client, u16> {
+    let authorization = format!("Bearer {}", member.token);
+    let headers = [("sec-websocket-protocol", "netra.v1"), ("authorization", authorization.as_str())];
+    Client::open(member.address, &headers).await.map_err(|response| response.status().as_u16())
+}
+
+#[tokio::test]
+async fn credentials_that_one_node_revokes_are_cached_by_no_other() {
+    let mut nats = Nats::start().await;
+    let url = nats.url();
+    let on_nats = |config: &mut Config| config.bus.url.clone_from(&url);
+    let a = SocketServer::with(on_nats).await;
+    let (b, c) = (a.another(on_nats).await, a.another(on_nats).await);
+    let nodes = [&a, &b, &c];
+    for node in nodes {
+        until("the bus is connected", || node.bus.status() == Status::Connected).await;
+    }
+    for (name, with_bus) in [("ada", true), ("bob", false)] {
+        if !with_bus {
+            nats.stop().await;
+        }
+        let member = a.member(name).await;
+        let mut clients = Vec::new();
+        for node in nodes {
+            // A handshake and commands, so that every node has the credentials and the rights in its caches.
+            let mut client = handshake(&member.at(node)).await.expect("the socket opens");
+            assert!(client.ask(Ping {}).await.is_ok());
+            let thread = client.create_thread().await;
+            client.follow(thread).await;
+            clients.push(client);
+        }
+        b.gateway.auth.set_role(&member.user.email, Role::Admin).await.expect("the role is changed");
+        for (node, client) in nodes.into_iter().zip(&mut clients) {
+            assert_eq!(client.closed().await.0, 4401, "{name} at {}", node.address);
+            assert_eq!(handshake(&member.at(node)).await.err(), Some(401), "{name} at {}", node.address);
+        }
+    }
+}
