@@ -9,6 +9,10 @@ use netra::{
         agui::{Event, RunStarted, TextMessageContent, TextMessageEnd, TextMessageStart},
         encode_push,
     },
+    server::{
+        channel::{Channel, Delivery},
+        ws::CompactEncoder,
+    },
     thread::ThreadView,
 };
 use serde_json::json;
@@ -65,6 +69,30 @@ fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Bytes(encode_push(&push).len() as u64));
     group.bench_function("the push of one delta", |bencher| bencher.iter(|| encode_push(black_box(&push))));
+    group.finish();
+    deliver(criterion, &serde_json::to_string(entry).expect("the entry is serialized"));
+}
+
+/// What the server does for an entry once, and what it does for each connection on `netra.v1.compact`.
+fn deliver(criterion: &mut Criterion, entry: &str) {
+    let (epoch, channel) = (Epoch("0a1b2c3d".into()), Channel::Thread(ThreadId::new()));
+    let delivery = |at| Delivery::new(&epoch, channel, 4711, at, entry);
+    let (first, second) = (delivery(1_700_000_000_123), delivery(1_700_000_000_163));
+    let mut encoder = CompactEncoder::default();
+    encoder.begin(channel);
+    encoder.encode(&first);
+    println!(
+        "bytes of a delta: {} on netra.v1, {} on netra.v1.compact",
+        second.frame.len(),
+        encoder.encode(&second).len()
+    );
+    let mut group = criterion.benchmark_group("deliver");
+    group.bench_function("an entry with a delta, once", |bencher| {
+        bencher.iter(|| delivery(black_box(1_700_000_000_123)))
+    });
+    group.bench_function("its compact frame, for each connection", |bencher| {
+        bencher.iter(|| encoder.encode(black_box(&second)));
+    });
     group.finish();
 }
 

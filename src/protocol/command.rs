@@ -293,7 +293,7 @@ pub struct Subscribed<S = Snapshot> {
     /// With `snapshot`: the state at `seq`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<S>,
-    /// On `netra.v1.compact`: the number that stands for the channel in the frames of its entries, until the next `subscribe`.
+    /// On `netra.v1.compact`: the number that stands for the channel in the frames of its entries that follow this reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel_number: Option<u32>,
 }

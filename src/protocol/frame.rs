@@ -1,4 +1,4 @@
-//! Encodes and decodes the socket's text frames, one JSON object each, for both sides.
+//! Encodes and decodes the socket's text frames, one JSON object each, for both sides; `compact` has the arrays of `netra.v1.compact`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

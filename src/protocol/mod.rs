@@ -52,11 +52,11 @@ pub use thread_view::{
     Encrypted, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadView,
 };
 
-/// The WebSocket subprotocol of this crate.
+/// The WebSocket subprotocol that every client and server of this crate knows.
 pub const PROTOCOL: &str = "netra.v1";
 
-/// The subprotocols that clients of this crate offer, the preferred one first. A server that does not know the first chooses the second.
-pub const OFFERED_PROTOCOLS: [&str; 2] = [compact::COMPACT_PROTOCOL, PROTOCOL];
+/// The subprotocols that clients of this crate offer. A server that knows both chooses the second.
+pub const OFFERED_PROTOCOLS: [&str; 2] = [PROTOCOL, compact::COMPACT_PROTOCOL];
 
 /// The prefix of a further subprotocol that carries a single-use ticket: `ticket.<ticket>`.
 pub const TICKET_PREFIX: &str = "ticket.";

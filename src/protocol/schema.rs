@@ -89,15 +89,15 @@ enum OkPayload {
     Accepted(Accepted),
 }
 
-/// An entry of a log on `netra.v1.compact`. Further elements may follow in newer versions.
+/// An entry of a log on `netra.v1.compact`.
 #[derive(schemars::JsonSchema)]
 #[schemars(untagged)]
 #[expect(dead_code, reason = "only describes the wire; `protocol::compact` reads and writes the frames")]
 enum CompactEntry {
     /// An entry that equals the one in a slot except for the event's `delta`, and follows the channel's last one: the channel's number, the slot, the milliseconds since the last entry, the delta.
-    Delta(u32, u32, i64, String),
+    Delta(u32, #[schemars(range(max = 3))] u32, i64, String),
     /// A whole entry that the client puts into a slot: the channel's number, `seq`, the time in milliseconds since 1970, the entry, the slot.
-    IntoSlot(u32, u64, i64, ThreadEntry, u32),
+    IntoSlot(u32, u64, i64, ThreadEntry, #[schemars(range(max = 3))] u32),
     /// A whole entry: the channel's number, `seq`, the time in milliseconds since 1970, the entry.
     Whole(u32, u64, i64, AnyEntry),
 }

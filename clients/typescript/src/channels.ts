@@ -166,6 +166,7 @@ export class Channels {
     channel.state = 'due';
     if (isRetryable(error)) return { pause: error };
     channel.mayBeSubscribed = false;
+    this.compact.remove(name);
     if (error.code === 'conflict' && this.unsubscribing.size > 0) {
       channel.state = 'full';
       return undefined;
@@ -177,9 +178,11 @@ export class Channels {
     return undefined;
   }
 
-  /** A compact entry as an `event` push; `undefined` if it does not fit what the server sent before. */
-  decode(entry: CompactEntry): EventPush | undefined {
-    return this.compact.decode(entry);
+  /** Handles a compact entry like an `event` push. If it does not fit what was sent before, the channels continue on another connection. */
+  onCompactEntry(entry: CompactEntry): Action {
+    const push = this.compact.decode(entry);
+    if (push === 'wrong') return 'reconnect';
+    return push && this.onEvent(push);
   }
 
   onEvent({ channel: name, epoch, seq, entry }: EventPush): Action {

@@ -16,7 +16,7 @@ interface NumberedChannel {
   slots: Map<number, Entry>;
 }
 
-const MAX_SLOTS = 16;
+const SLOTS = 4;
 
 /** The channels of one connection, by their numbers. */
 export class CompactDecoder {
@@ -38,20 +38,28 @@ export class CompactDecoder {
     this.channels.clear();
   }
 
-  /** The entry as an `event` push; `undefined` if it does not fit what the server sent before. */
-  decode([number, second, third, fourth, slot]: CompactEntry): EventPush | undefined {
-    const channel = this.channels.get(number);
+  /**
+   * The entry as an `event` push. `undefined` if its number is unknown: it belongs to a subscription that is not wanted any more. `wrong`
+   * if it does not fit what was sent before.
+   */
+  decode(compact: CompactEntry): EventPush | 'wrong' | undefined {
+    const channel = this.channels.get(compact[0]);
     if (!channel) return undefined;
-    if (typeof fourth !== 'string') {
-      [channel.seq, channel.at] = [second, third];
-      if (slot !== undefined && slot < MAX_SLOTS) channel.slots.set(slot, fourth);
-      return this.push(channel, fourth);
+    const [, seqOrSlot, atOrElapsed, entryOrDelta, slot] = compact;
+    if (typeof entryOrDelta !== 'string') {
+      if (slot !== undefined && !(slot < SLOTS)) return 'wrong';
+      [channel.seq, channel.at] = [seqOrSlot, atOrElapsed];
+      // A copy, as followers may change what they are given.
+      if (slot !== undefined) channel.slots.set(slot, structuredClone(entryOrDelta));
+      return this.push(channel, entryOrDelta);
     }
-    const known = channel.slots.get(second);
-    if (known?.kind !== 'agent') return undefined;
+    const known = channel.slots.get(seqOrSlot);
+    if (known?.kind !== 'agent') return 'wrong';
     channel.seq += 1;
-    channel.at += third;
-    return this.push(channel, { ...known, event: { ...known.event, delta: fourth } as typeof known.event });
+    channel.at += atOrElapsed;
+    const entry = structuredClone(known);
+    Object.assign(entry.event, { delta: entryOrDelta });
+    return this.push(channel, entry);
   }
 
   private push({ name, epoch, seq, at }: NumberedChannel, entry: Entry): EventPush {

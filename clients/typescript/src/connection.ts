@@ -297,9 +297,7 @@ export class Connection {
       return this.drop();
     }
     if (Array.isArray(frame)) {
-      const push = this.channels.decode(frame);
-      // The server never sends such an entry; on another connection, the channels continue from their cursors.
-      return push ? this.perform(this.channels.onEvent(push)) : this.drop();
+      return this.perform(this.channels.onCompactEntry(frame));
     }
     const { type, id, payload } = frame;
     if (typeof id === 'number') return this.onReply(id, type === 'ok', payload);

@@ -33,8 +33,8 @@ interface Discovery {
 }
 
 const PROTOCOL = 'netra.v1';
-/** The offered subprotocols, the preferred one first. A server that does not know the first chooses the second. */
-const OFFERED_PROTOCOLS = ['netra.v1.compact', PROTOCOL];
+/** The offered subprotocols. A server that knows both chooses the second. */
+const OFFERED_PROTOCOLS = [PROTOCOL, 'netra.v1.compact'];
 /** Milliseconds until the headers of a response. */
 const REQUEST_TIMEOUT_MS = 10_000;
 

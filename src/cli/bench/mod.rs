@@ -49,6 +49,9 @@ pub(super) struct BenchArgs {
     /// Entries in flight to all sockets at once, in `fanout` without --agent
     #[arg(long, value_name = "N", default_value_t = 4)]
     in_flight: usize,
+    /// Use the subprotocol netra.v1.compact instead of netra.v1
+    #[arg(long)]
+    compact: bool,
     /// Email address of the user who floods, in `flood`; with the same password as --email
     #[arg(long, value_name = "EMAIL")]
     flooder: Option<String>,
@@ -105,7 +108,7 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
         (None, None) => return Err(Failure::Usage("give --token (or NETRA_TOKEN) or --email".into())),
     };
     let bench = Bench {
-        target: Target::resolve(&args.login.server, token).await?,
+        target: Target::resolve(&args.login.server, token, args.compact).await?,
         clients: args.clients.max(1),
         time: Duration::from_secs(args.seconds.max(1)),
         agent: args.agent,
@@ -139,7 +142,7 @@ pub(super) async fn run(args: BenchArgs) -> Result<(), Failure> {
 
 async fn flooder_for(server: &str, account: SignIn, threads: usize) -> Result<Flooder, Failure> {
     let token = sign_in(server, account.email.clone(), account.password.clone()).await?;
-    let target = Target::resolve(server, token).await?;
+    let target = Target::resolve(server, token, false).await?;
     Ok(Flooder { server: server.trim_end_matches('/').to_owned(), sign_in: account, target, threads })
 }
 

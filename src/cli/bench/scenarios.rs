@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Bench, percentiles,
-    socket::{Socket, failed, seq_and_time},
+    socket::{EntryReader, Socket, failed},
 };
 use crate::{
     cli::Failure,
@@ -118,9 +118,10 @@ struct Received {
 impl Received {
     /// Reads from a socket until `stop`; checks that the entries after `seq` are in order.
     async fn read(self, mut socket: Socket, mut seq: u64, stop: CancellationToken) -> Result<(), Failure> {
+        let mut entries = EntryReader::default();
         while let Some(text) = stop.run_until_cancelled(socket.next_text()).await {
             let text = text?;
-            let Some((next, at)) = seq_and_time(&text) else { continue };
+            let Some((next, at)) = entries.seq_and_time(&text) else { continue };
             if next != seq + 1 {
                 return Err(failed(format!("entry {next} came after {seq}")));
             }
@@ -328,10 +329,10 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
     let channel = ChannelName::Thread(thread);
     let first = socket.request(Subscribe { channel, after: None, newest: None }).await?;
     send_message(&mut socket, thread).await?;
-    let mut head = first.seq;
+    let (mut head, mut entries) = (first.seq, EntryReader::default());
     while let Ok(text) = tokio::time::timeout(bench.time, socket.next_text()).await {
         let text = text?;
-        head = seq_and_time(&text).map_or(head, |(seq, _)| seq);
+        head = entries.seq_and_time(&text).map_or(head, |(seq, _)| seq);
         if text.contains(r#""type":"RUN_FINISHED""#) || text.contains(r#""type":"RUN_ERROR""#) {
             break;
         }
@@ -363,11 +364,11 @@ pub(super) async fn resume(bench: &Bench) -> Result<Value, Failure> {
 
 /// Reads entries up to this one; returns their size in bytes.
 async fn read_to(socket: &mut Socket, head: u64) -> Result<usize, Failure> {
-    let mut bytes = 0;
+    let (mut bytes, mut entries) = (0, EntryReader::default());
     loop {
         let text = socket.next_text().await?;
         bytes += text.len();
-        if seq_and_time(&text).is_some_and(|(seq, _)| seq >= head) {
+        if entries.seq_and_time(&text).is_some_and(|(seq, _)| seq >= head) {
             return Ok(bytes);
         }
     }

@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 use super::RESPONSE_TIMEOUT;
 use crate::{
     cli::Failure,
-    protocol::{PROTOCOL, Request, ServerFrame, encode_command},
+    protocol::{PROTOCOL, Request, ServerFrame, compact::COMPACT_PROTOCOL, encode_command},
 };
 
 /// Sockets per source address: there are about 28,000 ports for each.
@@ -31,6 +31,8 @@ pub(super) struct Target {
     address: SocketAddr,
     url: String,
     token: String,
+    /// The subprotocol of all sockets.
+    protocol: &'static str,
 }
 
 impl Target {
@@ -38,14 +40,15 @@ impl Target {
     ///
     /// # Errors
     /// It is not such a URL, or the host is unknown.
-    pub(super) async fn resolve(server: &str, token: String) -> Result<Self, Failure> {
+    pub(super) async fn resolve(server: &str, token: String, is_compact: bool) -> Result<Self, Failure> {
         let wrong =
             || Failure::Usage(format!("`{server}` is not a server's URL; expected http://HOST:PORT, without TLS"));
         let host = server.trim_end_matches('/').strip_prefix("http://").ok_or_else(wrong)?;
         let host_and_port = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };
         let address =
             tokio::net::lookup_host(&host_and_port).await.ok().and_then(|mut found| found.next()).ok_or_else(wrong)?;
-        Ok(Self { address, url: format!("ws://{host}/ws"), token })
+        let protocol = if is_compact { COMPACT_PROTOCOL } else { PROTOCOL };
+        Ok(Self { address, url: format!("ws://{host}/ws"), token, protocol })
     }
 
     /// Opens a socket. `index` is its number; the sockets are spread over source addresses by it.
@@ -64,7 +67,7 @@ impl Target {
         let mut request = self.url.as_str().into_client_request().map_err(failed)?;
         let headers = request.headers_mut();
         headers.insert("authorization", format!("Bearer {}", self.token).parse().map_err(failed)?);
-        headers.insert("sec-websocket-protocol", PROTOCOL.parse().map_err(failed)?);
+        headers.insert("sec-websocket-protocol", self.protocol.parse().map_err(failed)?);
         let config =
             WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES).max_message_size(None).max_frame_size(None);
         let (stream, _) = client_async_with_config(request, stream, Some(config)).await.map_err(failed)?;
@@ -128,8 +131,32 @@ impl Socket {
     }
 }
 
-/// The `seq` and the timestamp of an entry, if the frame is one.
-pub(super) fn seq_and_time(frame: &str) -> Option<(u64, i64)> {
+/// Reads from the frames of one channel what the benchmarks need, without parsing them.
+#[derive(Debug, Default)]
+pub(super) struct EntryReader {
+    /// The `seq` and the time of the last entry.
+    last: (u64, i64),
+}
+
+impl EntryReader {
+    /// The `seq` and the timestamp of an entry, if the frame is one.
+    pub(super) fn seq_and_time(&mut self, frame: &str) -> Option<(u64, i64)> {
+        self.last = match frame.strip_prefix('[') {
+            Some(compact) => self.compact(compact)?,
+            None => of_push(frame)?,
+        };
+        Some(self.last)
+    }
+
+    fn compact(&self, frame: &str) -> Option<(u64, i64)> {
+        let mut elements = frame.splitn(4, ',').skip(1);
+        let (second, third) = (elements.next()?.parse::<u64>().ok()?, elements.next()?.parse::<i64>().ok()?);
+        let is_delta = elements.next()?.starts_with('"');
+        Some(if is_delta { (self.last.0 + 1, self.last.1 + third) } else { (second, third) })
+    }
+}
+
+fn of_push(frame: &str) -> Option<(u64, i64)> {
     let rest = frame.strip_prefix(r#"{"type":"event""#)?;
     let number = |rest: &str, name: &str| -> Option<i64> {
         let (_, rest) = rest.split_once(name)?;
@@ -151,7 +178,10 @@ mod tests {
     fn seq_and_time_of_an_entry_are_read_without_parsing_it() {
         let (epoch, entry) = (Epoch("e".into()), serde_json::json!({"seq": 1, "at": 2}));
         let push = EventPush { channel: ChannelName::User, epoch, seq: Some(77), at: 1_700_000_000_123, entry };
-        assert_eq!(seq_and_time(&encode_push(&Push::Event(push))), Some((77, 1_700_000_000_123)));
-        assert_eq!(seq_and_time(r#"{"type":"ok","id":1,"payload":{}}"#), None);
+        let mut reader = EntryReader::default();
+        assert_eq!(reader.seq_and_time(&encode_push(&Push::Event(push))), Some((77, 1_700_000_000_123)));
+        assert_eq!(reader.seq_and_time(r#"{"type":"ok","id":1,"payload":{}}"#), None);
+        assert_eq!(reader.seq_and_time(r#"[1,2,5,",{"]"#), Some((78, 1_700_000_000_128)));
+        assert_eq!(reader.seq_and_time(r#"[1,90,7,{"kind":"x"},0]"#), Some((90, 7)));
     }
 }

@@ -148,12 +148,12 @@ impl Auth {
     }
 }
 
-/// The ticket among the offered subprotocols, if the first of them is Netra's.
+/// The ticket among the offered subprotocols, if one of them is Netra's.
 pub(super) fn ticket(headers: &HeaderMap) -> Option<&str> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let mut offered = offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-    offered.next().filter(|first| [PROTOCOL, COMPACT_PROTOCOL].contains(&first.trim()))?;
-    offered.find_map(|protocol| protocol.trim().strip_prefix(TICKET_PREFIX))
+    let offered = || offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    offered().find(|protocol| [PROTOCOL, COMPACT_PROTOCOL].contains(&protocol.trim()))?;
+    offered().find_map(|protocol| protocol.trim().strip_prefix(TICKET_PREFIX))
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {

@@ -18,7 +18,7 @@ pub struct Delivery {
     pub seq: u64,
     /// When the entry was appended, in milliseconds since 1970.
     pub at: i64,
-    /// The `event` push.
+    /// The `event` push, for connections on `netra.v1`.
     pub frame: Utf8Bytes,
     /// Where the entry's JSON begins in `frame`.
     entry_start: u32,
@@ -76,23 +76,14 @@ impl Delivery {
         &self.frame[self.entry_start as usize..self.frame.len() - FRAME_END.len()]
     }
 
-    /// The JSON of the event's text delta.
+    /// The JSON of the entry around the event's text delta: before it, the delta, and after it.
     #[must_use]
-    pub fn delta(&self) -> Option<&str> {
-        let delta = &self.frame[self.delta.start as usize..self.delta.end as usize];
-        (!delta.is_empty()).then_some(delta)
-    }
-
-    /// Whether both are entries with a text delta and are equal except for it.
-    #[must_use]
-    pub fn differs_only_in_delta(&self, other: &Self) -> bool {
-        self.around_delta().is_some_and(|around| Some(around) == other.around_delta())
-    }
-
-    /// The JSON of the entry before and after its text delta.
-    fn around_delta(&self) -> Option<(&str, &str)> {
+    pub fn around_delta(&self) -> Option<[&str; 3]> {
         let (start, end) = (self.delta.start as usize, self.delta.end as usize);
-        (start < end).then(|| (&self.frame[self.entry_start as usize..start], &self.frame[end..]))
+        let entry_end = self.frame.len() - FRAME_END.len();
+        let parts =
+            || [&self.frame[self.entry_start as usize..start], &self.frame[start..end], &self.frame[end..entry_end]];
+        (start < end).then(parts)
     }
 }
 

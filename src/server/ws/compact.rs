@@ -12,12 +12,12 @@ use crate::{
     server::channel::{Channel, Delivery},
 };
 
-/// Larger entries are not kept in slots, to bound the memory of a connection.
+/// The most bytes around a delta that are kept in a slot, to bound the memory of a connection.
 const MAX_SLOT_BYTES: usize = 1024;
 
-/// What a connection's client knows of the channels that it follows.
+/// Encodes the entries of the channels that a connection follows, by what its client was sent before. Public for the benchmarks.
 #[derive(Debug, Default)]
-pub(super) struct CompactEncoder {
+pub struct CompactEncoder {
     channels: HashMap<Channel, ChannelEncoder>,
     /// The number of the last subscription.
     last_number: u32,
@@ -28,15 +28,22 @@ struct ChannelEncoder {
     number: u32,
     /// When the last entry was appended, in milliseconds since 1970.
     last_at: i64,
-    /// The entries in the slots, by their index.
-    slots: Vec<Delivery>,
+    /// What is in the slots.
+    slots: Vec<Slot>,
     /// How many entries were put into slots.
     stored: u32,
 }
 
+/// The JSON of an entry around its text delta; a copy, as the entry may be part of a larger buffer.
+#[derive(Debug)]
+struct Slot {
+    before: Box<str>,
+    after: Box<str>,
+}
+
 impl CompactEncoder {
     /// A subscription begins; returns the number that stands for the channel from now on.
-    pub(super) fn begin(&mut self, channel: Channel) -> u32 {
+    pub fn begin(&mut self, channel: Channel) -> u32 {
         self.last_number += 1;
         let number = self.last_number;
         self.channels.insert(channel, ChannelEncoder { number, last_at: 0, slots: Vec::new(), stored: 0 });
@@ -44,12 +51,12 @@ impl CompactEncoder {
     }
 
     /// The channel is not followed any more.
-    pub(super) fn remove(&mut self, channel: Channel) {
+    pub fn remove(&mut self, channel: Channel) {
         self.channels.remove(&channel);
     }
 
     /// Encodes the next entry of a channel that is followed.
-    pub(super) fn encode(&mut self, entry: &Delivery) -> Utf8Bytes {
+    pub fn encode(&mut self, entry: &Delivery) -> Utf8Bytes {
         let Some(channel) = self.channels.get_mut(&entry.channel) else { return entry.frame.clone() };
         channel.encode(entry).into()
     }
@@ -59,25 +66,27 @@ impl ChannelEncoder {
     fn encode(&mut self, entry: &Delivery) -> String {
         let elapsed = entry.at - self.last_at;
         self.last_at = entry.at;
-        let Some(delta) = entry.delta() else {
+        let Some([before, delta, after]) = entry.around_delta() else {
             return encode_whole(self.number, entry.seq, entry.at, entry.entry(), None);
         };
-        if let Some(slot) = (0..).zip(&self.slots).find(|(_, known)| known.differs_only_in_delta(entry)) {
-            return encode_delta(self.number, slot.0, elapsed, delta);
+        let is_equal = |slot: &Slot| *slot.before == *before && *slot.after == *after;
+        if let Some((slot, _)) = (0..).zip(&self.slots).find(|(_, slot)| is_equal(slot)) {
+            return encode_delta(self.number, slot, elapsed, delta);
         }
-        let slot = (entry.entry().len() <= MAX_SLOT_BYTES).then(|| self.store(entry));
+        let is_small = before.len() + after.len() <= MAX_SLOT_BYTES;
+        let slot = is_small.then(|| self.store(Slot { before: before.into(), after: after.into() }));
         encode_whole(self.number, entry.seq, entry.at, entry.entry(), slot)
     }
 
     /// Puts an entry into the slot that was filled the longest time ago.
-    fn store(&mut self, entry: &Delivery) -> u32 {
-        let slot = self.stored % SLOTS;
+    fn store(&mut self, slot: Slot) -> u32 {
+        let number = self.stored % SLOTS;
         self.stored = self.stored.wrapping_add(1);
-        match self.slots.get_mut(slot as usize) {
-            Some(known) => *known = entry.clone(),
-            None => self.slots.push(entry.clone()),
+        match self.slots.get_mut(number as usize) {
+            Some(oldest) => *oldest = slot,
+            None => self.slots.push(slot),
         }
-        slot
+        number
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct ConnectionContext {
     pub(super) identity: Identity,
     pub(super) id: ConnectionId,
     pub(super) follower: Follower,
-    /// Whether the client chose `netra.v1.compact`.
+    /// Whether the socket speaks `netra.v1.compact`.
     pub(super) is_compact: bool,
 }
 

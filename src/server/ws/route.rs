@@ -1,6 +1,6 @@
 //! The handshake: who may open a socket, decided before the upgrade.
 //!
-//! `GET /ws` with the subprotocol `netra.v1` or `netra.v1.compact`; of both, the second is chosen. Refused, in this order and each with the reason in the log: 503 while draining; 400
+//! `GET /ws` with the subprotocol `netra.v1` or `netra.v1.compact`; if both are offered, the latter is chosen. Refused, in this order and each with the reason in the log: 503 while draining; 400
 //! if it is not a WebSocket handshake or offers no common subprotocol; 401 without valid credentials, 403 with a cookie from
 //! another origin; 429 if the person's rate is exceeded or the server is full.
 
@@ -20,7 +20,7 @@ use super::{
     gateway::{ConnectionContext, Gateway},
 };
 use crate::{
-    protocol::{OFFERED_PROTOCOLS, PROTOCOL, compact::COMPACT_PROTOCOL, http::Problem},
+    protocol::{PROTOCOL, compact::COMPACT_PROTOCOL, http::Problem},
     server::{metrics, problem::problem},
 };
 
@@ -53,7 +53,7 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;
-    let chosen = OFFERED_PROTOCOLS
+    let chosen = [COMPACT_PROTOCOL, PROTOCOL]
         .into_iter()
         .find(|known| upgrade.requested_protocols().any(|offered| offered.as_bytes() == known.as_bytes()));
     let Some(chosen) = chosen else {

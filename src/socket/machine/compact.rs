@@ -23,11 +23,10 @@ struct NumberedChannel {
     slots: BTreeMap<u32, Value>,
 }
 
-/// An entry that cannot be decoded.
+/// An entry that cannot be decoded, although its channel is known.
 #[derive(Debug, PartialEq)]
 pub(super) struct Undecodable {
-    /// Its channel, if that is known.
-    pub(super) channel: Option<ChannelName>,
+    pub(super) channel: ChannelName,
     pub(super) reason: &'static str,
 }
 
@@ -48,13 +47,18 @@ impl CompactDecoder {
         self.0.clear();
     }
 
-    /// Decodes the next entry.
-    pub(super) fn decode(&mut self, entry: CompactEntry) -> Result<EventPush, Undecodable> {
-        let (CompactEntry::Whole { channel_number, .. } | CompactEntry::Delta { channel_number, .. }) = &entry;
-        let Some(channel) = self.0.get_mut(channel_number) else {
-            return Err(Undecodable { channel: None, reason: "the server sent an entry of an unknown channel number" });
-        };
-        channel.decode(entry).map_err(|reason| Undecodable { channel: Some(channel.name), reason })
+    /// Decodes the next entry. `None` if its number is unknown: it belongs to a subscription that is not wanted any more.
+    ///
+    /// # Errors
+    /// If it does not fit what was sent before. The number is unknown from then on: further deltas would be counted wrongly.
+    pub(super) fn decode(&mut self, entry: CompactEntry) -> Result<Option<EventPush>, Undecodable> {
+        let (CompactEntry::Whole { channel_number, .. } | CompactEntry::Delta { channel_number, .. }) = entry;
+        let Some(channel) = self.0.get_mut(&channel_number) else { return Ok(None) };
+        let decoded = channel.decode(entry).map_err(|reason| Undecodable { channel: channel.name, reason });
+        if decoded.is_err() {
+            self.0.remove(&channel_number);
+        }
+        decoded.map(Some)
     }
 }
 
@@ -106,23 +110,39 @@ mod tests {
     fn a_delta_follows_the_last_entry_and_equals_the_one_in_its_slot() {
         let mut decoder = CompactDecoder::default();
         decoder.begin(1, ChannelName::User, Epoch("e".into()));
-        assert_eq!(decoder.decode(whole(7, 100, "a", 0)), Ok(push(7, 100, "a")));
-        assert_eq!(decoder.decode(whole(8, 110, "b", 1)), Ok(push(8, 110, "b")));
-        assert_eq!(decoder.decode(delta(0, 5, "c")), Ok(push(9, 115, "c")));
-        assert_eq!(decoder.decode(delta(1, -20, "d")), Ok(push(10, 95, "d")));
+        assert_eq!(decoder.decode(whole(7, 100, "a", 0)), Ok(Some(push(7, 100, "a"))));
+        assert_eq!(decoder.decode(whole(8, 110, "b", 1)), Ok(Some(push(8, 110, "b"))));
+        assert_eq!(decoder.decode(delta(0, 5, "c")), Ok(Some(push(9, 115, "c"))));
+        assert_eq!(decoder.decode(delta(1, -20, "d")), Ok(Some(push(10, 95, "d"))));
     }
 
     #[test]
-    fn what_was_not_announced_is_refused() {
+    fn entries_of_an_unknown_number_are_ignored() {
         let mut decoder = CompactDecoder::default();
-        let channel = |entry, decoder: &mut CompactDecoder| decoder.decode(entry).map_err(|error| error.channel);
-        assert_eq!(channel(whole(7, 100, "a", 0), &mut decoder), Err(None));
+        assert_eq!(decoder.decode(whole(7, 100, "a", 0)), Ok(None));
         decoder.begin(1, ChannelName::User, Epoch("e".into()));
-        assert_eq!(channel(delta(0, 5, "c"), &mut decoder), Err(Some(ChannelName::User)));
-        assert_eq!(channel(whole(7, 100, "a", SLOTS), &mut decoder), Err(Some(ChannelName::User)));
-        decoder.decode(whole(7, 100, "a", 0)).expect("the entry is decoded");
-        assert_eq!(channel(delta(1, 5, "c"), &mut decoder), Err(Some(ChannelName::User)), "another slot");
         decoder.begin(2, ChannelName::User, Epoch("e".into()));
-        assert_eq!(channel(delta(0, 5, "c"), &mut decoder), Err(None), "the number of the former subscription");
+        assert_eq!(decoder.decode(whole(7, 100, "a", 0)), Ok(None), "the number of the former subscription");
+        decoder.clear();
+        decoder.begin(1, ChannelName::User, Epoch("e".into()));
+        decoder.remove(ChannelName::User);
+        assert_eq!(decoder.decode(whole(7, 100, "a", 0)), Ok(None));
+    }
+
+    #[test]
+    fn after_an_entry_that_does_not_fit_the_number_is_unknown() {
+        for (before, wrong) in [
+            (None, delta(0, 5, "before any entry")),
+            (Some(whole(7, 100, "a", 0)), delta(1, 5, "an empty slot")),
+            (Some(whole(7, 100, "a", 0)), whole(8, 100, "no such slot", SLOTS)),
+        ] {
+            let mut decoder = CompactDecoder::default();
+            decoder.begin(1, ChannelName::User, Epoch("e".into()));
+            for entry in before {
+                decoder.decode(entry).expect("the entry is decoded");
+            }
+            assert_eq!(decoder.decode(wrong).map_err(|error| error.channel), Err(ChannelName::User));
+            assert_eq!(decoder.decode(delta(0, 5, "c")), Ok(None));
+        }
     }
 }

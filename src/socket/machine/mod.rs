@@ -293,7 +293,13 @@ impl Machine {
             (Ok(ServerFrame::Push(Push::Notice(notice))), Phase::Connected(_)) => self.notify(Event::Notice(notice)),
             (Ok(ServerFrame::Push(Push::Error(error))), _) => self.notify(Event::Fault(error.message)),
             (Ok(_), _) => {}
-            (Err(error), _) => self.notify(Event::Fault(error)),
+            (Err(error), _) => {
+                self.notify(Event::Fault(error));
+                // An entry without a readable place: those that follow it could be counted wrongly.
+                if text.starts_with('[') {
+                    self.abandon(CloseCode::HeartbeatMissed);
+                }
+            }
         }
     }
 

@@ -220,6 +220,8 @@ impl Subscriptions {
                     None
                 }
                 None => {
+                    // The server ended the former subscription, if there was one.
+                    self.compact.remove(channel);
                     let is_full = error.code == ErrorCode::Conflict;
                     subscription.state = if is_full { State::NoSlot } else { State::Refused };
                     let freed = std::mem::take(&mut subscription.may_be_active);
@@ -233,7 +235,7 @@ impl Subscriptions {
         }
     }
 
-    /// Handles a compact entry like an `event` push. A channel whose entry cannot be decoded is subscribed again.
+    /// Handles a compact entry like an `event` push. If it cannot be decoded, its channel is subscribed again.
     ///
     /// # Errors
     /// If the entry cannot be decoded; the message says why.
@@ -244,10 +246,10 @@ impl Subscriptions {
         backoff: &mut Backoff,
     ) -> Result<Option<Event>, String> {
         let undecodable = match self.compact.decode(entry) {
-            Ok(push) => return Ok(self.on_event(now, push, backoff)),
+            Ok(push) => return Ok(push.and_then(|push| self.on_event(now, push, backoff))),
             Err(undecodable) => undecodable,
         };
-        let subscription = undecodable.channel.and_then(|channel| self.followed.get_mut(&channel));
+        let subscription = self.followed.get_mut(&undecodable.channel);
         if let Some(subscription) = subscription.filter(|subscription| subscription.state == State::Active) {
             subscription.resync(now, backoff);
         }
