@@ -2,8 +2,6 @@
 //! `netra.js`, `netra_bg.wasm`, a `.wasm` file for each part of the page that is loaded only when it is shown, and
 //! `__wasm_split.js`, which loads these and which `netra.js` imports.
 
-mod async_hydration;
-
 use std::{env, error::Error, fs, path::Path, process::ExitCode};
 
 use wasm_bindgen_cli_support::Bindgen;
@@ -25,7 +23,7 @@ fn main() -> ExitCode {
 
 fn generate(wasm: &Path, folder: &Path) -> Result<(), Box<dyn Error>> {
     let first_file = folder.join("first.wasm");
-    let input = async_hydration::remove(fs::read(wasm)?)?;
+    let input = fs::read(wasm)?;
     let mut options = wasm_split_cli_support::Options::new(&input);
     options.output_dir = folder;
     options.main_out_path = &first_file;

@@ -138,7 +138,7 @@ mod tests {
         ] {
             let mut decoder = CompactDecoder::default();
             decoder.begin(1, ChannelName::User, Epoch("e".into()));
-            for entry in before {
+            if let Some(entry) = before {
                 decoder.decode(entry).expect("the entry is decoded");
             }
             assert_eq!(decoder.decode(wrong).map_err(|error| error.channel), Err(ChannelName::User));
