@@ -38,7 +38,7 @@ const scenarios = [
 const operations = [
   ['handshake', ({ connect }) => connect.handshake],
   ['subscribe, without a cursor', ({ connect }) => connect.subscribe_thread_snapshot],
-  ['subscribe, cursor at the end', ({ connect }) => connect.subscribe_thread_in_step],
+  ['subscribe, cursor at the end', ({ connect }) => connect.subscribe_thread_live],
   ['ping', ({ echo }) => echo.ping],
   ['rename_thread (Netra stores it)', ({ echo }) => echo.rename_thread],
   ['delivery of an entry (Netra stores it)', ({ fanout }) => ({ server_cpu_us: fanout.server_cpu_us_per_delivery, per_second: fanout.deliveries_per_second })],
@@ -71,6 +71,7 @@ async function cores() {
 /** Starts a server, and waits until it prints its link. */
 async function start(core, { program, args, env }) {
   const child = spawn(...pinned(core, program, ...args), { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'inherit'] });
+  running = child;
   const link = await new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error(`${program} printed no link within ${startTimeoutMs} ms`)), startTimeoutMs);
     let output = '';
@@ -79,7 +80,7 @@ async function start(core, { program, args, env }) {
       const found = output.match(/(http:\/\/[\d.:]+)\S*\n/)?.[1];
       if (found) resolve(found);
     });
-    child.once('exit', (code) => reject(new Error(`${program} ended with ${code}`)));
+    child.once('exit', (code, signal) => reject(new Error(`${program} ended with ${code ?? signal}`)));
     child.once('error', reject);
     child.once('close', () => clearTimeout(timer));
   }).catch((error) => {
@@ -91,7 +92,7 @@ async function start(core, { program, args, env }) {
 
 async function stop(child) {
   const exited = new Promise((resolve) => child.once('exit', resolve));
-  if (child.exitCode === null) {
+  if (child.exitCode === null && child.signalCode === null) {
     child.kill('SIGTERM');
     const timer = setTimeout(() => child.kill('SIGKILL'), startTimeoutMs);
     await exited;
@@ -106,10 +107,21 @@ async function measure(core, folder, login, { child, link }) {
     const out = join(folder, 'result.json');
     const target = ['--server', link, ...login, '--pid', child.pid, '--seconds', seconds, '--out', out];
     const command = pinned(core, netra, 'bench', scenario, ...args, ...target);
-    const running = promisify(execFile)(...command, { timeout: scenarioTimeoutMs + 2000 * seconds });
-    running.child.stdin.end(`${password}\n`);
-    await running;
+    const benchmark = promisify(execFile)(...command, { timeout: scenarioTimeoutMs + 2000 * seconds });
+    benchmark.child.stdin.end(`${password}\n`);
+    await benchmark.catch((error) => {
+      throw error.killed ? new Error(`netra bench ${scenario} took too long`) : error;
+    });
     results[scenario] = JSON.parse(await readFile(out, 'utf8'));
+  }
+  return results;
+}
+
+/** Fails if a figure of the table is not in the results. */
+function check(results) {
+  for (const [operation, read] of operations) {
+    const { server_cpu_us, per_second } = read(results) ?? {};
+    if (!Number.isFinite(server_cpu_us) || !Number.isFinite(per_second)) throw new Error(`the results have no figures for: ${operation}`);
   }
   return results;
 }
@@ -133,19 +145,16 @@ function printMedians(results, where) {
 const folder = await mkdtemp(join(tmpdir(), 'netra-bench-'));
 const { server: serverCore, client: clientCores } = await cores();
 const results = {};
+/** The server that runs. */
 let running;
 const interrupted = () => {
-  running?.child.kill('SIGKILL');
+  running?.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });
   process.exit(1);
 };
 process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
 try {
-  const data = ['--data', join(folder, 'data'), '--config', join(folder, 'netra.toml')];
   await writeFile(join(folder, 'netra.toml'), '');
-  const adding = promisify(execFile)(netra, ['user', 'add', ...data, '--email', email, '--name', 'Bench', '--password-stdin']);
-  adding.child.stdin.end(`${password}\n`);
-  await adding;
   const env = {
     NETRA_SOCKET__MAX_CONNECTIONS_PER_USER: '10000',
     NETRA_SOCKET__COMMANDS_PER_MINUTE: '1000000',
@@ -155,18 +164,30 @@ try {
     NETRA_SOCKET__HEARTBEAT_MS: '300000',
     NETRA_LOG: 'warn',
   };
+  /** The arguments for a new store. */
+  const newStore = async (round) => {
+    const data = ['--data', join(folder, `data-${round}`), '--config', join(folder, 'netra.toml')];
+    const adding = promisify(execFile)(netra, ['user', 'add', ...data, '--email', email, '--name', 'Bench', '--password-stdin']);
+    adding.child.stdin.end(`${password}\n`);
+    await adding;
+    return ['serve', '--listen', '127.0.0.1:0', ...data];
+  };
   const servers = {
-    Netra: { program: netra, args: ['serve', '--listen', '127.0.0.1:0', ...data], env, login: ['--email', email, '--password-stdin'] },
+    Netra: { program: netra, newStore, env, login: ['--email', email, '--password-stdin'] },
     axum: { program: join(peers, 'peer-axum'), args: [], login: ['--token', 'none'] },
     raw: { program: join(peers, 'peer-raw'), args: [], login: ['--token', 'none'] },
   };
   for (const name of Object.keys(servers)) results[name] = [];
   for (let round = 1; round <= rounds; round++) {
-    for (const [name, server] of Object.entries(servers)) {
+    // Each begins some of the rounds.
+    const order = Object.entries(servers);
+    order.push(...order.splice(0, (round - 1) % order.length));
+    for (const [name, server] of order) {
       console.error(`round ${round} of ${rounds}: ${name}`);
-      running = await start(serverCore, server);
-      results[name].push(await measure(clientCores, folder, server.login, running));
-      await stop(running.child);
+      const args = server.newStore ? await server.newStore(round) : server.args;
+      const started = await start(serverCore, { ...server, args });
+      results[name].push(check(await measure(clientCores, folder, server.login, started)));
+      await stop(started.child);
       running = undefined;
     }
   }
@@ -174,7 +195,7 @@ try {
   console.error(`error: ${error.stderr || error.message}`);
   process.exitCode = 1;
 } finally {
-  if (running) await stop(running.child);
+  if (running) await stop(running);
   await rm(folder, { recursive: true, force: true });
 }
 // Also after an error: the rounds until then are complete.

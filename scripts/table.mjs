@@ -16,14 +16,15 @@ export function table(rows) {
 }
 
 /**
- * The middle one of some numbers; of an even count, the higher of the two in the middle.
+ * The middle one of some numbers; of an even count, the mean of the two in the middle.
  * @param {number[]} numbers
  * @returns {number}
  */
 export function median(numbers) {
-  const middle = [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-  if (middle === undefined) throw new Error('there are no numbers');
-  return middle;
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const [lower, upper] = [sorted[Math.ceil(sorted.length / 2) - 1], sorted[Math.floor(sorted.length / 2)]];
+  if (lower === undefined || upper === undefined) throw new Error('there are no numbers');
+  return (lower + upper) / 2;
 }
 
 /**
@@ -32,6 +33,5 @@ export function median(numbers) {
  * @returns {string}
  */
 export function figure(value) {
-  const rounded = Math.abs(value) >= 1000 ? Math.round(value) : Number(value.toPrecision(3));
-  return rounded.toLocaleString('en-GB', { maximumFractionDigits: 3 });
+  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString('en-GB') : value.toLocaleString('en-GB', { maximumSignificantDigits: 3 });
 }

@@ -1,7 +1,7 @@
 //! Netra: a server and web page for conversations with AI agents, over one WebSocket.
 //!
-//! One crate, compiled twice: with the feature `ssr` for the server and the command line (or `server`, which leaves out NATS, OTLP
-//! and MCP), and with `hydrate` for the page. The layers, low to high; each imports only from lower ones:
+//! One crate, compiled twice: with the feature `shipped` for the server and the command line (`ssr` in development, with the generator of
+//! the schema; `server` without NATS, OTLP and MCP), and with `hydrate` for the page (`split` in `make build`). The layers, low to high; each imports only from lower ones:
 //!
 //! - [`protocol`]: the types of the wire; [`text`]: sanitizing text.
 //! - [`thread`]: the reducer.

@@ -5,7 +5,7 @@ import type { Console } from '../console.ts';
 import type { Server } from '../server.ts';
 import type { Profile } from './figures.ts';
 
-/** 1.6 Mbit/s down, 0.75 Mbit/s up, 150 ms for each request and response. Chromium counts bytes per second. */
+/** 1.6 Mbit/s down, 0.75 Mbit/s up, 150 ms for each request with its response. Chromium counts bytes per second. */
 const slowNetwork = { offline: false, latency: 150, downloadThroughput: 1_600_000 / 8, uploadThroughput: 750_000 / 8 };
 
 /** How long to wait for anything in the page, in milliseconds. */
@@ -24,7 +24,7 @@ export interface Loaded {
 export interface Times {
   /** First contentful paint. */
   paint: number;
-  /** The first frame with the end of the thread in view; only if `watchPage` was told what that is. */
+  /** The first frame with the end of the thread in view; meaningless if `watchPage` was given no question. */
   end: number;
   /** The first frame in which the socket is open and the page's own code has reacted to a character in the composer. */
   interactive: number;

@@ -16,7 +16,7 @@ pub(super) enum Credentials {
     Token(String),
     /// An administrator's email address; the password is read from standard input or a prompt.
     Account { email: String, password_stdin: bool },
-    /// The server's data folder: whoever can read it may act as an administrator.
+    /// The server's data folder: whoever can write to its store may act as an administrator.
     DataFolder(PathBuf),
 }
 

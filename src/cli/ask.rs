@@ -1,5 +1,5 @@
 //! `netra ask`: sends a message to an agent. Progress goes to standard error, the answer to standard output. Exit code 0: the
-//! run finished; 1: it did not, or waits for an answer; 2: the message could not be sent.
+//! run finished; 1: it did not, or waits for an answer; 2: the server cannot be reached or refuses, also while the answer is awaited.
 
 use std::{
     path::{Path, PathBuf},

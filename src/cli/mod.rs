@@ -1,7 +1,7 @@
 //! The `netra` command.
 //!
-//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration, a port that is in use, or a server that cannot be
-//! reached or refuses the request; 130 or 143 a second SIGINT or SIGTERM while the server was stopping.
+//! Exit codes: 0 success; 1 failure; 2 wrong arguments or configuration, a port that is in use, or, with `ask` and `bench`, a server that
+//! cannot be reached or refuses; 130 or 143 a second SIGINT or SIGTERM while the server was stopping.
 
 mod admin;
 mod ask;
@@ -20,7 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::server::{config::ConfigError, file_modes};
 
-/// A server and page for AI agents: stores all that they do and streams it to every tab and device.
+/// A server and page for AI agents: stores everything that agents do and streams it to every tab and device.
 #[derive(Parser)]
 #[command(name = "netra", version, about, propagate_version = true, arg_required_else_help = true)]
 struct Cli {

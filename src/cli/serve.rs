@@ -35,8 +35,8 @@ const DRAIN_REQUESTS_TIMEOUT: Duration = Duration::from_secs(5);
 /// (NETRA_SOCKET__HEARTBEAT_MS for `heartbeat_ms` of `[socket]`), overridden by flags. NETRA_SETUP_TOKEN sets the token that creates
 /// the first administrator; NETRA_LOG filters the log (`debug`, `netra=trace`).
 ///
-/// On SIGTERM or SIGINT the server refuses new sockets, lets runs finish for up to server.drain_ms, closes sockets with the delay
-/// after which to reconnect, and exits with 0. A second signal stops it at once, with 143 or 130; the next start ends the runs that
+/// On SIGTERM or SIGINT the server refuses new sockets, tells clients how long to wait before they reconnect, lets runs finish for up to
+/// server.drain_ms, closes the sockets, and exits with 0. A second signal stops it at once, with 143 or 130; the next start ends the runs that
 /// were cut off.
 #[derive(Args)]
 #[command(after_help = "An agent can replay a recorded run, for demonstrations and tests:

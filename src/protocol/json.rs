@@ -1,4 +1,4 @@
-//! Reading JSON text in the page.
+//! Reading JSON text in clients.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Result, Value};

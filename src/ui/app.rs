@@ -73,11 +73,12 @@ fn document_title(title: &str, waiting_count: usize) -> String {
 /// Hydrates the page, when the parts that its HTML contains are loaded.
 #[cfg(feature = "hydrate")]
 pub(crate) fn hydrate() {
-    let hydrate = || leptos::mount::hydrate_body(App);
+    let mount = || leptos::mount::hydrate_body(App);
+    // All parts that the server may render.
     #[cfg(feature = "split")]
-    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &FIGURE, &INTERRUPTS, &SETUP_PAGE], hydrate);
+    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &FIGURE, &INTERRUPTS, &SETUP_PAGE], mount);
     #[cfg(not(feature = "split"))]
-    hydrate();
+    mount();
 }
 
 /// The application. The server renders it from the [`Boot`] in context; the browser reads the same [`Boot`] from the HTML.

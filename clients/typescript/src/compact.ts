@@ -39,7 +39,7 @@ export class CompactDecoder {
   }
 
   /**
-   * The entry as an `event` push. `undefined` if its number is unknown: it belongs to a subscription that is not wanted any more. `wrong`
+   * The entry as an `event` push. `undefined` if its number is unknown: it belongs to a subscription that was ended. `wrong`
    * if it does not fit what was sent before.
    */
   decode(compact: CompactEntry): EventPush | 'wrong' | undefined {

@@ -124,7 +124,7 @@ impl Default for ChildLimits {
     }
 }
 
-/// An entry of kind `mcp` as it is entry.
+/// An entry of kind `mcp` as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct McpEntry {

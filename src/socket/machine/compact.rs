@@ -47,7 +47,7 @@ impl CompactDecoder {
         self.0.clear();
     }
 
-    /// Decodes the next entry. `None` if its number is unknown: it belongs to a subscription that is not wanted any more.
+    /// Decodes the next entry. `None` if its number is unknown: it belongs to a subscription that was ended.
     ///
     /// # Errors
     /// If it does not fit what was sent before. The number is unknown from then on: further deltas would be counted wrongly.

@@ -135,7 +135,7 @@ fn is_introduction(text: &str) -> bool {
 pub(super) fn prepend_introduction(introduction: &str, summary: &str, model: &AnalystModel) -> String {
     let name = truncate(model.name());
     format!(
-        "{introduction}\n\n*Worded by {name}, which saw no figures. Every figure below is the analyst's own.*\n\n{summary}"
+        "{introduction}\n\n*Worded by {name}, which saw no figures of the log. Every figure below is the analyst's own.*\n\n{summary}"
     )
 }
 

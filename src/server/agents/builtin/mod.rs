@@ -1,8 +1,8 @@
 //! The built-in workload analyst as an agent: a supervisor and five sub-agents, whose work appears as AG-UI events.
 //!
 //! Guarantees: each event describes work done at that moment; a tool call's result is what the code computed; there are no
-//! artificial pauses and no invented progress. Heavy work runs on blocking threads that check the run's cancellation, so a
-//! stop takes effect at once.
+//! artificial pauses and no invented progress. What reads all requests of a log runs on blocking threads; the longest of it checks whether the
+//! run was stopped.
 
 mod analyst_model;
 mod columns;

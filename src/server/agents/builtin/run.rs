@@ -217,7 +217,10 @@ impl AnalystRun<'_> {
         let call = events
             .start_call("price_workload", &json!({"prices": self.table.origin(), "model_if_none": fallback_model}))
             .await?;
-        let pricing = Arc::new(analysis::price_log(&log, question, &self.table));
+        let pricing = {
+            let (log, table, question) = (Arc::clone(&log), Arc::clone(&self.table), question.clone());
+            Arc::new(self.compute(move |_| Ok(analysis::price_log(&log, &question, &table))).await?)
+        };
         events.finish_call(call, &narration::pricing_json(&pricing)).await?;
         let call = events
             .start_call(
@@ -266,7 +269,10 @@ impl AnalystRun<'_> {
             let step = "Compare models";
             events.start_step(step).await?;
             let call = events.start_call("compare_models", &json!({"models": question.models})).await?;
-            compared = forecast::compare(&data.log.data, &data.pricing, &self.table, &data.profile, question);
+            let (log, pricing, profile) = (Arc::clone(&data.log), Arc::clone(&data.pricing), Arc::clone(&data.profile));
+            let (table, question) = (Arc::clone(&self.table), question.clone());
+            let compare = move |_: StopFn<'_>| Ok(forecast::compare(&log.data, &pricing, &table, &profile, &question));
+            compared = self.compute(compare).await?;
             events.finish_call(call, &json!(compared)).await?;
             events.finish_step(step).await?;
         }

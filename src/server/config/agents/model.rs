@@ -59,7 +59,7 @@ pub struct ModelConfig {
     /// Milliseconds to spend on retries, in all, while the provider is busy or unreachable; 0: no retries.
     #[serde(default = "max_retry_wait", deserialize_with = "within::<0, 300_000, _, _>")]
     pub max_retry_wait_ms: u64,
-    /// Most bytes of the conversation that are sent; the oldest messages are left out.
+    /// Most bytes of the conversation that are sent; the oldest turns are left out.
     #[serde(default = "max_history", deserialize_with = "within::<1_024, 16_777_216, _, _>")]
     pub max_history_bytes: u64,
     /// Context window of the model in tokens, its response included: determines how much of the conversation and its files is sent.

@@ -1,4 +1,4 @@
-//! Parts in a build that is not split, such as the server's: their code is always there.
+//! Parts in a build that is not split, such as the server: their code is in the same file as all else.
 
 use leptos::prelude::*;
 
