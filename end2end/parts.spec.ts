@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { expect, type Page, test } from './fixtures.ts';
 import { admin } from './accounts.ts';
-import { ask, waitForConnection, waitForRunState } from './threads.ts';
+import { generatedLog } from './logs.ts';
+import { ask, lastRun, waitForConnection, waitForRunState } from './threads.ts';
 
 const files = readdirSync(resolve(import.meta.dirname, '../target/site/pkg'));
 test.skip(!files.some((file) => file.startsWith('netra-split_')), 'this build of the page is not split (cargo leptos)');
@@ -72,6 +73,21 @@ test('a part that cannot be loaded is shown when trying again succeeds', async (
   await expect(agents(page)).toHaveAttribute('data-state', 'usable');
   await expect(failure(page)).toHaveCount(0);
   expect(await page.evaluate(() => 'marked' in window), 'the page was not reloaded').toBe(true);
+});
+
+test('all places of a part that could not be loaded are shown after one retry', async ({ page, signedIn: _, browserConsole }) => {
+  browserConsole.allow(/Failed to fetch|ERR_FAILED/);
+  const figureFile = /\/pkg\/netra-split_figure\.[^/]+\.wasm$/;
+  await page.route(figureFile, (route) => route.abort());
+  await ask(page, 'Where do my tokens go, and what should I change?', generatedLog(600));
+  await waitForRunState(page, 'finished');
+  const failures = lastRun(page).getByRole('alert').filter({ hasText: 'could not be loaded' });
+  await expect(failures.first()).toBeVisible();
+  expect(await failures.count(), 'the run has several charts and tables').toBeGreaterThan(1);
+  await page.unroute(figureFile);
+  await failures.first().getByRole('button', { name: 'Try again' }).click();
+  await expect(failures).toHaveCount(0);
+  await expect(lastRun(page).locator('table').first()).toBeVisible();
 });
 
 test('a part that the server no longer has reloads the page when trying again', async ({ page, signedIn: _, browserConsole }) => {

@@ -21,6 +21,10 @@ use crate::ui::{
 pub(crate) use leptos::wasm_split::SplitLoaderError as LoadError;
 
 type LoadingFuture<T> = Pin<Box<dyn Future<Output = Result<T, LoadError>>>>;
+/// A part's view as a function of its input.
+type View<I> = fn(I) -> AnyView;
+/// Loads the file of a part.
+type LoadView<I> = fn() -> LoadingFuture<View<I>>;
 
 /// How long a part may take to load before a message says that it is slow.
 const SLOW_LOAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,9 +34,9 @@ const MESSAGE_ID: &str = "part-message";
 /// A part of the page. `I` is the input of its view.
 pub(crate) struct Part<I: 'static> {
     name: &'static str,
-    load_view: fn() -> LoadingFuture<fn(I) -> AnyView>,
+    load_view: LoadView<I>,
     /// The part's view, once loaded.
-    view: OnceLock<fn(I) -> AnyView>,
+    view: OnceLock<View<I>>,
     /// For all places where the part is shown.
     state: OnceLock<ArcRwSignal<State>>,
 }
@@ -78,7 +82,7 @@ impl<I> Loadable for Part<I> {
 }
 
 impl<I: Clone + Send + 'static> Part<I> {
-    pub(crate) const fn new(name: &'static str, load_view: fn() -> LoadingFuture<fn(I) -> AnyView>) -> Self {
+    pub(crate) const fn new(name: &'static str, load_view: LoadView<I>) -> Self {
         Self { name, load_view, view: OnceLock::new(), state: OnceLock::new() }
     }
 
