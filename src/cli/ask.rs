@@ -1,5 +1,6 @@
 //! `netra ask`: sends a message to an agent. Progress goes to standard error, the answer to standard output. Exit code 0: the
-//! run finished; 1: it did not, or waits for an answer; 2: the server cannot be reached or refuses, also while the answer is awaited.
+//! run finished; 1: the run failed, was stopped or waits for an answer; 2: the server could not be reached or refused, before the message was
+//! sent or afterwards.
 
 use std::{
     path::{Path, PathBuf},

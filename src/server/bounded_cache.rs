@@ -38,8 +38,8 @@ impl<K: Eq + Hash, V> BoundedCache<K, V> {
         self.newer.get_mut(key).map(|weighed| &mut weighed.value)
     }
 
-    /// Sets the value of a key. An entry that weighs more than half the capacity replaces all others; one that weighs more than the capacity
-    /// is not kept.
+    /// Sets the value of a key. If it weighs more than half the capacity, all other entries are dropped; if it weighs more than the capacity, it is not
+    /// stored.
     pub(crate) fn insert(&mut self, key: K, value: V, weight: usize) {
         self.remove(&key);
         if weight > self.capacity {

@@ -46,7 +46,7 @@ pub(super) struct BenchArgs {
     /// Agent whose run is streamed; required for `resume`, and used by `fanout`, which otherwise renames the thread
     #[arg(long, value_name = "ID")]
     agent: Option<String>,
-    /// Titles that are set at once, or are on their way to the sockets, in `fanout` without --agent
+    /// The most titles that are being set or delivered at a time, in `fanout` without --agent
     #[arg(long, value_name = "N", default_value_t = 4)]
     in_flight: usize,
     /// Use the subprotocol netra.v1.compact instead of netra.v1

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 
 use super::{Auth, Identity, Refusal, Via, sessions, tickets, tokens::TokenIdentity};
 use crate::{
-    protocol::{PROTOCOL, TICKET_PREFIX, UserId, compact::COMPACT_PROTOCOL, http::User},
+    protocol::{OFFERED_PROTOCOLS, TICKET_PREFIX, UserId, http::User},
     server::{
         clock::now_ms,
         error::{Error, Result},
@@ -152,7 +152,7 @@ impl Auth {
 pub(super) fn ticket(headers: &HeaderMap) -> Option<&str> {
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let offered = || offered.iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-    offered().find(|protocol| [PROTOCOL, COMPACT_PROTOCOL].contains(&protocol.trim()))?;
+    offered().find(|protocol| OFFERED_PROTOCOLS.contains(&protocol.trim()))?;
     offered().find_map(|protocol| protocol.trim().strip_prefix(TICKET_PREFIX))
 }
 

@@ -17,7 +17,8 @@ use crate::{
     },
 };
 
-/// The changes of a command, in a transaction that it may share with other commands. Dropping it without [`CommandTransaction::commit`] undoes them.
+/// The changes of a command, in a transaction that it may share with other commands. They are undone if this is dropped without
+/// [`CommandTransaction::commit`].
 pub struct CommandTransaction {
     transaction: SharedTransaction,
     pub(super) changes: ChannelChanges,

@@ -73,7 +73,7 @@ pub fn command(kind: Option<&str>, refused: Option<ErrorCode>, took: Duration) {
 }
 
 /// Counts a committed transaction: how many appends, thread updates and commands it holds (`jobs`), their entries, and how long the
-/// oldest of them waited for the commit.
+/// first of them waited until the commit was done.
 pub fn committed(jobs: usize, entries: usize, waited: Duration) {
     METERS.entries.increment(entries as u64);
     METERS.batch_appends.record(jobs as f64);

@@ -20,7 +20,7 @@ use super::{
     gateway::{ConnectionContext, Gateway},
 };
 use crate::{
-    protocol::{PROTOCOL, compact::COMPACT_PROTOCOL, http::Problem},
+    protocol::{OFFERED_PROTOCOLS, PROTOCOL, compact::COMPACT_PROTOCOL, http::Problem},
     server::{metrics, problem::problem},
 };
 
@@ -53,9 +53,9 @@ async fn admit(gateway: Arc<Gateway>, parts: &mut Parts) -> Result<Response, Pro
     let mut upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.map_err(|rejection| {
         problem(StatusCode::BAD_REQUEST, "not_websocket", format!("{}; open a WebSocket", rejection.body_text()))
     })?;
-    let chosen = [COMPACT_PROTOCOL, PROTOCOL]
+    let chosen = OFFERED_PROTOCOLS
         .into_iter()
-        .find(|known| upgrade.requested_protocols().any(|offered| offered.as_bytes() == known.as_bytes()));
+        .rfind(|known| upgrade.requested_protocols().any(|offered| offered.as_bytes() == known.as_bytes()));
     let Some(chosen) = chosen else {
         let detail = format!("no common subprotocol; offer `{PROTOCOL}` in Sec-WebSocket-Protocol");
         return Err(problem(StatusCode::BAD_REQUEST, "no_common_protocol", detail));

@@ -220,7 +220,7 @@ impl Subscriptions {
                     None
                 }
                 None => {
-                    // The server ended the former subscription, if there was one.
+                    // If the connection was subscribed to the channel before, the server has ended that subscription.
                     self.compact.remove(channel);
                     let is_full = error.code == ErrorCode::Conflict;
                     subscription.state = if is_full { State::NoSlot } else { State::Refused };

@@ -139,7 +139,7 @@ pub fn analyst_model(
 }
 
 /// The configured price of a model; without one, the price of this model at its provider in the table. OpenAI's protocol at another
-/// address (`base_url`) does not say who the provider is, since many servers offer it; then the model is looked up without a provider.
+/// address (`base_url`) does not tell the provider, since servers of many providers offer that API; the model is then looked up by its name alone.
 fn price(config: &ModelConfig, table: &PriceTable) -> Option<Price> {
     let any_server =
         matches!(config.provider, Provider::OpenAi | Provider::OpenAiResponses) && config.base_url.is_some();
