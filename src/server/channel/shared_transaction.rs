@@ -161,7 +161,7 @@ impl SharedTransaction {
         if let Some(Open { tx, waiting_for_commit, permit, .. }) = self.0.take() {
             drop(tx);
             drop(permit);
-            waiting_for_commit.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
+            report_failure(waiting_for_commit, &error);
         }
         Error::Shared(error)
     }
@@ -245,13 +245,14 @@ impl Open {
                 waiting_for_commit.into_iter().for_each(|command| drop(command.send(Ok(()))));
             }
             Err(error) => {
-                let error = Arc::new(error);
-                waiting_for_commit
-                    .into_iter()
-                    .for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
+                report_failure(waiting_for_commit, &Arc::new(error));
             }
         }
     }
+}
+
+fn report_failure(commands: Vec<oneshot::Sender<Result<()>>>, error: &Arc<Error>) {
+    commands.into_iter().for_each(|command| drop(command.send(Err(Error::Shared(error.clone())))));
 }
 
 /// Inserts the entries and returns the deliveries. Fails if an entry gets another `seq` than its command was given.
