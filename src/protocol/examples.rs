@@ -44,8 +44,25 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
         ("Config", values([config()])),
         ("Problem", values([problem()])),
         ("SignedIn", values([http::SignedIn { user: user() }])),
+        ("SearchPage", values([search_page()])),
         ("Uploaded", values([http::Uploaded { file_id: id(6), name: "log.csv".into(), bytes: 320_117 }])),
     ]
+}
+
+fn search_page() -> http::SearchPage {
+    let part = |text: &str, matched| http::ExcerptPart { text: text.into(), matched };
+    let excerpt =
+        vec![part("\u{2026}the ", false), part("tokens", true), part(" go into long conversations\u{2026}", false)];
+    let hit = http::SearchHit {
+        thread_id: id(1),
+        title: "Where the tokens go".into(),
+        kind: http::SearchHitKind::Answer,
+        message_id: Some(id(3)),
+        run_id: Some(id(4)),
+        at: AT,
+        excerpt,
+    };
+    http::SearchPage { hits: vec![hit], next: Some("1767225600000.1.1767225600000".into()) }
 }
 
 fn commands() -> Vec<Command> {

@@ -5,6 +5,7 @@ mod agents;
 mod auth;
 mod check;
 mod raw_events;
+mod search;
 mod tools;
 mod usage;
 
@@ -16,6 +17,7 @@ pub use auth::{
 };
 pub use check::{AgentCheck, CheckAgent, Finding, FindingLevel};
 pub use raw_events::{RawEvent, RawEvents};
+pub use search::{ExcerptPart, SearchHit, SearchHitKind, SearchPage};
 pub use tools::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState};
 pub use usage::{Budget, OwnUsage, Usage, UsageReport, UsageRow, UsageSum};
 

@@ -26,6 +26,12 @@ pub const MAX_SUBSCRIPTIONS: usize = 64;
 pub const FEED_PAGE: u32 = 50;
 /// The maximum `limit` of `GET /api/threads`.
 pub const MAX_FEED_PAGE: u32 = 200;
+/// The default `limit` of `GET /api/search`.
+pub const SEARCH_PAGE: u32 = 20;
+/// The maximum `limit` of `GET /api/search`.
+pub const MAX_SEARCH_PAGE: u32 = 50;
+/// The maximum length of the query of `GET /api/search`, in characters.
+pub const MAX_SEARCH_CHARS: usize = 200;
 /// The maximum size of an uploaded file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 100 * 1024 * 1024;
 /// The maximum length of a calling program's own id of a thread, run or message, in bytes.

@@ -131,6 +131,7 @@ fn register(generator: &mut SchemaGenerator) {
     all!(
         http::AgentInfo,
         http::ThreadPage,
+        http::SearchPage,
         http::RawEvents,
         http::AdminAgents,
         http::CheckAgent,
