@@ -18,7 +18,7 @@ const LAYERS = [
   ['server::admission', 'server::channel'],
   ['server::bus', 'server::raw_events', 'server::usage'],
   ['server::auth', 'server::threads'],
-  ['server::leases'],
+  ['server::leases', 'server::search'],
   ['server::runs'],
   ['server::agents'],
   ['server::connections'],

@@ -1,7 +1,7 @@
 //! The server: everything between a socket and the store.
 //!
 //! Layers, low to high: `config`, [`error`] and [`problem`]; [`store`]; [`quotas`]; [`channel`] (the log); [`bus`] (the other nodes);
-//! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`connections`] (who is connected); [`commands`]; `ws` and `http` (the
+//! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`search`]; [`connections`] (who is connected); [`commands`]; `ws` and `http` (the
 //! entry points); `router` and `state`; [`tcp`].
 
 mod admission;
@@ -35,6 +35,7 @@ pub mod rates;
 pub mod raw_events;
 pub mod router;
 pub mod runs;
+pub mod search;
 pub mod site;
 pub mod state;
 pub mod store;

@@ -20,6 +20,7 @@ use super::{
     quotas::Quotas,
     rates,
     runs::{Runner, RunnerOptions},
+    search::{ChangedThreads, IndexedHub, Indexer},
     site::Site,
     store::Store,
     sweep,
@@ -79,7 +80,9 @@ impl AppState {
         let bus = Bus::new(&config.bus, Arc::new(manager.clone()));
         // Before this server accepts uploads.
         sweep::delete_left_over(&store, &config.files_dir(), sweep::When::Start).await?;
-        let channels = Channels::new(store, Arc::new(bus.clone())).await?.with_quotas(Quotas::from_config(&config));
+        let changed = ChangedThreads::default();
+        let hub = Arc::new(IndexedHub::new(bus.clone(), changed.clone()));
+        let channels = Channels::new(store, hub).await?.with_quotas(Quotas::from_config(&config));
         let options = RunnerOptions {
             coalesce: Duration::from_millis(config.socket.coalesce_ms),
             time_limit: Duration::from_millis(config.runs.time_limit_ms),
@@ -118,12 +121,12 @@ impl AppState {
             stopping,
             tasks,
         };
-        state.spawn_loops();
+        state.spawn_loops(changed);
         Ok(state)
     }
 
     /// Starts the loops of the parts; they end when `stopping` is cancelled.
-    fn spawn_loops(&self) {
+    fn spawn_loops(&self, changed: ChangedThreads) {
         let (store, stopping) = (self.channels.store().clone(), &self.stopping);
         let nodes = self.nodes.clone();
         self.tasks.spawn(nodes.run(self.channels.clone(), self.auth.clone(), stopping.clone()));
@@ -131,6 +134,7 @@ impl AppState {
         self.tasks.spawn(async move { runner.run_background_tasks().await });
         self.tasks.spawn(stored::run(store.clone(), self.registry.clone(), stopping.clone()));
         self.tasks.spawn(self.channels.clone().run_trimming(Trimming::from(&self.config.store), stopping.clone()));
+        self.tasks.spawn(Indexer::new(self.channels.clone(), changed).run(stopping.clone()));
         self.tasks.spawn(sweep::run(store, self.files(), stopping.clone()));
         self.tasks.spawn(self.auth.clone().run_sweep(stopping.clone()));
         self.tasks.spawn(rates::run(self.manager.rates().clone(), stopping.clone()));

@@ -28,6 +28,7 @@ mod quotas;
 mod remote;
 mod runner;
 mod schema;
+mod search;
 mod socket;
 mod support;
 mod telemetry;

@@ -180,6 +180,8 @@ impl Channels {
         sqlx::query("DELETE FROM snapshots WHERE channel = $1").bind(Channel::Thread(thread)).execute(tx.sql()).await?;
         for run in runs {
             sqlx::query("DELETE FROM runs WHERE id = $1").bind(run).execute(tx.sql()).await?;
+            let found_by_search = "DELETE FROM search_texts WHERE thread_id = $1 AND run_id = $2";
+            sqlx::query(found_by_search).bind(thread).bind(run).execute(tx.sql()).await?;
         }
         tx.delete_entries(thread, &seqs, seqs.last().copied().unwrap_or_default().max(trimmed)).await?;
         let mut remaining = tx.view(thread).await?;

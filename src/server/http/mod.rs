@@ -14,6 +14,7 @@ mod form;
 pub(crate) mod health;
 mod info;
 mod runs;
+mod search;
 pub(crate) mod session_cookie;
 mod threads;
 
@@ -47,6 +48,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/config", get(info::config))
         .route("/agents", get(info::agents))
         .route("/threads", get(threads::list))
+        .route("/search", get(search::search))
         .route("/usage", get(admin::own_usage))
         .route("/admin/agents", get(admin::agents))
         .route("/admin/agents/{agent}/check", post(admin::check_agent))

@@ -7,9 +7,14 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
-/// Each file of `migrations/`, in order: its version, its description, its SQL. The store keeps version, description and a
-/// checksum of the SQL, and refuses to open where the checksum differs.
-const FILES: [(i64, &str, &str); 9] = [
+use super::Engine;
+
+/// A migration: its version, its description, its SQL.
+type File = (i64, &'static str, &'static str);
+
+/// Each file of `migrations/`, in order. The store keeps version, description and a checksum of the SQL, and refuses to open where the
+/// checksum differs.
+const FILES: [File; 10] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -19,14 +24,30 @@ const FILES: [(i64, &str, &str); 9] = [
     (400, "run problem", include_str!("../../../migrations/0400_run_problem.sql")),
     (500, "raw events", include_str!("../../../migrations/0500_raw_events.sql")),
     (600, "run state", include_str!("../../../migrations/0600_run_state.sql")),
+    (700, "search", include_str!("../../../migrations/0700_search.sql")),
 ];
 
-/// All migrations.
-pub(super) fn migrator() -> Migrator {
-    let migration = |(version, description, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
+/// Each file of `migrations/sqlite/`: what only SQLite has.
+const SQLITE_FILES: [File; 1] =
+    [(701, "search index", include_str!("../../../migrations/sqlite/0701_search_index.sql"))];
+
+/// Each file of `migrations/postgres/`: what only PostgreSQL has.
+const POSTGRES_FILES: [File; 1] =
+    [(701, "search index", include_str!("../../../migrations/postgres/0701_search_index.sql"))];
+
+/// All migrations of an engine.
+pub(super) fn migrator(engine: Engine) -> Migrator {
+    let own = match engine {
+        Engine::Sqlite => SQLITE_FILES,
+        Engine::Postgres => POSTGRES_FILES,
     };
-    Migrator::with_migrations(FILES.map(migration).to_vec())
+    let mut files = [&FILES[..], &own[..]].concat();
+    files.sort_unstable_by_key(|(version, ..)| *version);
+    Migrator::with_migrations(files.into_iter().map(migration).collect())
+}
+
+fn migration((version, description, sql): File) -> Migration {
+    Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
 }
 
 #[cfg(test)]
@@ -35,16 +56,26 @@ mod tests {
 
     use super::*;
 
+    type Parts = (i64, String, String, Vec<u8>, bool);
+
+    fn parts(migration: &Migration) -> Parts {
+        let Migration { version, description, sql, checksum, no_tx, .. } = migration;
+        (*version, description.to_string(), sql.as_str().to_owned(), checksum.to_vec(), *no_tx)
+    }
+
+    /// The migrations of a folder, as sqlx reads them.
+    async fn read(folder: &str) -> Vec<Parts> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        Migrator::new(folder).await.expect("the migrations are read").iter().map(parts).collect()
+    }
+
     #[tokio::test]
-    async fn the_list_has_each_file_of_the_folder_as_sqlx_reads_it() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-        let read = Migrator::new(folder).await.expect("the migrations are read");
-        let parts = |migrator: &Migrator| -> Vec<_> {
-            let parts = |m: &Migration| {
-                (m.version, m.description.clone(), m.sql.as_str().to_owned(), m.checksum.clone(), m.no_tx)
-            };
-            migrator.iter().map(parts).collect()
-        };
-        assert_eq!(parts(&migrator()), parts(&read));
+    async fn the_lists_have_each_file_of_the_folders_as_sqlx_reads_it() {
+        for (engine, folder) in [(Engine::Sqlite, "migrations/sqlite"), (Engine::Postgres, "migrations/postgres")] {
+            let mut all = read("migrations").await;
+            all.extend(read(folder).await);
+            all.sort_unstable_by_key(|(version, ..)| *version);
+            assert_eq!(migrator(engine).iter().map(parts).collect::<Vec<_>>(), all, "{engine:?}");
+        }
     }
 }

@@ -66,7 +66,7 @@ impl Store {
         let engine = Engine::from_url(url).ok_or_else(unknown)?;
         // One connection without a pool first: its error names the cause, while a pool only times out.
         let mut first = AnyConnection::connect(url).await?;
-        migrations::migrator().run(&mut first).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
+        migrations::migrator(engine).run(&mut first).await.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
         first.close().await?;
         let writer = engine.writer(url).await?;
         let readers = engine.readers(url).await?;

@@ -104,6 +104,8 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
         "DELETE FROM messages WHERE thread_id = $1",
         "DELETE FROM files WHERE thread_id = $1",
         "DELETE FROM uploads WHERE thread_id = $1",
+        "DELETE FROM search_texts WHERE thread_id = $1",
+        "DELETE FROM search_progress WHERE thread_id = $1",
     ] {
         sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
     }
@@ -186,6 +188,17 @@ pub(super) async fn take_back_run(connection: &mut AnyConnection, run: RunId) ->
     let sql =
         "UPDATE runs SET ended_at = $2, taken_back_at = $2 WHERE id = $1 AND ended_at IS NULL AND begun_at IS NULL";
     Ok(sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?.rows_affected() > 0)
+}
+
+/// Deletes a message of a thread from what search finds.
+pub(super) async fn delete_from_search(
+    connection: &mut AnyConnection,
+    thread: ThreadId,
+    message: MessageId,
+) -> Result<()> {
+    let sql = "DELETE FROM search_texts WHERE thread_id = $1 AND message_id = $2";
+    sqlx::query(sql).bind(thread).bind(message).execute(connection).await?;
+    Ok(())
 }
 
 /// Whether a run was taken back.

@@ -214,6 +214,7 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
         }
         return Err(Error::refused(ErrorCode::Conflict, "the answer has begun; stop it instead"));
     }
+    queries::delete_from_search(tx.sql(), thread_id, message_id).await?;
     tx.append_to_thread(thread_id, &[ThreadEntry::TakenBack { message_id }]).await?;
     tx.append_to_feed(user.id, &[UserEntry::Run { thread_id, run_id, phase: RunPhase::TakenBack }]).await?;
     tx.commit().await?;
