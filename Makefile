@@ -103,7 +103,7 @@ e2e-dev: tools ## Test a debug build in a real browser: builds faster than e2e
 	CHROMIUM_PATH="$$(scripts/browser)" FIREFOX_PATH="$$(scripts/browser firefox)" NETRA="$(abspath target/debug/netra)" npm test --prefix end2end -- $(ARGS)
 
 bench: $(BUILT) databases ## Benchmark appends on both databases, the cost of an entry, and a server over real sockets (docs/performance.md)
-	cargo bench --locked --features ssr --bench wire --bench log --bench runs
+	cargo bench --locked --features ssr --bench wire --bench log --bench runs --bench search
 	scripts/bench
 
 bench-page: $(BUILT) test-tools ## Measure the page in Chromium: loading, streaming, typing, also on a slow CPU (docs/performance.md; REPEATS=3, ARGS="streaming")

@@ -175,7 +175,7 @@ mod tests {
             let found = Query::parse(query).expect("it has words").matches(&words(text));
             found.into_iter().map(|phrase| phrase.map_or('-', |_| 'x')).collect::<String>()
         };
-        assert_eq!(matches("red big", "A big, red bigger reddish"), "-xx--");
+        assert_eq!(matches("red \"big\"", "A big, red bigger reddish"), "-xx--");
         assert_eq!(matches("red bi", "A big, red bigger reddish"), "-xxx-");
         assert_eq!(matches("\"big red\"", "big blue big red"), "--xx");
         assert_eq!(matches("absent", ""), "");
