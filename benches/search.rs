@@ -10,7 +10,7 @@ use std::{
 };
 
 use netra::{
-    protocol::{Author, MessageId, RunId, ThreadEntry, ThreadId, ThreadInfo, UserId, UserMessage},
+    protocol::{Author, RunId, ThreadEntry, ThreadId, ThreadInfo, UserId, UserMessage},
     server::{
         channel::{Channels, Delivery, Hub},
         search::{ChangedThreads, Indexer, Query, find},
@@ -86,8 +86,7 @@ async fn fill(channels: &Channels) -> UserId {
             let words: Vec<String> = (0..5 + numbers.below(56)).map(|_| word(numbers.word())).collect();
             let author = Author { id: owner, name: "Bench".into() };
             let run = RunId::new();
-            let message =
-                UserMessage { id: MessageId::new(), ..UserMessage::new(author, words.join(" "), run, "bench") };
+            let message = UserMessage::new(author, words.join(" "), run, "bench");
             entries.push(ThreadEntry::Message { message });
             runs.push(format!("('{run}', '{id}', '{owner}', 'bench', 0, 0)"));
         }

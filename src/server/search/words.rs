@@ -139,10 +139,7 @@ mod tests {
 
     #[test]
     fn characters_of_scripts_without_spaces_are_words() {
-        assert_eq!(
-            of("東京タワー2024年、がんばれ"),
-            "東 京 タ ワ ー 2024 年 が ん は\u{3099} れ".replace("は\u{3099}", "ば")
-        );
+        assert_eq!(of("東京タワー2024年、がんばれ"), "東 京 タ ワ ー 2024 年 が ん ば れ");
         assert_eq!(of("한국어를"), "한 국 어 를");
         assert_eq!(of("한"), of("\u{1112}\u{1161}\u{11ab}".nfc().collect::<String>().as_str()));
         assert_eq!(of("netraは速い"), "netra は 速 い");
