@@ -3,15 +3,12 @@ import { expect, type Page, test as base } from './fixtures.ts';
 import { generatedLog } from './logs.ts';
 import { recordedAgent } from './recorded.ts';
 import { endAnswer, paragraphs, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
-import { ask, lastRun, messageField, sendMessage, waitForRunState } from './threads.ts';
+import { ask, jumpButton, lastRun, messageField, scroller, sendMessage, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: StreamedAgent }>({
   agent: streamedAgentFixture,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config + recordedAgent(400) }), { scope: 'worker' }],
 });
-
-const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });
-const jumpButton = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
 
 /** How far the end is below the window, in pixels. */
 const distanceToEnd = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);

@@ -1,7 +1,7 @@
 import { expect, test } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
-import { ask, connectionId, lastRun, messageField, runText, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
+import { ask, connectionId, lastRun, messageField, runText, scroller, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(24) }, { scope: 'worker' }] });
 
@@ -66,7 +66,7 @@ test('a run can be stopped from another tab', async ({ page, context, signedIn: 
 });
 
 test('Escape stops a run, in the composer and in the conversation @desktop', async ({ page, signedIn: _ }) => {
-  for (const target of [messageField(page), page.getByRole('region', { name: 'Conversation' })]) {
+  for (const target of [messageField(page), scroller(page)]) {
     await askRecorded(page);
     await expect(page.getByRole('button', { name: 'Stop' })).toHaveAttribute('title', /Escape/);
     await target.focus();

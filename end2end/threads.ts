@@ -25,6 +25,12 @@ export const sentMessages = (page: Page) => page.locator('.question:not(.pending
 /** The user's messages that are not sent yet. */
 export const pendingMessages = (page: Page) => page.locator('.question.pending');
 
+/** The scroll box of the thread. */
+export const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });
+
+/** The button that returns to the end of the thread. */
+export const jumpButton = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
+
 /** Sends a message with the composer, and waits until the composer is empty. */
 export async function sendMessage(page: Page, text: string): Promise<void> {
   await messageField(page).fill(text);

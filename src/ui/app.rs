@@ -22,6 +22,7 @@ use super::{
         account::ACCOUNT_PAGE, admin::ADMIN_PAGE, home::Home, not_found::NotFound, setup::SETUP_PAGE,
         sign_in::SignInPage, thread::ThreadPage,
     },
+    reading_positions::ReadingPositions,
     sign_out::SignOut,
     storage::{Storage, StoredRecord, record::Content},
 };
@@ -95,6 +96,7 @@ pub fn App() -> impl IntoView {
     let socket = provide_socket(boot.seed);
     Clock::provide(socket);
     ComposerFocus::provide();
+    ReadingPositions::provide();
     let storage = Storage::provide();
     let outgoing = Outgoing::provide(socket, storage);
     let drafts = Drafts::provide(storage);

@@ -125,6 +125,22 @@ mod web {
         }
     }
 
+    fn session_storage() -> Option<web_sys::Storage> {
+        leptos::prelude::window().session_storage().ok().flatten()
+    }
+
+    /// A value of this tab's session storage.
+    pub(crate) fn read_session_storage(key: &str) -> Option<String> {
+        session_storage()?.get_item(key).ok().flatten()
+    }
+
+    /// Writes a value to this tab's session storage. Does nothing if the browser refuses it.
+    pub(crate) fn write_session_storage(key: &str, value: &str) {
+        if let Some(storage) = session_storage() {
+            let _ = storage.set_item(key, value);
+        }
+    }
+
     /// The origin that the page was loaded from: `https://example.org`.
     pub(crate) fn origin() -> Option<String> {
         web_sys::window()?.location().origin().ok()

@@ -54,6 +54,16 @@ mod web {
             Self(SendWrapper::new(chain))
         }
 
+        /// The position at which an element is `offset` pixels below the edge.
+        pub(crate) fn at(element: Element, offset: f64) -> Self {
+            Self(SendWrapper::new(vec![(element, offset)]))
+        }
+
+        /// The child of the content at the edge, with its distance from it.
+        pub(crate) fn child(&self) -> Option<(&Element, f64)> {
+            self.0.first().map(|(element, offset)| (element, *offset))
+        }
+
         /// Scrolls the box so that the innermost element that is still in the document is where it was.
         pub(crate) fn restore(&self, area: &Element) {
             let edge = top_of(area);
@@ -64,6 +74,14 @@ mod web {
                 }
             }
         }
+    }
+
+    /// The number of articles in the content that begin above the line that is `below` pixels below the top edge of the box.
+    pub(crate) fn articles_above(area: &Element, content: &Element, below: f64) -> usize {
+        let line = top_of(area) + below;
+        let children = content.children();
+        let children = (0..children.length()).filter_map(|index| children.item(index));
+        children.filter(|child| child.tag_name() == "ARTICLE").take_while(|article| top_of(article) < line).count()
     }
 
     /// The first child whose bottom is below an edge, by binary search: children are laid out top to bottom.

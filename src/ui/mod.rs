@@ -10,6 +10,7 @@ mod components;
 mod context;
 mod drafts;
 mod format;
+mod item_key;
 mod keys;
 mod layout;
 mod markdown;
@@ -17,6 +18,8 @@ mod outgoing;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod pages;
 mod part;
+mod reading_positions;
+mod rendered_range;
 mod scroll_state;
 #[cfg(not(feature = "hydrate"))]
 mod server_stubs;

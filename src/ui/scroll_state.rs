@@ -18,11 +18,18 @@ pub(crate) struct Geometry {
     pub(crate) content: i32,
     /// The height of the window that shows it.
     pub(crate) window: i32,
+    /// Whether more content follows that is not in the document.
+    pub(crate) has_more_below: bool,
 }
 
 impl Geometry {
-    /// The height of the content below the window.
+    /// The height of the content below the window; far more than a window if the content's end is not in the document.
     fn below(self) -> i32 {
+        if self.has_more_below { i32::MAX } else { self.rendered_below() }
+    }
+
+    /// The height below the window of the content that is in the document.
+    pub(crate) fn rendered_below(self) -> i32 {
         (self.content - self.window - self.top).max(0)
     }
 
@@ -92,6 +99,11 @@ impl ScrollState {
     #[cfg(test)]
     fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether the box follows the end of its content.
+    pub(crate) fn is_following(&self) -> bool {
+        self.mode == Mode::Following
     }
 
     /// The last known geometry.
@@ -182,7 +194,12 @@ mod tests {
 
     /// A box with a window of 500 pixels and this much content above and below it.
     fn at(above: i32, below: i32) -> Geometry {
-        Geometry { top: above, content: above + 500 + below, window: 500 }
+        Geometry { top: above, content: above + 500 + below, window: 500, has_more_below: false }
+    }
+
+    /// The same position, but the content continues after its end.
+    fn more_below(geometry: Geometry) -> Geometry {
+        Geometry { has_more_below: true, ..geometry }
     }
 
     /// The same content and position with another window height.
@@ -231,6 +248,7 @@ mod tests {
         "a wheel down elsewhere only scrolls": Up, Scroll(at(600, 400)), Down => Nothing, Reading, true;
         "the button to the end follows again": Up, Scroll(at(600, 400)), JumpToEnd => ScrollToEnd, Following, false;
         "a sent message is followed": Up, Scroll(at(600, 400)), JumpToEnd, Resize(at(600, 480)) => ScrollToEnd, Following, false;
+        "the end of what is in the document is not the end of the content": Up, Scroll(more_below(at(600, 400))), Scroll(more_below(at(1000, 0))), Down => Nothing, Reading, true;
         // While reading, layout changes do not go to the end.
         "content that shrinks to the end does not resume following": Up, Scroll(at(600, 400)), Resize(at(600, 0)) => RestoreAnchor, Reading, false;
         "clamping to the end does not resume following": Up, Scroll(at(600, 400)), Scroll(at(400, 0)), Resize(at(400, 700)) => RestoreAnchor, Reading, true;

@@ -72,6 +72,12 @@ pub(crate) mod browser {
         false
     }
 
+    pub(crate) fn read_session_storage(_: &str) -> Option<String> {
+        None
+    }
+
+    pub(crate) fn write_session_storage(_: &str, _: &str) {}
+
     pub(crate) fn read_local_storage(_: &str) -> Option<String> {
         None
     }
@@ -116,7 +122,19 @@ pub(crate) mod layout {
             Self(())
         }
 
+        pub(crate) fn at(_: Element, _: f64) -> Self {
+            Self(())
+        }
+
+        pub(crate) fn child(&self) -> Option<(&Element, f64)> {
+            None
+        }
+
         pub(crate) fn restore(&self, _: &Element) {}
+    }
+
+    pub(crate) fn articles_above(_: &Element, _: &Element, _: f64) -> usize {
+        0
     }
 
     pub(crate) fn scroll_into_view(_: &Element) {}

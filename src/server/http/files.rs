@@ -241,7 +241,7 @@ fn shortened(name: &str) -> String {
 
 /// `Content-Disposition` (RFC 6266), with the name in UTF-8 as `filename*` and in ASCII as `filename`. Invisible characters are removed:
 /// one that changes the direction of writing could disguise the extension.
-fn disposition(name: &str) -> String {
+pub(super) fn disposition(name: &str) -> String {
     let name = normalize_input(name).replace(['\n', '\t'], " ");
     let plain = |c: char| if c.is_ascii() && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
     let ascii: String = name.chars().map(plain).collect();

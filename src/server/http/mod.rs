@@ -8,6 +8,7 @@ mod accounts;
 mod admin;
 mod agui;
 mod client_address;
+mod export;
 mod extract;
 pub mod files;
 mod form;
@@ -66,6 +67,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/auth/token", post(accounts::token).layer(DefaultBodyLimit::max(MAX_SIGN_IN_BYTES)))
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+        .route("/threads/{thread_id}/export", get(export::export))
         .route("/runs/{run_id}", delete(runs::stop))
         .route("/runs/{run_id}/raw", get(runs::raw))
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))

@@ -6,6 +6,7 @@
 
 mod checks;
 mod expiry;
+mod markdown;
 mod owners;
 mod queries;
 mod runs;
@@ -13,6 +14,7 @@ mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
+pub use markdown::to_markdown;
 pub use owners::Owners;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use turns::{RequestedRun, answer, send, take_back, was_accepted};

@@ -7,7 +7,7 @@ use crate::{
     text::escape_invisible,
     thread::{Item, Resolution, RunState, RunView},
     ui::{
-        components::open_thread::{OpenThread, ready_thread},
+        components::{open_thread::OpenThread, rendered_items::ready_thread},
         context::AppContext,
         format::sentence,
     },

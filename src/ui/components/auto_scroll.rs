@@ -10,13 +10,24 @@ use leptos::{
     web_sys,
 };
 
-use crate::ui::{
-    layout::{Anchor, observe_resize, scroll_into_view},
-    scroll_state::{Geometry, ScrollAction, ScrollEvent, ScrollState},
+use super::rendered_items::RenderedItems;
+use crate::{
+    protocol::ThreadId,
+    ui::{
+        item_key::ItemKey,
+        layout::{Anchor, articles_above, observe_resize, scroll_into_view},
+        reading_positions::{Position, ReadingPositions},
+        scroll_state::{Geometry, ScrollAction, ScrollEvent, ScrollState},
+    },
 };
 
 /// A selector of the fields that text is typed into.
 const TEXT_FIELDS: &str = "textarea, input:not([type=radio])";
+
+/// Turns are added when less than this many windows of content are left in that direction.
+const WINDOWS_AHEAD: i32 = 1;
+/// Turns may be removed when they are farther from the window than this many windows.
+const WINDOWS_KEPT: i32 = 3;
 
 /// The elements of a scroll box and its state.
 #[derive(Clone, Copy)]
@@ -26,11 +37,18 @@ pub(crate) struct AutoScroll {
     state: StoredValue<ScrollState>,
     anchor: StoredValue<Option<Anchor>>,
     away: RwSignal<bool>,
+    /// Which turns are in the document.
+    rendered: RenderedItems,
+    thread: ThreadId,
+    positions: ReadingPositions,
 }
 
 impl AutoScroll {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(thread: ThreadId, rendered: RenderedItems) -> Self {
         Self {
+            rendered,
+            thread,
+            positions: expect_context(),
             area: NodeRef::new(),
             content: NodeRef::new(),
             state: StoredValue::new(ScrollState::default()),
@@ -46,6 +64,7 @@ impl AutoScroll {
 
     /// Scrolls to the end and follows it.
     pub(crate) fn jump_to_end(self) {
+        self.rendered.show_end();
         self.apply(ScrollEvent::JumpToEnd);
     }
 
@@ -63,18 +82,107 @@ impl AutoScroll {
 
     fn geometry(self) -> Option<Geometry> {
         let area = self.area.try_get_untracked().flatten()?;
-        Some(Geometry { top: area.scroll_top(), content: area.scroll_height(), window: area.client_height() })
+        Some(Geometry {
+            top: area.scroll_top(),
+            content: area.scroll_height(),
+            window: area.client_height(),
+            has_more_below: self.rendered.has_later(),
+        })
+    }
+
+    /// Scrolls to the beginning of the thread.
+    fn jump_to_start(self) {
+        self.apply(ScrollEvent::StartReading);
+        self.rendered.show_start();
+        self.anchor.set_value(None);
+        if let Some(area) = self.area.get_untracked() {
+            area.set_scroll_top(0);
+        }
+    }
+
+    /// Shows an item at a distance in pixels below the top edge of the window, and keeps it there. No effect if the branch lacks it.
+    pub(crate) fn show_item(self, item: ItemKey, offset: f64) {
+        if !self.rendered.show(item) {
+            return;
+        }
+        self.apply(ScrollEvent::StartReading);
+        // The item is in the document by the next frame.
+        request_animation_frame(move || {
+            let Some(area) = self.area.try_get_untracked().flatten() else { return };
+            if let Ok(Some(article)) = area.query_selector(&item.selector()) {
+                let anchor = Anchor::at(article, offset);
+                anchor.restore(&area);
+                self.anchor.set_value(Some(anchor));
+                self.on_scroll();
+            }
+        });
+    }
+
+    /// Shows a position as soon as the thread is loaded.
+    fn return_to(self, Position { item, offset }: Position) {
+        Effect::new(move |returned: Option<bool>| {
+            if returned == Some(true) || self.rendered.items.with(Vec::is_empty) {
+                return returned == Some(true);
+            }
+            self.show_item(item, offset);
+            true
+        });
+    }
+
+    /// Adds earlier turns to the document, in place.
+    pub(crate) fn show_earlier(self) {
+        self.apply(ScrollEvent::StartReading);
+        self.rendered.add_earlier(self.articles_above(WINDOWS_KEPT + 1));
+    }
+
+    /// Adds later turns to the document, in place.
+    pub(crate) fn show_later(self) {
+        self.apply(ScrollEvent::StartReading);
+        self.rendered.add_later(self.articles_above(-WINDOWS_KEPT));
+    }
+
+    /// The number of articles that begin less than this many windows below the top of the window.
+    fn articles_above(self, windows: i32) -> usize {
+        let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
+        let (Some(area), Some(content)) = boxes else { return 0 };
+        articles_above(&area, &content, f64::from(area.client_height() * windows))
+    }
+
+    /// Adds turns to the document if the reader comes near the first or the last one that is there.
+    fn add_turns_near_reader(self) {
+        let Some(now) = self.geometry() else { return };
+        let ahead = now.window * WINDOWS_AHEAD;
+        if now.top < ahead && self.rendered.has_earlier() {
+            self.rendered.add_earlier(self.articles_above(WINDOWS_KEPT + 1));
+        } else if now.has_more_below && now.rendered_below() < ahead {
+            self.rendered.add_later(self.articles_above(-WINDOWS_KEPT));
+        }
     }
 
     /// Passes an event to the state machine and carries out its action.
     fn apply(self, event: ScrollEvent) {
-        let Some(action) = self.state.try_update_value(|state| state.apply(event)) else { return };
+        let applied = self.state.try_update_value(|state| {
+            let was_following = state.is_following();
+            (state.apply(event), was_following, state.is_following())
+        });
+        let Some((action, was_following, is_following)) = applied else { return };
+        if was_following != is_following {
+            self.rendered.set_follows_end(is_following);
+            if is_following {
+                self.positions.set(self.thread, None);
+            }
+        }
         let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
         let (Some(area), Some(content)) = boxes else { return };
         match action {
             ScrollAction::Nothing => {}
             ScrollAction::ScrollToEnd => area.set_scroll_top(area.scroll_height()),
-            ScrollAction::SaveAnchor => self.anchor.set_value(Some(Anchor::capture(&area, &content))),
+            ScrollAction::SaveAnchor => {
+                let anchor = Anchor::capture(&area, &content);
+                let item = anchor.child().and_then(|(child, offset)| Some((item_key(child)?, offset)));
+                self.positions.set(self.thread, item.map(|(item, offset)| Position { item, offset }));
+                self.anchor.set_value(Some(anchor));
+            }
             ScrollAction::RestoreAnchor => self.anchor.with_value(|anchor| {
                 if let Some(anchor) = anchor {
                     anchor.restore(&area);
@@ -97,6 +205,7 @@ impl AutoScroll {
     pub(crate) fn on_scroll(self) {
         if let Some(now) = self.geometry() {
             self.apply(ScrollEvent::Scroll(now));
+            self.add_turns_near_reader();
         }
     }
 
@@ -104,6 +213,7 @@ impl AutoScroll {
         let Some(now) = self.geometry() else { return };
         let before = self.state.try_with_value(ScrollState::geometry);
         self.apply(ScrollEvent::Resize(now));
+        self.add_turns_near_reader();
         // An on-screen keyboard takes half of the window: keep the field that is being typed into visible.
         if before.is_some_and(|before| before.window != now.window)
             && let Some(field) = document().active_element()
@@ -149,6 +259,14 @@ impl AutoScroll {
         }
         let space = event.key() == " " && !is_in("button, summary, a");
         match event.key().as_str() {
+            "Home" if self.rendered.has_earlier() => {
+                event.prevent_default();
+                self.jump_to_start();
+            }
+            "End" if self.rendered.has_later() => {
+                event.prevent_default();
+                self.jump_to_end();
+            }
             "ArrowUp" | "PageUp" | "Home" if !self.inner_can_scroll_up(event) => self.apply(ScrollEvent::Up),
             "ArrowDown" | "PageDown" | "End" => self.apply(ScrollEvent::Down),
             _ if space && event.shift_key() => self.apply(ScrollEvent::Up),
@@ -183,6 +301,9 @@ impl AutoScroll {
             self.apply(ScrollEvent::StartReading);
         }
         observe_resize(&[&area, &content], move || self.on_resize());
+        if let Some(position) = self.positions.get(self.thread) {
+            self.return_to(position);
+        }
         let up = window_event_listener(pointerup, move |_| self.apply(ScrollEvent::Release));
         let cancel = window_event_listener(pointercancel, move |_| self.apply(ScrollEvent::Release));
         on_cleanup(move || {
@@ -190,6 +311,13 @@ impl AutoScroll {
             cancel.remove();
         });
     }
+}
+
+/// The item whose article an element is.
+fn item_key(article: &web_sys::Element) -> Option<ItemKey> {
+    let id = |name| article.get_attribute(name);
+    let run = || id("data-run-id")?.parse().ok().map(ItemKey::Run);
+    id("data-message-id").and_then(|id| id.parse().ok()).map(ItemKey::Message).or_else(run)
 }
 
 fn target(event: &web_sys::Event) -> Option<web_sys::Element> {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     thread::{Node, NodeBody, NodeState, Resolution, RunState, RunView},
-    ui::components::open_thread::{OpenThread, ready_thread},
+    ui::components::{open_thread::OpenThread, rendered_items::ready_thread},
 };
 
 /// How a step, a tool call or a sub-agent is displayed.

@@ -25,6 +25,7 @@ pub(crate) mod notices;
 pub(crate) mod open_thread;
 pub(crate) mod outgoing_message;
 pub(crate) mod paste;
+pub(crate) mod rendered_items;
 pub(crate) mod roving;
 pub(crate) mod run;
 pub(crate) mod run_nodes;

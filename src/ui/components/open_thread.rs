@@ -6,43 +6,22 @@ use std::collections::HashMap;
 
 use leptos::{prelude::*, task::spawn_local};
 
-use super::{auto_scroll::AutoScroll, draft::Draft};
+use super::{
+    auto_scroll::AutoScroll,
+    draft::Draft,
+    rendered_items::{RenderedItems, ready_thread},
+};
 use crate::{
     protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
     socket::context::{Loaded, Socket},
     thread::{Item, RunState, ThreadView},
     ui::{
         drafts::Drafts,
+        item_key::ItemKey,
         outgoing::{NewMessage, Outgoing, OutgoingMessage, Place},
         storage::record::EditRecord,
     },
 };
-
-/// Identifies an item of a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum ItemKey {
-    /// A message of a person.
-    Message(MessageId),
-    /// A run of an agent.
-    Run(RunId),
-}
-
-impl ItemKey {
-    fn for_item(item: &Item) -> Self {
-        match item {
-            Item::Message(item) => Self::Message(item.message.id),
-            Item::Run(run) => Self::Run(run.run_id),
-        }
-    }
-}
-
-/// The thread's view, if it is loaded.
-pub(crate) fn ready_thread(view: &Loaded<ThreadView>) -> Option<&ThreadView> {
-    match view {
-        Loaded::Ready(thread) => Some(thread),
-        _ => None,
-    }
-}
 
 /// Finds an item. It is at the index `hint`, unless an earlier message was taken back.
 pub(crate) fn find_item(thread: &ThreadView, key: ItemKey, hint: usize) -> Option<&Item> {
@@ -106,7 +85,9 @@ pub(crate) struct OpenThread {
     /// The messages being edited. Their branch stays in view when others send messages.
     edits: RwSignal<Vec<MessageId>>,
     /// The items of the shown branch, each with its index in the thread.
-    pub(crate) items: Memo<Vec<(usize, ItemKey)>>,
+    items: Memo<Vec<(usize, ItemKey)>>,
+    /// Those of them that are in the document.
+    pub(crate) rendered: RenderedItems,
     pub(crate) versions: Memo<Vec<Vec<MessageId>>>,
     pub(crate) auto_scroll: AutoScroll,
     /// The version to focus when it appears, and whether the user came to it from a newer version.
@@ -138,7 +119,8 @@ impl OpenThread {
         });
         let versions = Memo::new(move |_| view.with(|view| ready_thread(view).map(versions)).unwrap_or_default());
         let draft = Draft::new(Some(id));
-        let (focus, auto_scroll) = (StoredValue::new(None), AutoScroll::new());
+        let rendered = RenderedItems::new(view, items);
+        let (focus, auto_scroll) = (StoredValue::new(None), AutoScroll::new(id, rendered));
         let open_thread = Self {
             id,
             view,
@@ -150,6 +132,7 @@ impl OpenThread {
             shown_message,
             edits,
             items,
+            rendered,
             versions,
             auto_scroll,
             focus,
@@ -242,6 +225,7 @@ impl OpenThread {
         self.auto_scroll.stop_following();
         self.focus.set_value(Some((version, back)));
         self.shown_message.set(Some(version));
+        self.rendered.show(ItemKey::Message(version));
     }
 
     /// Returns and clears the focus if it is pending for this message: whether the user came from a newer version. `None` if it is not.

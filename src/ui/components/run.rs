@@ -15,7 +15,7 @@ use crate::{
     protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
     thread::{NodeBody, Resolution, RunState, RunView},
     ui::{
-        components::open_thread::{OpenThread, ready_thread},
+        components::{open_thread::OpenThread, rendered_items::ready_thread},
         context::AppContext,
         format,
     },

@@ -1,18 +1,24 @@
-//! The items of a thread on the branch in view: messages and runs, in order.
+//! The items of a thread that are in the document: messages and runs of the shown branch, in order.
 
 use leptos::prelude::*;
 
 use super::{run::RunCard, run_tree::PtrEq, user_message::UserMessageCard};
 use crate::{
     thread::{Item, RunState, RunView},
-    ui::components::open_thread::{ItemKey, OpenThread, find_item, ready_thread},
+    ui::{
+        components::{
+            open_thread::{OpenThread, find_item},
+            rendered_items::ready_thread,
+        },
+        item_key::ItemKey,
+    },
 };
 
 /// A thread's items. Each item is created once and has its own signals, so a change renders only the item that changed.
 #[component]
 pub(crate) fn Timeline() -> impl IntoView {
     let open_thread: OpenThread = expect_context();
-    let OpenThread { view, items: keys, .. } = open_thread;
+    let OpenThread { view, rendered, auto_scroll, .. } = open_thread;
     let item_view = move |(hint, key): (usize, ItemKey)| {
         let current =
             move || view.with(|view| ready_thread(view).and_then(|thread| find_item(thread, key, hint).cloned()));
@@ -38,5 +44,19 @@ pub(crate) fn Timeline() -> impl IntoView {
             }
         }
     };
-    view! { <For each=move || keys.get() key=|(_, key)| *key children=item_view/> }
+    // Turns are added while the reader scrolls; the buttons are for those who read without scrolling.
+    view! {
+        <Show when=move || rendered.has_earlier()>
+            <button type="button" class="small-button more-turns" on:click=move |_| auto_scroll.show_earlier()>
+                "Show earlier messages"
+            </button>
+        </Show>
+        <For each=move || rendered.items.get() key=|(_, key)| *key children=item_view/>
+        <Show when=move || rendered.has_later()>
+            <button type="button" class="small-button more-turns" on:click=move |_| auto_scroll.show_later()>
+                "Show later messages"
+            </button>
+        </Show>
+    }
+    .into_any()
 }

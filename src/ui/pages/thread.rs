@@ -22,8 +22,9 @@ use crate::{
             draft::Draft,
             focus::{FocusKeeper, focus_on, is_focus_lost},
             icons::{Glyph, icon},
-            open_thread::{OpenThread, ready_thread},
+            open_thread::OpenThread,
             outgoing_message::OutgoingMessageCard,
+            rendered_items::ready_thread,
             scroll::{JumpToEnd, Scroller},
             sidebar::display_title,
             timeline::Timeline,
@@ -258,7 +259,8 @@ fn ConversationArea(
                         <p class="quiet centred">"No messages yet."</p>
                     </Show>
                     <Timeline/>
-                    <SendingList sending/>
+                    // After the last turn, which is not in the document while the reader is far from it.
+                    <Show when=move || !open_thread.rendered.has_later()><SendingList sending/></Show>
                 </Scroller>
                 <div class="dock">
                     <JumpToEnd auto_scroll/>

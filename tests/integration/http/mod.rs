@@ -1,5 +1,6 @@
 //! The HTTP API and the pages of the real program.
 
+mod export;
 mod private;
 mod refusals;
 
