@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunId, ThreadId, ThreadInfo, ThreadView, UserFeed,
+    ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunFeedback, RunId, ThreadId, ThreadInfo,
+    ThreadView, UserFeed,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -73,6 +74,8 @@ commands! {
     StopRun = "stop_run" -> Accepted;
     /// Mark a thread as read.
     MarkRead = "mark_read" -> Accepted;
+    /// Say whether the answer of a run was good.
+    GiveFeedback = "give_feedback" -> Accepted;
     /// Check that the connection is alive.
     Ping = "ping" -> Pong;
 }
@@ -239,6 +242,19 @@ pub struct StopRun {
 pub struct MarkRead {
     /// The thread.
     pub thread_id: ThreadId,
+}
+
+/// `give_feedback`: feedback on a run that has ended, in place of what was given before. Giving the same again changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GiveFeedback {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The run.
+    pub run_id: RunId,
+    /// The feedback; without a rating, it is withdrawn.
+    pub feedback: RunFeedback,
 }
 
 /// `ping`.

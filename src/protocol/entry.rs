@@ -133,6 +133,30 @@ pub struct RunAnswer {
     pub answers: Vec<InterruptAnswer>,
 }
 
+/// What a person thought of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Rating {
+    /// It helped.
+    Good,
+    /// It did not.
+    Bad,
+}
+
+/// A person's feedback on the answer of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RunFeedback {
+    /// The rating; absent: none, or no longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rating: Option<Rating>,
+    /// What was good or bad about it: at most [`super::limits::MAX_FEEDBACK_NOTE_BYTES`] bytes; empty without a rating.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
 /// A thread's metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -173,6 +197,13 @@ pub enum ThreadEntry {
     TakenBack {
         /// The message.
         message_id: MessageId,
+    },
+    /// A person rated the answer of a run.
+    Feedback {
+        /// The run.
+        run_id: RunId,
+        /// The feedback, in place of what was given before.
+        feedback: RunFeedback,
     },
     /// The thread was created or renamed, or its agent was changed.
     Thread {

@@ -10,10 +10,10 @@ use super::agui::{
 };
 use super::{
     Answer, AnswerStatus, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining,
-    Epoch, ErrorBody, ErrorCode, EventPush, InterruptAnswer, MarkRead, MessageAccepted, Mode, Notice, Person, Ping,
-    Pong, Present, Push, RenameThread, RunAnswer, RunPhase, SendMessage, SetAgent, StopRun, Subscribe, Subscribed,
-    TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
-    WaitsFor, Welcome, WelcomeUser, compact, encode_reply, http,
+    Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode, Notice,
+    Person, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase, SendMessage, SetAgent,
+    StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe,
+    UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -65,6 +65,10 @@ fn search_page() -> http::SearchPage {
     http::SearchPage { hits: vec![hit], next: Some("1767225600000.1.1767225600000".into()) }
 }
 
+fn feedback() -> RunFeedback {
+    RunFeedback { rating: Some(Rating::Bad), note: "The totals are those of May.".into() }
+}
+
 fn commands() -> Vec<Command> {
     let channel = ChannelName::Thread(id(1));
     vec![
@@ -92,6 +96,7 @@ fn commands() -> Vec<Command> {
         Answer { answer_id: id(10), thread_id: id(1), run_id: id(3), answers: answers() }.into(),
         StopRun { run_id: id(3) }.into(),
         MarkRead { thread_id: id(1) }.into(),
+        GiveFeedback { thread_id: id(1), run_id: id(3), feedback: feedback() }.into(),
         Ping {}.into(),
     ]
 }
@@ -191,6 +196,7 @@ fn thread_entries() -> Vec<ThreadEntry> {
         ThreadEntry::Agent { run_id: id(3), event: Box::new(started.clone()) },
         ThreadEntry::Answer { answer },
         ThreadEntry::TakenBack { message_id: id(9) },
+        ThreadEntry::Feedback { run_id: id(3), feedback: feedback() },
     ]
 }
 

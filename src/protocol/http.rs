@@ -11,7 +11,7 @@ mod usage;
 
 use serde::{Deserialize, Serialize};
 
-pub use agents::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, Health, LastFailure};
+pub use agents::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, FeedbackCounts, Health, LastFailure};
 pub use auth::{
     AccessToken, AuthConfig, ChangePassword, Config, Role, Setup, SignIn, SignedIn, SocketConfig, Ticket, User,
 };

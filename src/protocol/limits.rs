@@ -8,6 +8,8 @@ pub const MIN_PASSWORD_CHARS: usize = 10;
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// The maximum length of a thread's title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
+/// The maximum length of the note of a feedback, in bytes.
+pub const MAX_FEEDBACK_NOTE_BYTES: usize = 4 * 1024;
 /// The maximum number of attachments of a message.
 pub const MAX_ATTACHMENTS: usize = 8;
 /// The maximum length of an agent's id, in bytes.

@@ -30,12 +30,13 @@ pub mod untrusted;
 
 pub use close::CloseCode;
 pub use command::{
-    Accepted, Answer, Command, CreateThread, DeleteThread, MarkRead, MessageAccepted, Mode, Ping, Pong, RenameThread,
-    Request, SendMessage, SetAgent, Snapshot, StopRun, Subscribe, Subscribed, TakeBack, ThreadReply, Unsubscribe,
+    Accepted, Answer, Command, CreateThread, DeleteThread, GiveFeedback, MarkRead, MessageAccepted, Mode, Ping, Pong,
+    RenameThread, Request, SendMessage, SetAgent, Snapshot, StopRun, Subscribe, Subscribed, TakeBack, ThreadReply,
+    Unsubscribe,
 };
 pub use entry::{
-    AnswerStatus, Attachment, Author, Entry, InterruptAnswer, RunAnswer, RunPhase, ThreadEntry, ThreadInfo, UserEntry,
-    UserMessage, UserRole,
+    AnswerStatus, Attachment, Author, Entry, InterruptAnswer, Rating, RunAnswer, RunFeedback, RunPhase, ThreadEntry,
+    ThreadInfo, UserEntry, UserMessage, UserRole,
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use feed::{FeedPlace, ThreadSummary, UserFeed};

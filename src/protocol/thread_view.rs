@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Author, InterruptAnswer, MessageId, RunId, ThreadInfo, UserMessage,
+    Author, InterruptAnswer, MessageId, RunFeedback, RunId, ThreadInfo, UserMessage,
     agui::{EncryptedSubtype, Interrupt, TextRole, Usage},
 };
 
@@ -135,6 +135,9 @@ pub struct RunView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub encrypted: Vec<Arc<Encrypted>>,
+    /// What the thread's owner thought of it; absent if nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<RunFeedback>,
     /// The tokens it used.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub usage: Vec<Usage>,

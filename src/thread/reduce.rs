@@ -7,7 +7,8 @@ mod run;
 use std::sync::Arc;
 
 use crate::protocol::{
-    Item, MessageId, MessageItem, Resolution, RunAnswer, RunId, RunView, ThreadEntry, ThreadView, UserMessage,
+    Item, MessageId, MessageItem, Resolution, RunAnswer, RunFeedback, RunId, RunView, ThreadEntry, ThreadView,
+    UserMessage,
     agui::{Base, Event},
     extensions::{AFTER_CANCELLATION, LATER_PIECE},
 };
@@ -20,6 +21,7 @@ impl ThreadView {
             ThreadEntry::Message { message } => self.push_message(at, message),
             ThreadEntry::Answer { answer } => self.apply_answer(at, answer),
             ThreadEntry::TakenBack { message_id } => self.remove_message(message_id),
+            ThreadEntry::Feedback { run_id, feedback } => self.apply_feedback(run_id, feedback),
             ThreadEntry::Agent { run_id, event } => self.apply_event(run_id, at, *event),
         }
     }
@@ -67,6 +69,17 @@ impl ThreadView {
         interrupted.answered = Some(Resolution::Answered { author, at, answers, resumed_by });
         let message_id = interrupted.message_id;
         self.add_run(RunView { message_id, resumes: Some(run_id), ..RunView::new(resumed_by, agent, at) });
+    }
+
+    /// Feedback on a run that was trimmed has no effect.
+    fn apply_feedback(&mut self, run_id: RunId, feedback: RunFeedback) {
+        let run = self.items.iter_mut().rev().find_map(|item| match item {
+            Item::Run(run) if run.run_id == run_id => Some(run),
+            _ => None,
+        });
+        if let Some(run) = run {
+            Arc::make_mut(run).feedback = Some(feedback).filter(|feedback| feedback.rating.is_some());
+        }
     }
 
     /// Removes a message that was taken back, and its run. Messages that followed it follow its predecessor.

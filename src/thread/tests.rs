@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::{
-    Author, MessageId, RunAnswer, RunId, ThreadEntry, ThreadId, UserId, UserMessage, agui::*,
+    Author, MessageId, Rating, RunAnswer, RunFeedback, RunId, ThreadEntry, ThreadId, UserId, UserMessage, agui::*,
     extensions::AFTER_CANCELLATION,
 };
 
@@ -74,7 +74,7 @@ fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
     let messages: [MessageId; 3] = std::array::from_fn(|_| MessageId::new());
     let author = Author { id: UserId::new(), name: "Ada".into() };
     let other = prop::option::of(prop::sample::select(messages.to_vec()));
-    let entry = (event(), 0..4usize, 0..12u8, other).prop_map(move |(event, index, kind, other)| match kind {
+    let entry = (event(), 0..4usize, 0..13u8, other).prop_map(move |(event, index, kind, other)| match kind {
         0 | 1 => {
             let (id, run_id) = (messages[index % 3], runs[index]);
             let mut message = UserMessage { id, ..UserMessage::new(author.clone(), "?", run_id, "a") };
@@ -103,6 +103,10 @@ fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
             let outcome = RunOutcome::Interrupt { interrupts: vec![interrupt.expect("an interrupt")] };
             let event = RunFinished { outcome: Some(outcome), ..RunFinished::new("t", "r") };
             ThreadEntry::Agent { run_id: runs[index], event: Box::new(event.into()) }
+        }
+        5 => {
+            let rating = [None, Some(Rating::Good), Some(Rating::Bad)][index % 3];
+            ThreadEntry::Feedback { run_id: runs[index], feedback: RunFeedback { rating, note: String::new() } }
         }
         _ => ThreadEntry::Agent { run_id: runs[index], event: Box::new(event) },
     });

@@ -16,6 +16,7 @@ mod databases;
 mod disk;
 mod drain;
 mod faults;
+mod feedback;
 mod files;
 mod frameworks;
 mod http;

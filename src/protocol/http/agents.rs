@@ -79,9 +79,22 @@ pub struct AdminAgent {
     /// Whether what it depends on is reachable; absent if it depends on nothing or was not used yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// How its answers were rated.
+    #[serde(default)]
+    pub feedback: FeedbackCounts,
     /// The failure of its newest run; absent if that did not fail or there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<LastFailure>,
+}
+
+/// How many answers were rated good and bad, by all users.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct FeedbackCounts {
+    /// Rated good.
+    pub good: u64,
+    /// Rated bad.
+    pub bad: u64,
 }
 
 /// The failure of a run.

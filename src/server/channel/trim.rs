@@ -238,6 +238,7 @@ impl CommandTransaction {
             bytes += row.entry.len() as u64;
             let run = match row.decode(Channel::Thread(thread))? {
                 Entry::Thread(ThreadEntry::Agent { run_id, .. }) => Some(run_id),
+                Entry::Thread(ThreadEntry::Feedback { run_id, .. }) => Some(run_id),
                 Entry::Thread(ThreadEntry::Message { message }) => Some(message.run_id),
                 Entry::Thread(ThreadEntry::Answer { answer }) => Some(answer.resumed_by),
                 _ => None,

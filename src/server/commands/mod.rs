@@ -1,6 +1,6 @@
 //! Executes the commands of people, for the WebSocket (`ws`) and the HTTP API (`http`).
 //!
-//! One file for each command. `rename_thread` and `mark_read` are a single call of [`threads`](super::threads), so they have none;
+//! One file for each command. `rename_thread`, `mark_read` and `give_feedback` are a single call of [`threads`](super::threads), so they have none;
 //! subscriptions belong to a connection, see `ws/subscribe.rs`.
 
 mod answer;

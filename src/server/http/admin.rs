@@ -23,7 +23,7 @@ use crate::{
         problem::problem,
         runs::{Registered, last_failure},
         state::AppState,
-        usage,
+        threads, usage,
     },
 };
 
@@ -176,5 +176,6 @@ async fn admin_agent(state: &AppState, agent: &Registered) -> Result<AdminAgent>
     let Registered { info, source, entry, .. } = agent;
     let last_failure = last_failure(state.channels.store(), &info.id).await?;
     let (entry, health) = (masked(entry.clone()).0, agent.health());
-    Ok(AdminAgent { info: info.clone(), source: *source, entry, health, last_failure })
+    let feedback = threads::feedback_counts(&state.channels, &info.id).await?;
+    Ok(AdminAgent { info: info.clone(), source: *source, entry, health, feedback, last_failure })
 }

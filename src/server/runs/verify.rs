@@ -56,7 +56,7 @@ async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -
                 ThreadEntry::TakenBack { message_id } => drop(asked.remove(&message_id)),
                 ThreadEntry::Answer { answer } => drop(asked.insert(answer.id, answer.resumed_by)),
                 ThreadEntry::Agent { run_id, event } => runs.entry(run_id).or_default().check(&event),
-                ThreadEntry::Thread { .. } => {}
+                ThreadEntry::Feedback { .. } | ThreadEntry::Thread { .. } => {}
             }
         }
     }

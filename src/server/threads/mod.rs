@@ -6,6 +6,7 @@
 
 mod checks;
 mod expiry;
+mod feedback;
 mod markdown;
 mod owners;
 mod queries;
@@ -14,6 +15,7 @@ mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
+pub use feedback::{feedback_counts, give_feedback};
 pub use markdown::to_markdown;
 pub use owners::Owners;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};

@@ -97,6 +97,10 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             threads::mark_read(channels, user, &command).await?;
             json!(Accepted {})
         }
+        Command::GiveFeedback(command) => {
+            threads::give_feedback(channels, user, &command).await?;
+            json!(Accepted {})
+        }
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));

@@ -58,6 +58,7 @@ impl RunView {
             nodes: Vec::new(),
             nodes_before_message: None,
             encrypted: Vec::new(),
+            feedback: None,
             usage: Vec::new(),
             cost_usd: None,
             shared: None,

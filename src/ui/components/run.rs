@@ -5,6 +5,7 @@ use leptos::{prelude::*, task::spawn_local};
 use super::{
     clock::elapsed,
     collapsible::Collapsible,
+    feedback::Feedback,
     icons::{Glyph, icon},
     interrupts::INTERRUPTS,
     json::LongText,
@@ -244,7 +245,7 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run/> <Feedback run/></div>
             }
             .into_any(),
         ),
@@ -254,7 +255,7 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <AskAgain run/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <AskAgain run/> <Feedback run/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
     }

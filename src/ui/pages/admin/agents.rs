@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{check::Check, fetched::Fetched, form::AgentForm};
 use crate::{
-    protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, LastFailure},
+    protocol::http::{AdminAgent, AdminAgents, AgentInfo, AgentKind, AgentSource, FeedbackCounts, LastFailure},
     text::escape_invisible,
     ui::{
         browser,
@@ -198,11 +198,16 @@ fn EditButtons(
     }
 }
 
+/// How its answers were rated; `None` if none was.
+fn describe_feedback(FeedbackCounts { good, bad }: FeedbackCounts) -> Option<String> {
+    (good + bad > 0).then(|| format!("answers rated good {good}, bad {bad}"))
+}
+
 /// An agent.
 #[component]
 fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> impl IntoView {
     let (state, label, about) = describe_state(&agent);
-    let AdminAgent { info, source, entry, last_failure, .. } = agent;
+    let AdminAgent { info, source, entry, last_failure, feedback, .. } = agent;
     let error = RwSignal::new(None::<String>);
     let is_editable = source == AgentSource::Page;
     let source = source_label(source);
@@ -249,6 +254,7 @@ fn Row(agent: AdminAgent, open: RwSignal<Open>, changed: Callback<String>) -> im
                 {format!("{} · {source} · for {}", kind_label(info.kind), describe_access(&entry))}
                 {describe_limits(&entry).map(|limits| format!(" · {limits}"))}
                 {describe_tools(&entry).map(|tools| format!(" · {tools}"))}
+                {describe_feedback(feedback).map(|feedback| format!(" · {feedback}"))}
             </p>
             {actions}
             <Show when=move || is_checking.get()>
