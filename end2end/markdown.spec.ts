@@ -19,9 +19,14 @@ async function beginAnswer(page: Page, agent: StreamedAgent): Promise<void> {
 
 const answer = (page: Page) => lastRun(page).locator('.markdown');
 
-/** The HTML of the answer, without hydration comments. */
+/** The HTML of the answer, without hydration comments and the colours of code. */
 async function markup(page: Page): Promise<string> {
-  return (await answer(page).innerHTML()).replace(/<!--.*?-->/g, '');
+  const html = await answer(page).evaluate((element) => {
+    const copy = element.cloneNode(true) as Element;
+    for (const code of copy.querySelectorAll('pre > code')) code.textContent = code.textContent;
+    return copy.innerHTML;
+  });
+  return html.replace(/<!--.*?-->/g, '');
 }
 
 /** Marks an element and selects its text, to detect later whether the page replaced them. */

@@ -14,13 +14,18 @@ const { build } = createRequire(join(root, 'end2end/'))('esbuild');
 const site = 'target/site';
 const browsers = ['chrome111', 'edge111', 'firefox114', 'safari16.4'];
 
-/** Bundles an entry point and all its imports into one file. */
+/**
+ * Bundles an entry point and all its imports into one file, except for `netra:…`: the scripts that are files of their own, and are
+ * loaded when they are needed.
+ */
 async function bundle(entry) {
   const { outputFiles } = await build({
     entryPoints: [`./${entry}`],
     bundle: true,
     minify: true,
     write: false,
+    external: ['netra:*'],
+    nodePaths: ['end2end/node_modules'],
     format: 'esm',
     target: browsers,
     logLevel: 'warning',
@@ -49,9 +54,24 @@ await rm(site, { recursive: true, force: true });
 await mkdir(join(site, 'pkg'), { recursive: true });
 await cp('public', site, { recursive: true });
 
+// Scripts that import others come later. Each imports `netra:<name>`, which becomes the name of the file.
+const scripts = new Map();
+const withScripts = (js) => {
+  for (const [name, file] of scripts) js = js.replaceAll(`"netra:${name}"`, `"./${file}"`);
+  const missing = /"netra:\w+"/.exec(js);
+  if (missing) throw new Error(`there is no script ${missing[0]}`);
+  return js;
+};
+for (const name of ['highlight', 'math', 'answers']) {
+  const content = withScripts(Buffer.from(await bundle(`src/ui/scripts/${name}.js`)).toString());
+  const file = `netra-${name}.${hashOf(content)}.js`;
+  scripts.set(name, file);
+  await writeFile(join(site, 'pkg', file), content);
+}
+
 // The files of the parts that are loaded when they are shown. Their names are in the JavaScript.
 const optimised = 'target/bindgen/optimised';
-let js = Buffer.from(await bundle('target/bindgen/netra.js')).toString();
+let js = withScripts(Buffer.from(await bundle('target/bindgen/netra.js')).toString());
 for (const file of await readdir(optimised)) {
   if (file === 'netra_bg.wasm') continue;
   const content = await readFile(join(optimised, file));

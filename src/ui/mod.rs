@@ -20,6 +20,7 @@ mod pages;
 mod part;
 mod reading_positions;
 mod rendered_range;
+mod scripts;
 mod scroll_state;
 #[cfg(not(feature = "hydrate"))]
 mod server_stubs;

@@ -1,7 +1,13 @@
-//! Stand-ins for the functions of [`browser`](super::browser) and [`layout`](super::layout) in the server's build.
+//! Stand-ins for the functions of [`browser`](super::browser), [`layout`](super::layout) and [`scripts`](super::scripts) in the server's build.
 //!
 //! Event handlers and effects call those functions, and the server runs neither. It still compiles the handlers as part of
 //! the views that it renders.
+
+pub(crate) mod scripts {
+    pub(crate) fn prepare_answer(_: &leptos::web_sys::Element) {}
+
+    pub(crate) fn copy_text(_: &leptos::web_sys::Element, _: &str) {}
+}
 
 pub(crate) mod browser {
     use serde::{Serialize, de::DeserializeOwned};

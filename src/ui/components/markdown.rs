@@ -8,7 +8,10 @@ use leptos::{html, prelude::*};
 use super::run_tree::PtrEq;
 use crate::{
     thread::{Node, NodeBody, NodeState},
-    ui::markdown::{Document, to_html},
+    ui::{
+        markdown::{Document, to_html},
+        scripts::prepare_answer,
+    },
 };
 
 /// The text of a text or reasoning node; empty for others.
@@ -30,10 +33,12 @@ pub(crate) fn Markdown(node: Memo<PtrEq<Node>>) -> impl IntoView {
         let node = node.get();
         if let Some(area) = area.get() {
             rendered.update(node, &area);
+            prepare_answer(&area);
         }
         rendered
     });
-    view! { <div class="markdown" inner_html=html node_ref=area></div> }.into_any()
+    let is_growing = Memo::new(move |_| node.with(|node| node.state == NodeState::Open));
+    view! { <div class="markdown" class:growing=is_growing inner_html=html node_ref=area></div> }.into_any()
 }
 
 /// What the page shows.
@@ -116,12 +121,15 @@ mod dom {
     }
 
     fn code(area: &Element, unit: usize, keep: usize, text: &str) -> Option<()> {
-        let code = child(area, unit)?.first_element_child()?;
-        let Some(text_node) = code.first_child().and_then(|node| node.dyn_into::<Text>().ok()) else {
-            code.set_text_content(Some(text));
-            return Some(());
-        };
+        let code = child(area, unit)?.query_selector("pre > code").ok()??;
         let keep = u32::try_from(keep).ok()?;
+        // Code that was highlighted becomes one text again.
+        if code.child_element_count() > 0 || code.first_child().is_none() {
+            let before = code.text_content().unwrap_or_default();
+            code.set_text_content(Some(""));
+            code.append_with_str_1(&before).ok()?;
+        }
+        let text_node = code.first_child()?.dyn_into::<Text>().ok()?;
         text_node.replace_data(keep, text_node.length().saturating_sub(keep), text).ok()
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod clock;
 pub(crate) mod collapsible;
 pub(crate) mod composer;
 pub(crate) mod connection_status;
+pub(crate) mod copy;
 pub(crate) mod display_state;
 pub(crate) mod draft;
 pub(crate) mod draft_items;

@@ -5,6 +5,7 @@ use leptos::{prelude::*, task::spawn_local};
 use super::{
     clock::elapsed,
     collapsible::Collapsible,
+    copy::CopyAnswer,
     feedback::Feedback,
     icons::{Glyph, icon},
     interrupts::INTERRUPTS,
@@ -240,22 +241,23 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
                     <p><strong>"The run failed. "</strong> {format::sentence(message)}</p>
                     <AskAgain run/>
                 </div>
+                <div class="run-end"><CopyAnswer run/></div>
             }
             .into_any(),
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <AskAgain run/> <Feedback run/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <CopyAnswer run/> <AskAgain run/> <Feedback run/></div>
             }
             .into_any(),
         ),
         RunState::Interrupted { interrupts } => {
-            Some(view! { {INTERRUPTS.show((run, interrupts.clone()))} <AskAgainIfAbandoned run/> }.into_any())
+            Some(view! { {INTERRUPTS.show((run, interrupts.clone()))} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/></div> }.into_any())
         }
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <AskAgain run/> <Feedback run/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <CopyAnswer run/> <AskAgain run/> <Feedback run/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
     }

@@ -10,7 +10,7 @@ use super::{
     icons::{Glyph, icon},
     json::LongText,
     markdown::{Markdown, text_of},
-    run_tree::{PtrEq, RunSignals},
+    run_tree::{PtrEq, RunSignals, is_report},
     table::TableView,
     tool::ToolCall,
 };
@@ -195,7 +195,7 @@ fn Subagent(
     description: Option<String>,
 ) -> impl IntoView {
     let state = node_state(node);
-    let is_report = name.eq_ignore_ascii_case("report");
+    let is_report = is_report(&name);
     let is_open = Signal::derive(move || is_report || !matches!(state.get(), NodeState::Done));
     let (error, title) = (subagent_error(run, node), escape_invisible(&name));
     view! {

@@ -30,6 +30,11 @@ impl<T> std::ops::Deref for PtrEq<T> {
     }
 }
 
+/// Whether a sub-agent of this name writes a part of the answer.
+pub(crate) fn is_report(name: &str) -> bool {
+    name.eq_ignore_ascii_case("report")
+}
+
 /// The indices of a run's nodes by parent: `None` for the run itself, else the index of a sub-agent's node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NodeTree(HashMap<Option<usize>, Vec<usize>>);

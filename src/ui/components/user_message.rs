@@ -9,6 +9,7 @@ use leptos::{
 use super::{
     clock::Timestamp,
     composer::too_long,
+    copy::CopyButton,
     icons::{Glyph, icon},
     mention::parse_mention,
     paste::paste,
@@ -39,6 +40,8 @@ pub(crate) fn UserMessageCard(
     let is_being_edited = Memo::new(move |_| open_thread.is_being_edited(id));
     let agent = (app.agents.with_value(Vec::len) > 1)
         .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
+    let copied_text = message.content.clone();
+    let copied_text = Callback::new(move |()| copied_text.clone());
     let (text, author) = (message.content.clone(), escape_invisible(&message.author.name));
     let attachments = message.attachments.clone();
     let message = StoredValue::new(message);
@@ -70,6 +73,7 @@ pub(crate) fn UserMessageCard(
             </Show>
             <Attachments attachments/>
             <footer class="question-actions">
+                <CopyButton class="text-button" text=copied_text/>
                 <Show when=move || !is_being_edited.get() && !is_waiting.get()>
                     <button type="button" class="text-button" node_ref=edit_button on:click=edit>
                         {icon(Glyph::Edit)} "Edit"

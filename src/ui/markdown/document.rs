@@ -12,7 +12,7 @@ use super::{
     edit::{Edit, Length, diff},
     source::Source,
     unit::{Kind, Part, Unit},
-    writer::{Definition, parse_units},
+    writer::{CODE_HEAD, Definition, parse_units},
 };
 
 /// Newly settled references, with the labels that they refer to.
@@ -338,7 +338,7 @@ fn unit_start(text: &str, previous: Option<&Unit>, from: usize, unit: &Unit) -> 
         return begin;
     }
     // Apart from code, only a block after a definition can be indented this far.
-    let is_code = unit.parts.first().is_some_and(|part| part.html.starts_with("<pre"));
+    let is_code = unit.parts.first().is_some_and(|part| part.html.starts_with(CODE_HEAD));
     let mut begin = start;
     while !is_code && begin > end && is_deeply_indented(&text[begin..]) {
         begin = line_start(text, begin - 1);

@@ -1,8 +1,10 @@
 //! Renders agents' Markdown to safe HTML, incrementally while the text streams.
 //!
 //! Guarantees: for any text, the HTML has only elements, attributes and addresses that this module allows. Raw HTML is shown as
-//! text (except `<br>`), links are `http`, `https` or `mailto`, images are shown as their description. A growing text looks
-//! at each moment as if it were rendered whole, and settled text is not parsed again.
+//! text (except `<br>`), links are `http`, `https` or `mailto`, remote images are links, only files of threads are shown as images. A
+//! growing text looks at each moment as if it were rendered whole, and settled text is not parsed again.
+//!
+//! Formulas are written as their source, code without colours: `src/ui/scripts` replaces them, and handles the buttons (`data-press`).
 
 mod definitions;
 mod document;

@@ -1,6 +1,7 @@
 //! Prepares a text for the parser, where Markdown would find too much or too little markup.
 //!
 //! - Between `\(` and `\)`, and between `\[` and `\]`, markup characters are replaced by private-use characters.
+//! - So are the brackets of footnotes, and dollar signs that are not those of a formula.
 //! - A mark is inserted where bold text touches Chinese, Japanese or Korean punctuation: CommonMark expects spaces there.
 //! - The markers of containers nested too deeply and of tables with too many columns are replaced too, to keep parsing cheap.
 //!
@@ -14,9 +15,11 @@ const MARK: char = '\u{fdd0}';
 /// The private-use character that replaces the first of [`PROTECTED`].
 const FIRST_PRIVATE: u32 = 0xe7c0;
 /// The characters that can be replaced.
-const PROTECTED: &[u8] = br"\*_[]<>&!$=+-#.)|";
+const PROTECTED: &[u8] = br"\*_[]<>&!$=+-#.)|(";
 /// The most quotes and list items that can begin on one line.
 const MAX_CONTAINERS: usize = 32;
+/// The longest label of a footnote.
+const MAX_LABEL_BYTES: usize = 32;
 /// The most columns of a table.
 const MAX_COLUMNS: usize = 64;
 
@@ -115,6 +118,8 @@ impl Line<'_> {
             next = match bytes[next] {
                 b'\\' => self.backslash(next),
                 b'*' | b'~' => self.delimiter_run(next),
+                b'[' => self.bracket(next),
+                b'$' => self.dollar(next),
                 byte if byte.is_ascii() => next + 1,
                 _ => self.non_ascii(next),
             };
@@ -142,6 +147,30 @@ impl Line<'_> {
                 at + 2
             }
         }
+    }
+
+    /// Handles a bracket at `at`: those of a footnote are replaced. Returns where to continue.
+    fn bracket(&mut self, at: usize) -> usize {
+        let label = footnote_label(&self.line[at..]).map_or(0, str::len);
+        let end = at + "[^]".len() + label;
+        if label == 0 || self.line[end..].starts_with('(') {
+            return at + 1;
+        }
+        self.protect(at..end, PROTECTED);
+        end
+    }
+
+    /// Handles a dollar sign at `at`: unless a formula ends on the same line, it is text, as in a price. Returns where to continue.
+    fn dollar(&mut self, at: usize) -> usize {
+        let signs = self.line[at..].bytes().take_while(|byte| *byte == b'$').count();
+        if signs > 1 {
+            return at + signs;
+        }
+        if let Some(formula) = formula_bytes(&self.line[at + 1..]) {
+            return at + 1 + formula + 1;
+        }
+        self.protect(at..at + 1, PROTECTED);
+        at + 1
     }
 
     /// Handles a run of `*` or `~` at `at`. Returns where it ends.
@@ -220,9 +249,48 @@ pub(super) fn restore_address(address: &str) -> Cow<'_, str> {
     }
 }
 
+/// The private-use character that replaces a character of [`PROTECTED`].
+pub(super) const fn private(byte: u8) -> char {
+    let mut index = 0;
+    while PROTECTED[index] != byte {
+        index += 1;
+    }
+    match char::from_u32(FIRST_PRIVATE + index as u32) {
+        Some(char) => char,
+        None => MARK,
+    }
+}
+
 fn protected(char: char) -> Option<char> {
     let index = u32::from(char).checked_sub(FIRST_PRIVATE)?;
     PROTECTED.get(index as usize).map(|byte| char::from(*byte))
+}
+
+/// The label of the footnote reference with which a text begins: `[^label]`.
+fn footnote_label(text: &str) -> Option<&str> {
+    let rest = text.strip_prefix("[^")?;
+    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))?;
+    (rest[end..].starts_with(']') && (1..=MAX_LABEL_BYTES).contains(&end)).then(|| &rest[..end])
+}
+
+/// The length of the formula that follows a dollar sign and ends at the next one; `None` if these are not the signs of a formula.
+fn formula_bytes(rest: &str) -> Option<usize> {
+    let end = rest.find('$')?;
+    let (formula, after) = (&rest[..end], &rest[end + 1..]);
+    let is_apart = !formula.starts_with(char::is_whitespace)
+        && !formula.ends_with(|c: char| c.is_whitespace() || c == '\\')
+        && !after.starts_with(|c: char| c.is_alphanumeric() || c == '$');
+    (is_apart && !formula.contains('`') && !is_price(formula)).then_some(end)
+}
+
+/// Whether a text between two dollar signs is rather a price and the words after it than a formula.
+fn is_price(text: &str) -> bool {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains('\\') {
+        return false;
+    }
+    let has_word = text.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().nth(1).is_some());
+    let has_operator = text.contains(['^', '_', '=', '{', '+', '*', '<', '>', '/']);
+    has_word || (!has_operator && text.contains(char::is_whitespace))
 }
 
 fn is_wide_delimiter_row(content: &str) -> bool {
@@ -285,6 +353,21 @@ mod tests {
     #[test]
     fn an_escaped_star_stays_escaped() {
         assert_eq!(Source::new("", "」\\**を", false).text(), "」\\**を");
+    }
+
+    #[test]
+    fn prices_are_told_from_formulas() {
+        let masked = |text: &str| Source::new("", text, false).text().replace(private(b'$'), "USD");
+        for price in
+            ["$5 a month or $20.", "$5-$10", "$10/$20", "from $5 to 10$", "$1,000", "**$3** and $4", "$HOME/$USER"]
+        {
+            assert!(!masked(price).contains('$'), "{price}: {}", masked(price));
+        }
+        for formula in ["$E = mc^2$", "$2^n$ costs", "$5x + 3 = 0$", "$3 \\text{ apples}$", "$x$, $y$", "$$5$$", "$5$"]
+        {
+            assert_eq!(masked(formula), formula);
+        }
+        assert_eq!(masked("$x = 1$ for $5"), "$x = 1$ for USD5");
     }
 
     #[test]

@@ -77,6 +77,15 @@ fn piece() -> impl Strategy<Value = String> {
         "-",
         "|",
         "- [ ] x\n",
+        "[^1]",
+        "[^1]: note\n",
+        "> [!NOTE]\n",
+        "$5",
+        "$x$",
+        "\\(",
+        "\\)",
+        "![a](https://e.org/i.png)",
+        "```js\n",
     ];
     prop_oneof![3 => prop::sample::select(marks.to_vec()).prop_map(str::to_owned), 1 => prop::sample::select(examples())]
 }
@@ -176,20 +185,74 @@ fn recorded_answers_render_as_intended() {
     for as_written in [
         r"\( x = \frac{-b \pm \sqrt{b^2 - 4ac}}{2a} \)",
         "\\[\na_1 * b_1 + a_2 * b_2 = \\sum_{i=1}^{n} x_i * y_i\n\\]",
-        r"$$\int_0^1 x^2\,dx = \tfrac{1}{3}$$ and $E = mc^2$",
+        r"$$\int_0^1 x^2\,dx = \tfrac{1}{3}$$",
+        "$E = mc^2$",
         "$5 a month, the large one $20, so a year is $60 or $240",
     ] {
         assert!(math.contains(as_written), "{as_written} in {math}");
     }
+    assert_eq!((count(&math, "<span class=\"math\""), count(&math, "<span class=\"math display\"")), (2, 2), "{math}");
     assert_eq!((count(&recorded("tilde2"), "<del>"), count(&recorded("tilde2"), "~")), (0, 12));
     assert_eq!(count(&recorded("rtl"), "dir=\"auto\""), 5);
+}
+
+#[test]
+fn footnotes_lead_to_their_text_and_back() {
+    let html = recorded("footnotes");
+    assert_eq!((count(&html, "data-press=\"footnote\""), count(&html, "data-press=\"reference\"")), (3, 2), "{html}");
+    assert!(
+        html.contains("grew<sup><button type=\"button\" data-press=\"footnote\" aria-label=\"Footnote 1\">[1]"),
+        "{html}"
+    );
+    assert!(html.contains("<p dir=\"auto\"><button type=\"button\" data-press=\"reference\""), "{html}");
+    assert!(html.contains("[1]</button> From the <a "), "{html}");
+    assert!(html.contains("<code dir=\"ltr\">[^a-z]</code>") && html.contains("[^not one]"), "{html}");
+}
+
+#[test]
+fn alerts_have_a_title() {
+    let html = recorded("alerts");
+    assert!(
+        html.starts_with(
+            "<blockquote class=\"alert note\" dir=\"auto\"><p class=\"alert-title\" dir=\"ltr\">Note</p><p>"
+        ),
+        "{html}"
+    );
+    assert_eq!((count(&html, "<blockquote class=\"alert "), count(&html, "[!")), (5, 1), "{html}");
+}
+
+#[test]
+fn remote_images_are_links_and_files_of_threads_are_shown() {
+    let html = to_html(
+        "![A *chart* \"x\"](https://img.e.org/c.png) [![badge](https://e.org/b.svg)](https://e.org) ![x](javascript:y) ![z](https:e.org)",
+    );
+    assert!(html.contains("class=\"image\"") && html.contains("href=\"https://img.e.org/c.png\""), "{html}");
+    assert!(html.contains("A chart \"x\"</span>") && html.contains("Open image on img.e.org"), "{html}");
+    assert!(html.contains("href=\"https://e.org\">badge</a>") && html.ends_with(" x z</p>"), "{html}");
+    assert!(!html.contains("<img"), "{html}");
+    let id = "0199a0b0-0000-7000-8000-000000000000";
+    let html = to_html(&format!("![a \"b\" <i>](/api/threads/{id}/files/{id})"));
+    let file = format!("<img loading=\"lazy\" src=\"/api/threads/{id}/files/{id}\" alt=\"a &quot;b&quot; &lt;i&gt;\">");
+    assert!(html.contains(&file), "{html}");
+}
+
+#[test]
+fn a_code_block_names_its_language() {
+    let html = to_html("```rust,ignore\nx\n```\n\n- ~~~\n  y\n  ~~~\n\n```\"><script>\nz\n```");
+    assert!(
+        html.starts_with(
+            "<div class=\"code\" data-language=\"rust\"><div class=\"block-head\"><span class=\"language\">rust</span>"
+        ),
+        "{html}"
+    );
+    assert_eq!((count(&html, ">Code</span>"), count(&html, "</code></pre></div>")), (2, 3), "{html}");
 }
 
 #[test]
 fn code_blocks_end_where_the_parser_ends_them() {
     let html = to_html("1. one\n   ```\n   a\n   > ```\n   b\n   ```\n2. two\n\n> ```\n> c\n\nafter\n");
     assert!(
-        html.contains("<code>a\n&gt; ```\nb\n</code>") && html.contains("<code>c\n</code></pre></blockquote>"),
+        html.contains("<code>a\n&gt; ```\nb\n</code>") && html.contains("<code>c\n</code></pre></div></blockquote>"),
         "{html}"
     );
     assert!(html.ends_with("<p dir=\"auto\">after</p>"), "{html}");
@@ -220,8 +283,8 @@ fn edits_do_not_grow_with_the_text() {
     };
     assert!(edit("", &|n| format!("- item {n}\n")) < 300);
     assert!(edit("", &|n| format!("{n}. item\n\n   more\n")) < 300);
-    assert!(edit("|a|b|\n|-|-|\n", &|n| format!("|{n}|x|\n")) < 300);
-    assert!(edit("```\n", &|n| format!("line {n}\n")) < 300);
+    assert!(edit("|a|b|\n|-|-|\n", &|n| format!("|{n}|x|\n")) < 500);
+    assert!(edit("```\n", &|n| format!("line {n}\n")) < 500);
     assert!(edit("", &|n| format!("paragraph {n}\n\n")) < 300);
 }
 
@@ -262,10 +325,16 @@ fn the_html_of_hostile_texts_is_bounded_by_their_length() {
         rows(64),
         (0..5000).map(|n| format!("[{n}]: https://e.org/{n}\n[{n}]\n\n")).collect(),
         format!("[a]: https://e.org/{}\n\n{}", "x".repeat(50_000), "[a]\n\n".repeat(10_000)),
+        "```\n```\n".repeat(10_000),
+        "|a|\n|-|\n\n".repeat(10_000),
+        "[^1]".repeat(20_000),
+        "![](http://a)".repeat(10_000),
+        "\\(x\\)\\[".repeat(10_000),
+        "$x".repeat(30_000),
     ];
     for text in hostile {
         let html = to_html(&text);
-        assert!(html.len() < 24 * text.len() + 1_000_000, "{} of {}: {:.40}", html.len(), text.len(), text);
+        assert!(html.len() < 48 * text.len() + 1_000_000, "{} of {}: {:.40}", html.len(), text.len(), text);
     }
 }
 
@@ -277,7 +346,7 @@ proptest! {
             let name: String = tag.trim_start_matches('/').chars().take_while(char::is_ascii_alphanumeric).collect();
             let known = [
                 "p", "a", "code", "pre", "em", "strong", "ul", "ol", "li", "blockquote", "br", "hr", "h3", "h4", "h5", "h6", "del",
-                "div", "table", "thead", "tbody", "tr", "th", "td",
+                "div", "table", "thead", "tbody", "tr", "th", "td", "span", "sup", "button",
             ];
             prop_assert!(known.contains(&name.as_str()), "<{tag} in {html}");
         }

@@ -4,6 +4,11 @@ use std::ops::Range;
 
 use pulldown_cmark_escape::escape_html_body_text;
 
+/// The HTML after the rows of a table.
+pub(super) const TABLE_END: &str = "</tbody></table></div></div>";
+/// The HTML after the text of a code block.
+pub(super) const CODE_END: &str = "</code></pre></div>";
+
 /// The kind of a unit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -71,8 +76,8 @@ impl Unit {
             Kind::Whole => "",
             Kind::List { ordered: false } => "</ul>",
             Kind::List { ordered: true } => "</ol>",
-            Kind::Table => "</tbody></table></div>",
-            Kind::Code => "</code></pre>",
+            Kind::Table => TABLE_END,
+            Kind::Code => CODE_END,
         });
         html
     }

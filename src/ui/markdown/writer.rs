@@ -1,16 +1,25 @@
 //! Writes the parser's events as safe HTML, split into [`Unit`]s and their [`Part`](super::unit::Part)s.
 
+mod code;
+mod image;
+mod marks;
 mod output;
+mod table;
 
 use std::{cell::RefCell, fmt::Write, ops::Range};
 
-use pulldown_cmark::{Alignment, BrokenLink, CodeBlockKind, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Alignment, BrokenLink, CowStr, Event, LinkType, Options, Parser, Tag, TagEnd};
 use pulldown_cmark_escape::escape_href;
 
-use self::output::{element_name, is_allowed, is_inline, is_line_break};
+pub(super) use self::code::CODE_HEAD;
+use self::{
+    image::OpenImage,
+    output::{alert_title, element_name, is_allowed, is_inline, is_line_break},
+    table::TABLE_HEAD,
+};
 use super::{
     source::{Source, restore, restore_address},
-    unit::{Kind, Unit},
+    unit::{CODE_END, Kind, Unit},
 };
 
 /// How deeply elements nest. The text of deeper elements is written into the deepest one that is allowed.
@@ -43,6 +52,8 @@ pub(super) fn parse_units(
         // Without this, a single tilde would strike through like two.
         | Options::ENABLE_SUBSCRIPT
         | Options::ENABLE_TASKLISTS
+        // Alerts: `> [!NOTE]`.
+        | Options::ENABLE_GFM
         | Options::ENABLE_MATH;
     let labels = RefCell::new(Vec::new());
     let resolve = |link: BrokenLink<'_>| {
@@ -99,8 +110,10 @@ struct Writer<'a> {
     too_deep: usize,
     /// Whether a code block is open.
     in_code: bool,
-    /// Which of the open links and images are shown as links.
+    /// Which of the open links are shown as links.
     links: Vec<bool>,
+    /// The outermost open image: its text is its description.
+    image: Option<OpenImage>,
     /// The alignment of the open table's columns.
     columns: Vec<Alignment>,
     /// The index of the current cell in its row.
@@ -128,6 +141,7 @@ impl<'a> Writer<'a> {
             too_deep: 0,
             in_code: false,
             links: Vec::new(),
+            image: None,
             columns: Vec::new(),
             cell: 0,
             in_head: false,
@@ -141,8 +155,9 @@ impl<'a> Writer<'a> {
             Event::End(tag) => self.end(tag),
             Event::Text(text) if self.in_code && self.open.len() == 1 => self.append_code(&text, &range),
             Event::Text(text) => self.write_text(&text),
-            Event::InlineMath(text) => self.write_text(&format!("${text}$")),
-            Event::DisplayMath(text) => self.write_text(&format!("$${text}$$")),
+            Event::InlineMath(text) => self.write_math(&format!("${text}$"), false),
+            Event::DisplayMath(text) => self.write_math(&format!("$${text}$$"), true),
+            Event::Code(code) if self.image.is_some() => self.write_text(&code),
             Event::Code(code) => {
                 self.write_inline("<code dir=\"ltr\">");
                 self.write_escaped(&restore(&code));
@@ -162,18 +177,6 @@ impl<'a> Writer<'a> {
                 self.text.push_str(if done { "☑ " } else { "☐ " });
             }
             Event::FootnoteReference(label) => self.write_text(&label),
-        }
-    }
-
-    /// Appends text to a top-level code block.
-    fn append_code(&mut self, text: &str, range: &Range<usize>) {
-        let end = self.source.original(range.end);
-        match self.units.last_mut() {
-            Some(unit) if unit.kind == Kind::Code => {
-                unit.code.push_str(&restore(text));
-                unit.code_end = unit.code_end.max(end);
-            }
-            _ => self.text.push_str(&restore(text)),
         }
     }
 
@@ -198,7 +201,7 @@ impl<'a> Writer<'a> {
             Tag::Table(columns) => {
                 self.begin_unit(Kind::Table, &range);
                 self.columns = columns;
-                self.write_block("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Table\"><table");
+                self.write_block(TABLE_HEAD);
                 self.html.push_str(dir);
                 self.html.push('>');
             }
@@ -214,15 +217,19 @@ impl<'a> Writer<'a> {
             Tag::TableCell => self.start_cell(&range),
             Tag::CodeBlock(kind) => self.start_code(&kind, &range),
             Tag::Link { link_type, dest_url, id, .. } => self.start_link(link_type, &dest_url, &id),
-            Tag::Image { link_type, id, .. } => {
-                self.record_label(link_type, &id);
-                self.write_inline("");
-                self.links.push(false);
-            }
+            Tag::Image { link_type, dest_url, id, .. } => self.start_image(link_type, &dest_url, &id),
             Tag::Emphasis => self.write_inline("<em>"),
             Tag::Strong => self.write_inline("<strong>"),
             Tag::Strikethrough => self.write_inline("<del>"),
             Tag::Subscript => self.write_text("~"),
+            Tag::BlockQuote(Some(kind)) => {
+                self.begin_unit(Kind::Whole, &range);
+                let (class, title) = alert_title(kind);
+                // With a direction of its own, the title does not decide that of the text.
+                self.write_block(&format!(
+                    "<blockquote class=\"alert {class}\"{dir}><p class=\"alert-title\" dir=\"ltr\">{title}</p>"
+                ));
+            }
             tag => {
                 self.begin_unit(Kind::Whole, &range);
                 self.write_block(&format!("<{}{dir}>", element_name(&tag.to_end())));
@@ -250,16 +257,6 @@ impl<'a> Writer<'a> {
         open
     }
 
-    fn start_code(&mut self, kind: &CodeBlockKind<'_>, range: &Range<usize>) {
-        let is_unit = self.open.is_empty() && matches!(kind, CodeBlockKind::Fenced(_));
-        self.in_code = true;
-        self.begin_unit(if is_unit { Kind::Code } else { Kind::Whole }, range);
-        self.write_block("<pre tabindex=\"0\" dir=\"ltr\"><code>");
-        if let Some(unit) = self.units.last_mut().filter(|_| is_unit) {
-            unit.head = std::mem::take(&mut self.html);
-        }
-    }
-
     fn end(&mut self, tag: TagEnd) {
         if self.too_deep > 0 {
             self.too_deep -= 1;
@@ -281,7 +278,7 @@ impl<'a> Writer<'a> {
                 self.flush();
                 self.in_code = false;
                 if !self.open.is_empty() || self.units.last().is_some_and(|unit| unit.kind != Kind::Code) {
-                    self.html.push_str("</code></pre>");
+                    self.html.push_str(CODE_END);
                 }
             }
             (TagEnd::Link, _) => {
@@ -290,10 +287,7 @@ impl<'a> Writer<'a> {
                     self.html.push_str("</a>");
                 }
             }
-            (TagEnd::Image, _) => {
-                self.flush();
-                self.links.pop();
-            }
+            (TagEnd::Image, _) => self.end_image(),
             (TagEnd::Emphasis, _) => self.write_inline("</em>"),
             (TagEnd::Strong, _) => self.write_inline("</strong>"),
             (TagEnd::Strikethrough, _) => self.write_inline("</del>"),
@@ -304,31 +298,6 @@ impl<'a> Writer<'a> {
             }
         }
         self.end_unit();
-    }
-
-    fn end_table(&mut self, tag: TagEnd) {
-        match tag {
-            TagEnd::Table if self.open.is_empty() => {}
-            TagEnd::Table => self.html.push_str("</tbody></table></div>"),
-            TagEnd::TableHead => {
-                self.in_head = false;
-                self.html.push_str("</tr></thead><tbody>");
-                if let (1, Some(unit)) = (self.open.len(), self.units.last_mut()) {
-                    unit.head = std::mem::take(&mut self.html);
-                    unit.labels = std::mem::take(&mut *self.labels.borrow_mut());
-                }
-            }
-            TagEnd::TableRow => {
-                let missing = std::mem::take(&mut self.missing);
-                if missing > 0 {
-                    let _ = write!(self.html, "<td colspan=\"{missing}\"></td>");
-                }
-                self.html.push_str("</tr>");
-                self.end_part(1);
-            }
-            TagEnd::TableCell if self.missing > 0 => {}
-            _ => self.write_block(if self.in_head { "</th>" } else { "</td>" }),
-        }
     }
 
     fn end_list(&mut self, ordered: bool, class: usize, loose: bool) {
@@ -342,34 +311,9 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn start_cell(&mut self, range: &Range<usize>) {
-        // A cell with an empty range was added by the parser because the row lacks it, or is written as `||`. It was written if
-        // a cell that is not empty follows.
-        if !self.in_head && range.is_empty() && self.cell > 0 {
-            self.missing += 1;
-            return;
-        }
-        for _ in 0..std::mem::take(&mut self.missing) {
-            self.html.push_str("<td></td>");
-            self.cell += 1;
-        }
-        let right = self.columns.get(self.cell) == Some(&Alignment::Right);
-        self.cell += 1;
-        self.write_block(match (self.in_head, right) {
-            (true, true) => "<th class=\"number\">",
-            (true, false) => "<th>",
-            (false, true) => "<td class=\"number\">",
-            (false, false) => "<td>",
-        });
-    }
-
     fn start_link(&mut self, link_type: LinkType, address: &str, id: &str) {
-        let outer = self.record_label(link_type, id).and_then(|label| (self.outer_address)(&label));
-        let address = outer.as_deref().unwrap_or(address);
-        let address = restore_address(address);
-        // The parser reports a mail address in angle brackets without its scheme.
-        let address = if link_type == LinkType::Email { format!("mailto:{address}").into() } else { address };
-        let shown = is_allowed(&address) && !self.links.contains(&true);
+        let address = self.resolved_address(link_type, address, id);
+        let shown = is_allowed(&address) && !self.links.contains(&true) && self.image.is_none();
         self.write_inline("");
         if shown {
             self.open_link(&address);
@@ -377,8 +321,16 @@ impl<'a> Writer<'a> {
         self.links.push(shown);
     }
 
+    /// The address of a link or image, whose label is recorded.
+    fn resolved_address(&self, link_type: LinkType, address: &str, id: &str) -> String {
+        let outer = self.record_label(link_type, id).and_then(|label| (self.outer_address)(&label));
+        let address = restore_address(outer.as_deref().unwrap_or(address));
+        // The parser reports a mail address in angle brackets without its scheme.
+        if link_type == LinkType::Email { format!("mailto:{address}") } else { address.into_owned() }
+    }
+
     /// Records the label that a link refers to, and returns it.
-    fn record_label(&mut self, link_type: LinkType, id: &str) -> Option<String> {
+    fn record_label(&self, link_type: LinkType, id: &str) -> Option<String> {
         let is_reference = matches!(link_type, LinkType::Reference | LinkType::Collapsed | LinkType::Shortcut);
         is_reference.then(|| {
             let label = normalised(id);
@@ -388,7 +340,12 @@ impl<'a> Writer<'a> {
     }
 
     fn open_link(&mut self, address: &str) {
-        self.html.push_str("<a rel=\"noopener noreferrer nofollow\" target=\"_blank\" href=\"");
+        self.open_link_with("", address);
+    }
+
+    /// Opens a link with these attributes.
+    fn open_link_with(&mut self, attributes: &str, address: &str) {
+        let _ = write!(self.html, "<a{attributes} rel=\"noopener noreferrer nofollow\" target=\"_blank\" href=\"");
         // Writing to a String cannot fail.
         let _ = escape_href(&mut self.html, address);
         self.html.push_str("\">");

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use pulldown_cmark::{HeadingLevel, Tag, TagEnd};
+use pulldown_cmark::{BlockQuoteKind, HeadingLevel, Tag, TagEnd};
 use pulldown_cmark_escape::escape_html_body_text;
 
 use super::{
@@ -18,11 +18,14 @@ impl Writer<'_> {
     /// Writes text.
     pub(super) fn write_text(&mut self, text: &str) {
         self.open_paragraph_for_text();
-        self.text.push_str(&restore(text));
+        self.text.push_str(text);
     }
 
-    /// Writes the start or end of an inline element.
+    /// Writes the start or end of an inline element. The description of an image has none.
     pub(super) fn write_inline(&mut self, html: &str) {
+        if self.image.is_some() {
+            return;
+        }
         self.open_paragraph_for_text();
         self.flush();
         self.html.push_str(html);
@@ -75,14 +78,25 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes the collected text, with its addresses as links.
+    /// Writes the collected text. The description of an image is collected up to its end.
     pub(super) fn flush(&mut self) {
-        if self.text.is_empty() {
+        if self.text.is_empty() || self.image.is_some() {
             return;
         }
         let text = std::mem::take(&mut self.text);
-        let mut from = 0;
-        if self.links.is_empty() && !self.in_code {
+        if self.in_code {
+            self.write_escaped(&restore(&text));
+        } else {
+            self.write_marked(&text);
+        }
+        self.text = text;
+        self.text.clear();
+    }
+
+    /// Writes text with its addresses as links.
+    pub(super) fn write_plain(&mut self, text: &str) {
+        let (text, mut from) = (restore(text), 0);
+        if self.links.is_empty() {
             while let Some(found) = links::find_address(&text, from) {
                 self.write_escaped(&text[from..found.range.start]);
                 let shown = &text[found.range.clone()];
@@ -95,8 +109,6 @@ impl Writer<'_> {
             }
         }
         self.write_escaped(&text[from..]);
-        self.text = text;
-        self.text.clear();
     }
 
     /// Writes a text with markup characters escaped.
@@ -150,6 +162,17 @@ pub(super) fn is_inline(tag: &Tag<'_>) -> bool {
         tag,
         Tag::Emphasis | Tag::Strong | Tag::Strikethrough | Tag::Subscript | Tag::Link { .. } | Tag::Image { .. }
     )
+}
+
+/// The class and the title of an alert.
+pub(super) fn alert_title(kind: BlockQuoteKind) -> (&'static str, &'static str) {
+    match kind {
+        BlockQuoteKind::Note => ("note", "Note"),
+        BlockQuoteKind::Tip => ("tip", "Tip"),
+        BlockQuoteKind::Important => ("important", "Important"),
+        BlockQuoteKind::Warning => ("warning", "Warning"),
+        BlockQuoteKind::Caution => ("caution", "Caution"),
+    }
 }
 
 /// The element for a block without attributes.
