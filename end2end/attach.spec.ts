@@ -8,7 +8,7 @@ test('a file of a thread can be downloaded, unchanged and under its name', async
   const name = 'Übung "1" 👩‍🚀.csv';
   await ask(page, 'Where do my tokens go?', { name, mimeType: 'text/csv', buffer: Buffer.from(log) });
   await waitForRunState(page, 'finished');
-  const link = page.getByRole('list', { name: 'Files' }).getByRole('link', { name });
+  const link = page.getByRole('list', { name: 'Files' }).getByRole('link', { name: `Download ${name}` });
   const [download] = await Promise.all([page.waitForEvent('download'), link.click()]);
   // The browser replaces characters that file systems do not allow.
   expect(download.suggestedFilename().replace(/[_"\u200d]/g, '')).toBe(name.replace(/["\u200d]/g, ''));

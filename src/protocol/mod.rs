@@ -17,6 +17,7 @@ mod error;
 mod examples;
 pub mod extensions;
 mod feed;
+pub mod file_types;
 mod frame;
 pub mod http;
 mod ids;

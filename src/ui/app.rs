@@ -14,8 +14,8 @@ use leptos_router::{
 use super::{
     boot::Boot,
     browser,
-    components::{clock::Clock, focus::ComposerFocus, workspace::Workspace},
-    context::AppContext,
+    components::{clock::Clock, focus::ComposerFocus, shown_thread::ShownThread, theme::Theme, workspace::Workspace},
+    context::{AppContext, RequestedAgent, with_visible_text},
     drafts::Drafts,
     outgoing::Outgoing,
     pages::{
@@ -31,7 +31,7 @@ use super::{
     components::{interrupts::INTERRUPTS, run_nodes::FIGURE},
     part,
 };
-use crate::{protocol::http::AgentInfo, socket::context::provide_socket, text::escape_invisible};
+use crate::socket::context::provide_socket;
 
 /// The HTML document around the application.
 pub fn shell(options: LeptosOptions) -> impl IntoView {
@@ -58,11 +58,6 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             </body>
         </html>
     }
-}
-
-/// The agent with control characters in its name and description made visible.
-fn with_visible_text(agent: AgentInfo) -> AgentInfo {
-    AgentInfo { name: escape_invisible(&agent.name), description: escape_invisible(&agent.description), ..agent }
 }
 
 /// The document's title. It begins with the number of threads that wait for the user, so that a narrow tab shows it.
@@ -97,6 +92,9 @@ pub fn App() -> impl IntoView {
     Clock::provide(socket);
     ComposerFocus::provide();
     ReadingPositions::provide();
+    RequestedAgent::provide();
+    ShownThread::provide();
+    Theme::provide();
     let storage = Storage::provide();
     let outgoing = Outgoing::provide(socket, storage);
     let drafts = Drafts::provide(storage);

@@ -102,6 +102,12 @@ mod web {
         (transfer.get_data("text/plain").unwrap_or_default(), local_files(transfer.files()))
     }
 
+    /// A new file with a text.
+    pub(crate) fn text_file(name: &str, text: &str) -> Option<LocalFile> {
+        let parts = js_sys::Array::of1(&text.into());
+        web_sys::File::new_with_str_sequence(&parts, name).ok().map(LocalFile::new)
+    }
+
     /// Replaces the selection with a text, as an edit that the user can undo. Returns whether the browser did it.
     pub(crate) fn insert_text(text: &str) -> bool {
         let document = leptos::prelude::document().dyn_into::<web_sys::HtmlDocument>().ok();
@@ -159,6 +165,12 @@ mod web {
 
     pub(crate) fn is_visible() -> bool {
         leptos::prelude::document().visibility_state() == web_sys::VisibilityState::Visible
+    }
+
+    /// Whether the keyboard is one of Apple's, with a Command key.
+    pub(crate) fn is_apple() -> bool {
+        let platform = leptos::prelude::window().navigator().platform().unwrap_or_default();
+        ["Mac", "iPhone", "iPad"].iter().any(|apple| platform.starts_with(apple))
     }
 
     fn local_storage() -> Option<web_sys::Storage> {

@@ -10,6 +10,21 @@ use crate::{
     text::escape_invisible,
 };
 
+/// The agent with control characters in its name and description made visible.
+pub(crate) fn with_visible_text(agent: AgentInfo) -> AgentInfo {
+    AgentInfo { name: escape_invisible(&agent.name), description: escape_invisible(&agent.description), ..agent }
+}
+
+/// The agent that was chosen for a new thread elsewhere than on the page that starts it. From context; that page takes it.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestedAgent(pub(crate) RwSignal<Option<String>>);
+
+impl RequestedAgent {
+    pub(crate) fn provide() {
+        provide_context(Self(RwSignal::new(None)));
+    }
+}
+
 /// The part of [`Boot`](super::boot::Boot) that pages and components read, from context.
 #[derive(Clone, Copy)]
 pub(crate) struct AppContext {

@@ -111,6 +111,12 @@ mod web {
         element.scroll_into_view_with_scroll_into_view_options(&options);
     }
 
+    /// The index of the first element that is not above the visible part of a scroll box.
+    pub(crate) fn first_in_view(area: &Element, elements: &[Element]) -> Option<usize> {
+        let top = area.get_bounding_client_rect().top();
+        elements.iter().position(|element| element.get_bounding_client_rect().bottom() > top)
+    }
+
     /// Keeps the height that the on-screen keyboard leaves visible in the CSS variable `--visible-height`, for browsers that
     /// lay the keyboard over the page without resizing it. Stops when the current owner is cleaned up.
     pub(crate) fn track_keyboard_height() {

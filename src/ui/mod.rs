@@ -24,5 +24,6 @@ mod scripts;
 mod scroll_state;
 #[cfg(not(feature = "hydrate"))]
 mod server_stubs;
+mod shortcuts;
 mod sign_out;
 mod storage;

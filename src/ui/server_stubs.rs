@@ -48,6 +48,10 @@ pub(crate) mod browser {
         Default::default()
     }
 
+    pub(crate) fn text_file(_: &str, _: &str) -> Option<LocalFile> {
+        None
+    }
+
     pub(crate) fn insert_text(_: &str) -> bool {
         false
     }
@@ -83,6 +87,10 @@ pub(crate) mod browser {
     }
 
     pub(crate) fn write_session_storage(_: &str, _: &str) {}
+
+    pub(crate) fn is_apple() -> bool {
+        false
+    }
 
     pub(crate) fn read_local_storage(_: &str) -> Option<String> {
         None
@@ -144,6 +152,10 @@ pub(crate) mod layout {
     }
 
     pub(crate) fn scroll_into_view(_: &Element) {}
+
+    pub(crate) fn first_in_view(_: &Element, _: &[Element]) -> Option<usize> {
+        None
+    }
 
     pub(crate) fn is_touch_only() -> bool {
         false

@@ -21,6 +21,9 @@ pub struct AgentInfo {
     /// The types of files that it accepts, as in a file input's `accept` (`.csv`, `image/png`); empty for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Why its runs would fail now, as what it depends on does not respond; absent if they would not, or that is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
     /// Why it cannot be used. Only administrators see such agents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled: Option<String>,
@@ -37,6 +40,7 @@ impl AgentInfo {
             examples: Vec::new(),
             kind: AgentKind::Builtin,
             files: Vec::new(),
+            unavailable: None,
             disabled: None,
         }
     }

@@ -95,7 +95,7 @@ pub(super) async fn export(
     };
     let headers = [
         (header::CONTENT_TYPE, content_type.to_owned()),
-        (header::CONTENT_DISPOSITION, disposition(&format!("{}.{extension}", info.title))),
+        (header::CONTENT_DISPOSITION, disposition(&format!("{}.{extension}", info.title), false)),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
     ];
     Ok((headers, body).into_response())

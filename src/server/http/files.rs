@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 use axum::{
     Json as JsonResponse,
     body::Body,
-    extract::{Path as UrlPath, State, multipart::Field, rejection::PathRejection},
-    http::{HeaderMap, StatusCode, header},
+    extract::{
+        Path as UrlPath, Query, State,
+        multipart::Field,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use serde::Deserialize;
 use tokio::{
     fs,
     io::{AsyncWriteExt, BufWriter},
@@ -22,6 +27,7 @@ use super::{
 use crate::{
     protocol::{
         ErrorCode, FileId, ThreadId, UserId,
+        file_types::shown_type,
         http::{Problem, Uploaded},
     },
     server::{
@@ -83,25 +89,49 @@ pub(super) async fn upload(
     Err(problem(StatusCode::BAD_REQUEST, "bad_request", format!("the form has no field `{FIELD}`")))
 }
 
-/// `GET /api/threads/<thread_id>/files/<file_id>`: the file as it was uploaded. Always a download, as a file that is shown could run
-/// scripts in our origin.
+/// The query of a request for a file.
+#[derive(Debug, Deserialize)]
+pub(super) struct FileQuery {
+    /// Whether a browser is to show the file, if it can.
+    #[serde(default)]
+    show: bool,
+}
+
+/// What a shown file may do: nothing but be seen. The type that is sent cannot run scripts in any case; this holds if a browser errs.
+const SHOWN_FILE_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; sandbox");
+/// The same for PDF: browsers show no PDF in a sandbox; their viewers have one of their own.
+const SHOWN_PDF_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; object-src 'self'; style-src 'unsafe-inline'");
+
+/// `GET /api/threads/<thread_id>/files/<file_id>`: the file as it was uploaded. A download, as a file that is shown could run scripts in
+/// our origin; with `?show=true`, files of types that cannot are shown.
 pub(super) async fn download(
     State(state): State<AppState>,
     Caller(identity): Caller,
     path: std::result::Result<UrlPath<(ThreadId, FileId)>, PathRejection>,
+    query: std::result::Result<Query<FileQuery>, QueryRejection>,
 ) -> std::result::Result<Response, Problem> {
     let UrlPath((thread, file)) = path.map_err(|_| Error::not_found("file"))?;
+    let Query(FileQuery { show }) = query
+        .map_err(|rejection| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", rejection.body_text()))?;
     threads::authorise(&state.channels, identity.user.id, thread).await?;
     let uploaded = find(state.channels.store(), thread, file).await?.ok_or_else(|| Error::not_found("file"))?;
     let whole = self::path(&state.config.files_dir(), thread, file);
     let bytes = fs::File::open(whole).await.map_err(Error::from)?;
+    let shown_type = shown_type(&uploaded.name).filter(|_| show);
     let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_TYPE, shown_type.unwrap_or("application/octet-stream").to_owned()),
         (header::CONTENT_LENGTH, uploaded.bytes.to_string()),
-        (header::CONTENT_DISPOSITION, disposition(&uploaded.name)),
+        (header::CONTENT_DISPOSITION, disposition(&uploaded.name, shown_type.is_some())),
         (header::CACHE_CONTROL, "private, no-store".to_owned()),
     ];
-    Ok((headers, Body::from_stream(ReaderStream::new(bytes))).into_response())
+    let mut response = (headers, Body::from_stream(ReaderStream::new(bytes))).into_response();
+    if let Some(shown_type) = shown_type {
+        let policy = if shown_type == "application/pdf" { SHOWN_PDF_POLICY } else { SHOWN_FILE_POLICY };
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(response)
 }
 
 /// Stores a file whose bytes came with a message. One that exists under this id stays as it is.
@@ -241,11 +271,12 @@ fn shortened(name: &str) -> String {
 
 /// `Content-Disposition` (RFC 6266), with the name in UTF-8 as `filename*` and in ASCII as `filename`. Invisible characters are removed:
 /// one that changes the direction of writing could disguise the extension.
-pub(super) fn disposition(name: &str) -> String {
+pub(super) fn disposition(name: &str, is_shown: bool) -> String {
     let name = normalize_input(name).replace(['\n', '\t'], " ");
     let plain = |c: char| if c.is_ascii() && !matches!(c, '"' | '\\' | '%') { c } else { '_' };
     let ascii: String = name.chars().map(plain).collect();
-    format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{}", escaped(&name))
+    let kind = if is_shown { "inline" } else { "attachment" };
+    format!("{kind}; filename=\"{ascii}\"; filename*=UTF-8''{}", escaped(&name))
 }
 
 /// Percent-encodes a name (RFC 8187).
@@ -270,10 +301,10 @@ mod tests {
         assert!(long.ends_with("\u{1f680}.jsonl") && long.chars().count() <= MAX_NAME_CHARS, "{long}");
         assert_eq!(file_name(Some(&format!("a.{}", "b".repeat(500)))).chars().count(), MAX_NAME_CHARS);
         let expected = "attachment; filename=\"_bung _1_.csv\"; filename*=UTF-8''%C3%9Cbung%20%221%22.csv";
-        assert_eq!(disposition("Übung \"1\".csv"), expected);
+        assert_eq!(disposition("Übung \"1\".csv", false), expected);
         assert_eq!(
-            disposition("a\u{202e}b\\%.csv"),
-            "attachment; filename=\"ab__.csv\"; filename*=UTF-8''ab%5C%25.csv"
+            disposition("a\u{202e}b\\%.csv", true),
+            "inline; filename=\"ab__.csv\"; filename*=UTF-8''ab%5C%25.csv"
         );
         assert_eq!(escaped("Übung \"1\".csv"), "%C3%9Cbung%20%221%22.csv");
     }

@@ -56,6 +56,14 @@ impl Registered {
     }
 }
 
+impl Registered {
+    /// Why its runs would fail now, if they would. Administrators get the details: an error may contain an address.
+    fn unavailable(&self, user: &User) -> Option<String> {
+        let health = self.health().filter(|health| !health.ok)?;
+        Some(if user.role == Role::Admin { health.about } else { "it does not respond at the moment".to_owned() })
+    }
+}
+
 /// The agents, in order; the first is the default.
 pub struct Agents {
     all: RwLock<Arc<[Registered]>>,
@@ -124,7 +132,8 @@ impl Agents {
     pub fn list(&self, user: &User) -> Vec<AgentInfo> {
         let shown =
             |known: &&Registered| known.access.allows(user) && (known.agent.is_some() || user.role == Role::Admin);
-        self.all().iter().filter(shown).map(|known| known.info.clone()).collect()
+        let info = |known: &Registered| AgentInfo { unavailable: known.unavailable(user), ..known.info.clone() };
+        self.all().iter().filter(shown).map(info).collect()
     }
 
     /// The id in the store of an agent that is listed under another id.

@@ -16,10 +16,11 @@ use crate::{
 /// Only changes of the newest items are announced.
 const MAX_ITEMS: usize = 16;
 
-/// What to announce about a run; empty while it is active.
+/// What to announce about a run; empty while it waits. Never its text: that would be read piece by piece.
 fn announcement(run: &RunView, agent: &str) -> String {
     match (&run.state, &run.answered) {
-        (RunState::Waiting | RunState::Running, _) => String::new(),
+        (RunState::Waiting, _) => String::new(),
+        (RunState::Running, _) => format!("{agent} is answering."),
         (RunState::Finished, _) => format!("{agent} has answered."),
         (RunState::Cancelled, _) => format!("{agent} was stopped."),
         (RunState::Failed { message, .. }, _) => format!("{agent} failed. {}", sentence(message)),

@@ -8,6 +8,7 @@ use leptos::{
 use leptos_router::hooks::use_location;
 
 use super::{
+    agent_select::{AgentChoice, AgentSelect},
     clock::use_clock,
     draft::Draft,
     draft_items::{AttachedFiles, TakenBackMessages},
@@ -15,7 +16,8 @@ use super::{
     focus::ComposerFocus,
     icons::{Glyph, icon},
     mention::{Mention, MentionList, parse_mention},
-    paste::paste,
+    paste::{PasteTarget, PastedTextNotice, paste},
+    shown_thread::ShownThread,
 };
 use crate::{
     protocol::{RunId, http::AgentInfo, limits},
@@ -27,6 +29,7 @@ use crate::{
         keys::{KeyAction, Lines, key_action},
         layout::is_touch_only,
         outgoing::NewMessage,
+        shortcuts::{Shortcut, pressed},
     },
 };
 
@@ -85,14 +88,6 @@ fn describe_accepted(accept: &str) -> String {
     }
 }
 
-/// The agent that answers, and a way to change it.
-#[derive(Clone, Copy)]
-pub(crate) struct AgentChoice {
-    /// The agent's id, if known.
-    pub(crate) current: Signal<Option<String>>,
-    pub(crate) choose: Callback<String>,
-}
-
 /// The composer.
 #[component]
 pub(crate) fn Composer(
@@ -105,6 +100,7 @@ pub(crate) fn Composer(
     active: Signal<Option<RunId>>,
 ) -> impl IntoView {
     let agents = expect_context::<AppContext>().agents;
+    let shown_thread: ShownThread = expect_context();
     let Draft { text, error, .. } = draft;
     let send_error =
         Memo::new(move |_| text.with(|text| agents.with_value(|agents| send_error(text, draft.file_count(), agents))));
@@ -122,21 +118,17 @@ pub(crate) fn Composer(
         event.prevent_default();
         send();
     };
-    let on_keydown = Callback::new(move |event: KeyboardEvent| {
-        if !mention.on_keydown(&event) && key_action(&event, Lines::Many) == Some(KeyAction::Submit) {
-            event.prevent_default();
-            send();
-        }
-    });
+    let on_keydown = Callback::new(move |event: KeyboardEvent| handle_key(&event, draft, mention, shown_thread, send));
     let shown_error = Memo::new(move |_| send_error.get().filter(|error| !error.is_empty()));
     let hint = hint(active, accept);
     view! {
         <form class="composer" on:submit=submit>
             <TakenBackMessages draft/>
             <AttachedFiles draft/>
+            <PastedTextNotice draft/>
             {move || error.get().map(error_message)}
             <MentionList mention/>
-            <MessageField draft placeholder mention on_keydown/>
+            <MessageField paste_target=PasteTarget { draft, accept } placeholder mention on_keydown/>
             <div class="composer-row">
                 <AttachButton draft accept/>
                 <AgentSelect agent/>
@@ -153,14 +145,29 @@ pub(crate) fn Composer(
     .into_any()
 }
 
+/// Handles a key in the text field: chooses from the suggestions, sends, or edits the last message.
+fn handle_key(event: &KeyboardEvent, draft: Draft, mention: Mention, shown_thread: ShownThread, send: impl Fn()) {
+    if mention.on_keydown(event) {
+        return;
+    }
+    let edits_last = || pressed(event) == Some(Shortcut::EditLastMessage) && draft.is_empty_untracked();
+    if key_action(event, Lines::Many) == Some(KeyAction::Submit) {
+        event.prevent_default();
+        send();
+    } else if edits_last() && shown_thread.edit_last_message() {
+        event.prevent_default();
+    }
+}
+
 /// The text field. `aria-controls` and `aria-activedescendant` connect it with the suggested agents.
 #[component]
 fn MessageField(
-    draft: Draft,
+    paste_target: PasteTarget,
     placeholder: &'static str,
     mention: Mention,
     on_keydown: Callback<KeyboardEvent>,
 ) -> impl IntoView {
+    let draft = paste_target.draft;
     sync_text(draft);
     focus_if_requested(draft.area);
     let rows = move || draft.text.with(|text| text.lines().count().clamp(1, 10).to_string());
@@ -180,7 +187,7 @@ fn MessageField(
             aria-activedescendant=move || mention.selected_id()
             on:input:target=move |event| draft.set_text(event.target().value())
             on:keydown=move |event| on_keydown.run(event)
-            on:paste=move |event| paste(&event, Some(draft))
+            on:paste=move |event| paste(&event, Some(paste_target))
         ></textarea>
     }
     .into_any()
@@ -262,7 +269,7 @@ fn AttachButton(draft: Draft, accept: Memo<String>) -> impl IntoView {
         />
         <button
             type="button"
-            class="icon-button"
+            class="icon-button attach-button"
             aria-label="Attach file"
             title="Attach file"
             // Browsers open the file dialog only during a click, so a click before hydration cannot be repeated later.
@@ -302,54 +309,6 @@ fn StopButton(draft: Draft, active: Signal<Option<RunId>>) -> impl IntoView {
         </Show>
     }
     .into_any()
-}
-
-/// A list to choose the agent from; nothing if there is only one.
-#[component]
-fn AgentSelect(agent: AgentChoice) -> impl IntoView {
-    let app: AppContext = expect_context();
-    let agents = app.agents.get_value();
-    let AgentChoice { current, choose } = agent;
-    let select = NodeRef::<html::Select>::new();
-    // The agent may be changed in another tab, or the change may be refused.
-    Effect::new(move |_| {
-        if let (Some(select), Some(current)) = (select.get(), current.get()) {
-            select.set_value(&current);
-        }
-    });
-    // A thread may keep an agent that was removed, or that this person may not use.
-    let unknown = move || {
-        let is_known = |id: &String| app.agents.with_value(|agents| agents.iter().any(|agent| agent.id == *id));
-        current
-            .get()
-            .filter(|id| !is_known(id))
-            .map(|id| view! { <option value=id.clone() selected disabled>{id.clone()}</option> })
-    };
-    let initial = current.get_untracked();
-    let option = |agent: &AgentInfo| {
-        let why = agent.disabled.as_deref().map(|why| format!(" (not available: {})", why.trim_end_matches('.')));
-        view! {
-            <option value=agent.id.clone() disabled=agent.disabled.is_some() selected=initial.as_ref() == Some(&agent.id)>
-                {format!("{}{}", agent.name, why.unwrap_or_default())}
-            </option>
-        }
-    };
-    (agents.len() > 1).then(|| {
-        view! {
-            <label class="sr-only" for="agent">"Agent"</label>
-            <select
-                id="agent"
-                class="agent-select"
-                autocomplete="off"
-                title="The agent that answers"
-                node_ref=select
-                on:change:target=move |event| choose.run(event.target().value())
-            >
-                {agents.iter().map(option).collect_view()}
-                {unknown}
-            </select>
-        }
-    })
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use leptos::{html, prelude::*, task::spawn_local};
 
+use super::paste::PastedText;
 use crate::{
     protocol::{Attachment, FileId, RunId, StopRun, ThreadId, limits},
     socket::context::Socket,
     text::escape_invisible,
     ui::{
-        browser::LocalFile,
+        browser::{self, LocalFile},
         drafts::{DraftContent, Drafts},
         format,
         storage::record::TakenBackMessage,
@@ -29,6 +30,8 @@ pub(crate) struct Draft {
     pub(crate) uploaded: RwSignal<Vec<Attachment>>,
     /// Messages that were taken back while the composer was not empty.
     pub(crate) taken_back: RwSignal<Vec<TakenBackMessage>>,
+    /// The text that was pasted last and attached as a file.
+    pub(crate) pasted: RwSignal<Option<PastedText>>,
     /// Shown above the composer.
     pub(crate) error: RwSignal<Option<String>>,
     /// The composer's text field.
@@ -50,6 +53,7 @@ impl Draft {
             files: RwSignal::new(files),
             uploaded: RwSignal::new(uploaded),
             taken_back: RwSignal::new(taken_back),
+            pasted: RwSignal::new(None),
             error: RwSignal::new(None),
             area: NodeRef::new(),
             stopping: RwSignal::new(None),
@@ -63,7 +67,7 @@ impl Draft {
 
     /// Merges drafts of this thread that closed pages left, unless the person has typed here.
     fn merge_leftovers(self) {
-        let can_merge = !self.was_edited.get_value() || untrack(|| self.is_empty());
+        let can_merge = !self.was_edited.get_value() || self.is_empty_untracked();
         if can_merge && untrack(|| self.drafts.has_leftovers(self.thread)) {
             self.drafts.claim_drafts(self.thread, move |missing| self.reload(&missing));
         }
@@ -96,6 +100,11 @@ impl Draft {
             && self.files.with(Vec::is_empty)
             && self.uploaded.with(Vec::is_empty)
             && self.taken_back.with(Vec::is_empty)
+    }
+
+    /// Whether it has nothing that could be sent.
+    pub(crate) fn is_empty_untracked(self) -> bool {
+        untrack(|| self.is_empty())
     }
 
     /// Stores the current content.
@@ -211,6 +220,15 @@ impl Draft {
             }
         }
         self.save();
+    }
+
+    /// Inserts a text where the cursor is, or else at the end, and focuses the composer.
+    pub(crate) fn insert(self, text: &str) {
+        let area = self.area.get_untracked();
+        let has_focus = area.is_some_and(|area| area.focus().is_ok());
+        if !(has_focus && browser::insert_text(text)) {
+            self.fill(self.text.with_untracked(|before| format!("{before}{text}")));
+        }
     }
 
     /// Sets the text and focuses the composer.

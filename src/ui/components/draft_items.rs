@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::{
     draft::Draft,
+    focus::{focus_on, is_focus_lost},
     icons::{Glyph, icon},
 };
 use crate::{
@@ -41,14 +42,27 @@ pub(super) fn TakenBackMessages(draft: Draft) -> impl IntoView {
     .into_any()
 }
 
+/// Focuses another button of the files, after one was removed with the focus.
+fn keep_focus() {
+    request_animation_frame(|| {
+        if is_focus_lost() && !focus_on(".composer .chips button") {
+            focus_on(".composer .attach-button");
+        }
+    });
+}
+
 /// A file with a button that removes it from the draft.
 fn file_chip(name: String, bytes: u64, remove: impl Fn() + 'static) -> impl IntoView {
+    let remove = move |_| {
+        remove();
+        keep_focus();
+    };
     view! {
         <li class="chip">
             {icon(Glyph::File)}
             <bdi class="chip-name">{name.clone()}</bdi>
             <span class="chip-size">{format::size(bytes)}</span>
-            <button type="button" class="icon-button" aria-label=format!("Remove {name}") on:click=move |_| remove()>
+            <button type="button" class="icon-button" aria-label=format!("Remove {name}") on:click=remove>
                 {icon(Glyph::Close)}
             </button>
         </li>

@@ -24,6 +24,13 @@ pub(crate) fn focus_id(id: &str) {
     }
 }
 
+/// Focuses an element.
+pub(crate) fn focus_element(element: &web_sys::Element) {
+    if let Some(element) = element.dyn_ref::<web_sys::HtmlElement>() {
+        let _ = element.focus();
+    }
+}
+
 /// Whether no element has the focus.
 pub(crate) fn is_focus_lost() -> bool {
     document().active_element().is_none_or(|active| matches!(active.tag_name().as_str(), "BODY" | "HTML"))

@@ -12,14 +12,17 @@ pub(crate) enum Glyph {
     Close,
     Copy,
     Down,
+    Download,
     Edit,
     File,
+    Keyboard,
     Menu,
     Moon,
     More,
     Plus,
     Question,
     Redo,
+    Search,
     Send,
     SignOut,
     Spark,
@@ -28,6 +31,7 @@ pub(crate) enum Glyph {
     System,
     ThumbDown,
     ThumbUp,
+    Thread,
     Tool,
     Trash,
     Undo,
@@ -45,14 +49,17 @@ impl Glyph {
             Self::Close => "M6 6l12 12M18 6L6 18",
             Self::Copy => "M9 9h11v11H9zM15 9V4H4v11h5",
             Self::Down => "M12 5v14M6 13l6 6 6-6",
+            Self::Download => "M12 4v11M7 11l5 5 5-5M5 20h14",
             Self::Edit => "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
             Self::File => "M7 3h7l4 4v14H7zM14 3v4h4M10 13h5M10 17h5",
+            Self::Keyboard => "M3 6h18v12H3zM7 10h.01M12 10h.01M17 10h.01M8 14h8",
             Self::Menu => "M4 7h16M4 12h16M4 17h10",
             Self::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.500 10.5z",
             Self::More => "M5 12h.01M12 12h.01M19 12h.01",
             Self::Plus => "M12 5v14M5 12h14",
             Self::Question => "M8.500 9a3.500 3.500 0 1 1 5 3.200c-1 .500-1.500 1.200-1.500 2.300M12 18h.01",
             Self::Redo => "M20 5v5h-5M19.500 10A8 8 0 1 0 20 14",
+            Self::Search => "M10.500 4a6.500 6.500 0 1 1 0 13a6.500 6.500 0 0 1 0-13M15.200 15.200L20 20",
             Self::Send => "M12 19V5M5.500 11.5L12 5l6.500 6.5",
             Self::SignOut => "M14 4h5v16h-5M4 12h11M8 8l-4 4 4 4",
             Self::Spark => "M12 3l1.900 6.100L20 11l-6.100 1.900L12 19l-1.900-6.100L4 11l6.100-1.900z",
@@ -67,6 +74,7 @@ impl Glyph {
             Self::ThumbUp => {
                 "M7 20v-9l4.500-7a2 2 0 0 1 2 2.500L12.500 10h6a2 2 0 0 1 2 2.400L19 18.400A2 2 0 0 1 17 20zM7 20H3.500v-9H7"
             }
+            Self::Thread => "M4 5h16v11H10l-4 4v-4H4z",
             Self::Tool => {
                 "M14.500 6.500a4 4 0 0 0-5.300 5L4 16.700 7.300 20l5.200-5.200a4 4 0 0 0 5-5.300l-2.700 2.700-2.500-.500-.500-2.500z"
             }

@@ -1,5 +1,6 @@
 //! The components that pages are made of, and the state that they share.
 
+pub(crate) mod agent_select;
 pub(crate) mod announcer;
 pub(crate) mod approval;
 pub(crate) mod auto_scroll;
@@ -9,6 +10,7 @@ pub(crate) mod collapsible;
 pub(crate) mod composer;
 pub(crate) mod connection_status;
 pub(crate) mod copy;
+pub(crate) mod dialogs;
 pub(crate) mod display_state;
 pub(crate) mod draft;
 pub(crate) mod draft_items;
@@ -26,6 +28,7 @@ pub(crate) mod menu;
 pub(crate) mod notices;
 pub(crate) mod open_thread;
 pub(crate) mod outgoing_message;
+pub(crate) mod palette;
 pub(crate) mod paste;
 pub(crate) mod rendered_items;
 pub(crate) mod roving;
@@ -34,6 +37,8 @@ pub(crate) mod run_nodes;
 pub(crate) mod run_tree;
 pub(crate) mod schema_form;
 pub(crate) mod scroll;
+pub(crate) mod shortcut_list;
+pub(crate) mod shown_thread;
 pub(crate) mod sidebar;
 pub(crate) mod table;
 pub(crate) mod theme;

@@ -10,6 +10,7 @@ use super::{
     auto_scroll::AutoScroll,
     draft::Draft,
     rendered_items::{RenderedItems, ready_thread},
+    shown_thread::ShownThread,
 };
 use crate::{
     protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
@@ -138,6 +139,7 @@ impl OpenThread {
             focus,
         };
         provide_context(open_thread);
+        expect_context::<ShownThread>().show(open_thread);
         open_thread
     }
 
@@ -148,12 +150,7 @@ impl OpenThread {
 
     /// Sends a message after the last one of the shown branch, and scrolls to the end.
     pub(crate) fn send(self, message: NewMessage) {
-        let last = self.items.with_untracked(|keys| {
-            keys.iter().rev().find_map(|(_, key)| match key {
-                ItemKey::Message(id) => Some(*id),
-                ItemKey::Run(_) => None,
-            })
-        });
+        let last = self.last_message();
         let newest = self.view.with_untracked(|view| ready_thread(view).and_then(ThreadView::newest_message));
         // A message that is being sent will be the newest, and this one comes after it.
         let is_sending =
@@ -202,6 +199,32 @@ impl OpenThread {
         self.edits.update(|edits| edits.push(message));
     }
 
+    /// Starts editing the last message of the shown branch, unless its run is queued. Returns the message.
+    pub(crate) fn edit_last_message(self) -> Option<MessageId> {
+        let message = self.last_message()?;
+        let is_waiting = self.view.with_untracked(|view| {
+            let run = ready_thread(view).and_then(|thread| thread.run(thread.message(message)?.message.run_id));
+            run.is_some_and(|run| run.state == RunState::Waiting)
+        });
+        if is_waiting {
+            return None;
+        }
+        if !untrack(|| self.is_being_edited(message)) {
+            self.edit(message);
+        }
+        Some(message)
+    }
+
+    /// The last message of the shown branch.
+    fn last_message(self) -> Option<MessageId> {
+        self.items.with_untracked(|keys| {
+            keys.iter().rev().find_map(|(_, key)| match key {
+                ItemKey::Message(id) => Some(*id),
+                ItemKey::Run(_) => None,
+            })
+        })
+    }
+
     /// Saves the text of an edit.
     pub(crate) fn save_edit(self, message: MessageId, text: String) {
         self.drafts.save_edit(message, Some(EditRecord { thread_id: self.id, text }));
@@ -237,10 +260,13 @@ impl OpenThread {
 
     /// The run in progress. A thread has at most one.
     pub(crate) fn running(self) -> Memo<Option<RunId>> {
-        Memo::new(move |_| {
-            let is_running = |run: &&crate::thread::RunView| run.state == RunState::Running;
-            self.view.with(|view| ready_thread(view)?.active_runs().find(is_running).map(|run| run.run_id))
-        })
+        Memo::new(move |_| self.running_now())
+    }
+
+    /// The run in progress. Reactive; depends on the whole view.
+    pub(crate) fn running_now(self) -> Option<RunId> {
+        let is_running = |run: &&crate::thread::RunView| run.state == RunState::Running;
+        self.view.with(|view| ready_thread(view)?.active_runs().find(is_running).map(|run| run.run_id))
     }
 
     /// The current state of a message.

@@ -15,7 +15,7 @@ use super::{
     paste::paste,
 };
 use crate::{
-    protocol::{Attachment, MessageId, UserMessage, limits},
+    protocol::{Attachment, MessageId, UserMessage, file_types::shown_type, limits},
     text::escape_invisible,
     thread::MessageItem,
     ui::{
@@ -237,20 +237,52 @@ fn Versions(id: MessageId) -> impl IntoView {
     .into_any()
 }
 
-/// The files of a message, as download links.
+/// The files of a message: their names open those that browsers can show, in a new tab, and download the others.
 #[component]
 pub(crate) fn Attachments(attachments: Vec<Attachment>) -> impl IntoView {
     let OpenThread { id, .. } = expect_context();
     let file = move |file: Attachment| {
-        // `rel="external"` keeps the router from handling the link.
+        let name = escape_invisible(&file.name);
         let address = format!("/api/threads/{id}/files/{}", file.file_id);
+        // `rel="external"` keeps the router from handling the links.
+        let (open, download) = match shown_type(&file.name) {
+            Some(_) => {
+                let shown_name = name.clone();
+                let open = view! {
+                    <a
+                        class="chip-name"
+                        href=format!("{address}?show=true")
+                        rel="external noopener"
+                        target="_blank"
+                        title="Open in a new tab"
+                    >
+                        <bdi>{shown_name}</bdi>
+                    </a>
+                };
+                let label = format!("Download {name}");
+                let download = view! {
+                    <a class="icon-button" href=address rel="external" download=name title="Download" aria-label=label>
+                        {icon(Glyph::Download)}
+                    </a>
+                };
+                (open.into_any(), Some(download))
+            }
+            None => {
+                let shown_name = name.clone();
+                let open = view! {
+                    <a class="chip-name" href=address rel="external" download=name title="Download">
+                        <bdi>{shown_name}</bdi>
+                    </a>
+                };
+                (open.into_any(), None)
+            }
+        };
         view! {
             <li class="chip">
                 {icon(Glyph::File)}
-                <a class="chip-name" href=address rel="external" download=escape_invisible(&file.name) title="Download">
-                    <bdi>{escape_invisible(&file.name)}</bdi>
-                </a>
+                {open}
                 <span class="chip-size">{format::size(file.bytes)}</span>
+                {download}
             </li>
         }
     };

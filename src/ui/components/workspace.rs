@@ -9,6 +9,7 @@ use leptos_router::{
 
 use super::{
     connection_status::ConnectionStatus,
+    dialogs::{DialogKind, Dialogs, OpenDialog, handle_shortcuts},
     focus::{focus_on, follow_fragment_link},
     icons::{Glyph, icon},
     menu::Menu,
@@ -24,7 +25,15 @@ use crate::{
     },
     socket::context::{Status, use_socket},
     text::escape_invisible,
-    ui::{browser, context::AppContext, format, keys::is_escape, layout::track_keyboard_height, sign_out::SignOut},
+    ui::{
+        browser,
+        context::AppContext,
+        format,
+        keys::is_escape,
+        layout::track_keyboard_height,
+        shortcuts::{Shortcut, binding},
+        sign_out::SignOut,
+    },
 };
 
 /// The frame.
@@ -34,6 +43,8 @@ pub(crate) fn Workspace() -> impl IntoView {
     let is_signed_in = redirect_if_signed_out(path);
     Effect::new(|_| track_keyboard_height());
     let drawer = Drawer::new(path);
+    let dialogs = Dialogs::provide();
+    handle_shortcuts(dialogs);
     let on_keydown = move |event: KeyboardEvent| {
         if is_escape(&event) && drawer.open.get_untracked() {
             event.prevent_default();
@@ -61,6 +72,7 @@ pub(crate) fn Workspace() -> impl IntoView {
                     <main id="main" tabindex="-1"><Outlet/></main>
                 </div>
             </div>
+            <OpenDialog dialogs/>
         </Show>
     }
     .into_any()
@@ -161,10 +173,38 @@ fn Header(drawer: Drawer) -> impl IntoView {
                 {icon(Glyph::Menu)}
             </button>
             <p class="header-title" dir="auto">{move || title.get()}</p>
+            <PaletteButton/>
             <ConnectionStatus/>
             <ThemeToggle/>
             {move || socket.user().get().map(|user| view! { <UserMenu user/> })}
         </header>
+    }
+    .into_any()
+}
+
+/// The button that opens the command palette.
+#[component]
+fn PaletteButton() -> impl IntoView {
+    let dialogs: Dialogs = expect_context();
+    // The server cannot know the keyboard, and renders the keys of most.
+    let is_apple = RwSignal::new(false);
+    Effect::new(move |_| is_apple.set(browser::is_apple()));
+    let keys = move || {
+        let keys = binding(Shortcut::OpenPalette).map(|binding| binding.keys(is_apple.get())).unwrap_or_default();
+        keys.join(" ")
+    };
+    view! {
+        <button
+            type="button"
+            class="palette-button"
+            aria-keyshortcuts=move || if is_apple.get() { "Meta+K" } else { "Control+K" }
+            aria-haspopup="dialog"
+            on:click=move |_| dialogs.open(DialogKind::Palette)
+        >
+            {icon(Glyph::Search)}
+            <span class="palette-button-text">"Search or jump to"</span>
+            <kbd aria-hidden="true">{keys}</kbd>
+        </button>
     }
     .into_any()
 }
@@ -179,6 +219,13 @@ fn UserMenu(user: User) -> impl IntoView {
         spawn_local(async move {
             failed.try_set(sign_out.post("/api/auth/sign-out").await.is_err());
         });
+    };
+    let dialogs: Dialogs = expect_context();
+    let list_shortcuts = move |_| {
+        open.set(false);
+        // Where the focus returns when the dialog is closed.
+        focus_on(".user-menu .menu-trigger");
+        dialogs.open(DialogKind::Shortcuts);
     };
     let is_admin = user.role == Role::Admin;
     let name = escape_invisible(&user.name);
@@ -197,6 +244,7 @@ fn UserMenu(user: User) -> impl IntoView {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>
             })}
             <a href="/account" on:click=move |_| open.set(false)>{icon(Glyph::Edit)} "Your account"</a>
+            <button type="button" on:click=list_shortcuts>{icon(Glyph::Keyboard)} "Keyboard shortcuts"</button>
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>
                 <p class="menu-about" role="alert">"Signing out failed. Try again."</p>

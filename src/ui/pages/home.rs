@@ -7,12 +7,8 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
-        components::{
-            composer::{AgentChoice, Composer},
-            draft::Draft,
-            focus::ComposerFocus,
-        },
-        context::AppContext,
+        components::{agent_select::AgentChoice, composer::Composer, draft::Draft, focus::ComposerFocus},
+        context::{AppContext, RequestedAgent},
         outgoing::{NewMessage, Outgoing, Place},
         pages::thread::DropArea,
     },
@@ -33,6 +29,13 @@ pub(crate) fn Home() -> impl IntoView {
     let default =
         |agents: &Vec<AgentInfo>| agents.iter().find(|agent| agent.disabled.is_none()).map(|agent| agent.id.clone());
     let chosen = RwSignal::new(app.agents.with_value(default));
+    let RequestedAgent(requested) = expect_context();
+    Effect::new(move |_| {
+        if let Some(agent) = requested.get() {
+            chosen.set(Some(agent));
+            requested.set(None);
+        }
+    });
     let agent = AgentChoice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
     let send = move |message: NewMessage| {
         let thread_id = ThreadId::new();

@@ -17,8 +17,9 @@ use crate::{
     ui::{
         browser,
         components::{
+            agent_select::AgentChoice,
             announcer::Announcer,
-            composer::{AgentChoice, Composer},
+            composer::Composer,
             draft::Draft,
             focus::{FocusKeeper, focus_on, is_focus_lost},
             icons::{Glyph, icon},
@@ -31,9 +32,9 @@ use crate::{
         },
         context::AppContext,
         format,
-        keys::is_escape,
         layout::is_touch_only,
         outgoing::{NewMessage, Outgoing, OutgoingMessage},
+        shortcuts::{Shortcut, pressed},
     },
 };
 
@@ -143,7 +144,7 @@ fn use_agent_choice(open_thread: OpenThread) -> AgentChoice {
 
 /// Stops the run in progress on Escape.
 fn stop_on_escape(event: &KeyboardEvent, open_thread: OpenThread, active: Memo<Option<RunId>>) {
-    if is_escape(event)
+    if pressed(event) == Some(Shortcut::StopRun)
         && let Some(run_id) = active.get_untracked()
     {
         event.prevent_default();

@@ -1,0 +1,195 @@
+//! The dialogs that open over any page: the command palette and the list of shortcuts. Their contents are parts, loaded when a dialog
+//! is first opened.
+
+use leptos::{
+    ev::{KeyboardEvent, MouseEvent, keydown},
+    html,
+    prelude::*,
+    wasm_bindgen::JsCast,
+    web_sys,
+};
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_location, use_navigate},
+};
+
+use super::{
+    agent_select::AgentChoice,
+    focus::{ComposerFocus, focus_on, is_focus_lost},
+    palette::{AGENT_DIALOG, PALETTE},
+    shortcut_list::SHORTCUT_LIST,
+    shown_thread::ShownThread,
+};
+use crate::ui::{
+    layout::is_touch_only,
+    shortcuts::{Shortcut, pressed},
+};
+
+/// A dialog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DialogKind {
+    Palette,
+    Shortcuts,
+    Agents,
+}
+
+/// Opens dialogs and pages, from context.
+#[derive(Clone, Copy)]
+pub(crate) struct Dialogs {
+    open: RwSignal<Option<DialogKind>>,
+    dialog: NodeRef<html::Dialog>,
+    /// What the dialog of agents changes.
+    agent: StoredValue<Option<AgentChoice>>,
+    composer_focus: ComposerFocus,
+}
+
+impl Dialogs {
+    /// Provides it as context. Nothing is open.
+    pub(crate) fn provide() -> Self {
+        let dialogs = Self {
+            open: RwSignal::new(None),
+            dialog: NodeRef::new(),
+            agent: StoredValue::new(None),
+            composer_focus: expect_context(),
+        };
+        provide_context(dialogs);
+        dialogs
+    }
+
+    /// Opens a dialog in place of the open one.
+    pub(crate) fn open(self, kind: DialogKind) {
+        self.open.set(Some(kind));
+    }
+
+    /// Opens the dialog of agents for a choice.
+    pub(crate) fn choose_agent(self, agent: AgentChoice) {
+        self.agent.set_value(Some(agent));
+        self.open(DialogKind::Agents);
+    }
+
+    /// Closes the open dialog. The browser returns the focus to where it was; a handler can move it from there.
+    pub(crate) fn close(self) {
+        if let Some(dialog) = self.dialog.get_untracked() {
+            dialog.close();
+        }
+    }
+}
+
+/// A function that goes to a page and, if it has a composer, focuses that.
+pub(crate) fn use_open_page() -> impl Fn(&str) + Clone {
+    let (navigate, path) = (use_navigate(), use_location().pathname);
+    let composer_focus = expect_context::<Dialogs>().composer_focus;
+    move |address: &str| {
+        let target = address.split('?').next().unwrap_or_default();
+        let has_composer = target == "/" || target.starts_with("/threads/");
+        if path.get_untracked() == target {
+            focus_page();
+        } else if has_composer && !is_touch_only() {
+            composer_focus.request(target);
+        } else {
+            // On a touch screen, focusing the composer would open the keyboard over the page.
+            focus_on("#main");
+        }
+        navigate(address, NavigateOptions::default());
+    }
+}
+
+/// Focuses the composer, or else the page.
+fn focus_page() {
+    if is_touch_only() || !focus_on("#message") {
+        focus_on("#main");
+    }
+}
+
+/// Handles the shortcuts of the whole page. Call it once, in the frame around all pages.
+pub(crate) fn handle_shortcuts(dialogs: Dialogs) {
+    let shown_thread: ShownThread = expect_context();
+    let open_page = use_open_page();
+    Effect::new(move |_| {
+        let open_page = open_page.clone();
+        let keys = window_event_listener(keydown, move |event: KeyboardEvent| {
+            let Some(shortcut) = pressed(&event) else { return };
+            let in_dialog = document().query_selector("dialog[open]").is_ok_and(|open| open.is_some());
+            let is_handled = match shortcut {
+                Shortcut::OpenPalette if dialogs.open.get_untracked().is_some() => {
+                    dialogs.close();
+                    true
+                }
+                _ if in_dialog => false,
+                Shortcut::OpenPalette => {
+                    dialogs.open(DialogKind::Palette);
+                    true
+                }
+                Shortcut::ListShortcuts => {
+                    dialogs.open(DialogKind::Shortcuts);
+                    true
+                }
+                Shortcut::NewThread => {
+                    open_page("/");
+                    true
+                }
+                Shortcut::FocusMessage => focus_on("#message"),
+                Shortcut::PreviousMessage => shown_thread.focus_neighbour(true),
+                Shortcut::NextMessage => shown_thread.focus_neighbour(false),
+                // In the thread and in its composer.
+                Shortcut::StopRun | Shortcut::EditLastMessage => false,
+            };
+            if is_handled {
+                event.prevent_default();
+            }
+        });
+        on_cleanup(move || keys.remove());
+    });
+}
+
+/// The open dialog.
+#[component]
+pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
+    let Dialogs { open, dialog, .. } = dialogs;
+    Effect::new(move |_| {
+        let Some(dialog) = dialog.get() else { return };
+        if open.with(Option::is_some) && !dialog.open() {
+            // It fails only for an element that is not in the document.
+            let _ = dialog.show_modal();
+        }
+    });
+    let on_close = move |_| {
+        open.set(None);
+        // The element that had the focus may be gone.
+        request_animation_frame(|| {
+            if is_focus_lost() {
+                focus_page();
+            }
+        });
+    };
+    let close_on_backdrop = move |event: MouseEvent| {
+        let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        let is_backdrop = dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref()));
+        if is_backdrop {
+            dialogs.close();
+        }
+    };
+    let label = move || match open.get() {
+        Some(DialogKind::Shortcuts) => "Keyboard shortcuts",
+        Some(DialogKind::Agents) => "Choose an agent",
+        _ => "Search or jump to",
+    };
+    let content = move || match open.get()? {
+        DialogKind::Palette => Some(PALETTE.show(())),
+        DialogKind::Shortcuts => Some(SHORTCUT_LIST.show(())),
+        DialogKind::Agents => dialogs.agent.get_value().map(|agent| AGENT_DIALOG.show(agent)),
+    };
+    view! {
+        <dialog
+            class="dialog"
+            class:palette-dialog=move || matches!(open.get(), Some(DialogKind::Palette | DialogKind::Agents))
+            aria-label=label
+            node_ref=dialog
+            on:close=on_close
+            on:click=close_on_backdrop
+        >
+            <div class="dialog-content">{content}</div>
+        </dialog>
+    }
+    .into_any()
+}
