@@ -128,12 +128,12 @@ test('a menu, field, button or thread that disappears returns the focus', async 
 
   // Deleting another thread: the focus moves to its neighbour, or to the link for a new thread.
   const other = page.locator('.thread-row', { hasText: 'The first one' });
-  await choose(page, other, 'Delete', 'Delete permanently?');
+  await choose(page, other, 'Delete');
   await expect(other).toHaveCount(0);
   await expect.poll(() => page.evaluate(() => document.activeElement?.className ?? '')).toMatch(/thread-link|new-thread/);
 
   // Deleting the open thread: the page for a new one opens.
-  await choose(page, row, 'Delete', 'Delete permanently?');
+  await choose(page, row, 'Delete');
   await expect(page).toHaveURL(/\/$/);
   await expect(messageField(page)).toBeFocused();
 });
@@ -154,7 +154,7 @@ test('the list of threads is one tab stop, and arrow keys move within it @deskto
   const rows = page.locator('.thread-row');
   const links = rows.getByRole('link');
   await expect(page.locator('.threads [tabindex="0"]')).toHaveCount(1);
-  await page.getByRole('link', { name: 'New thread' }).focus();
+  await page.getByRole('searchbox', { name: 'Search threads' }).focus();
   await page.keyboard.press('Tab');
   await expect(page.locator('.threads [aria-current="page"]')).toBeFocused();
   await page.keyboard.press('Home');

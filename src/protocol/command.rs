@@ -60,6 +60,10 @@ commands! {
     CreateThread = "create_thread" -> ThreadReply;
     /// Change a thread's title.
     RenameThread = "rename_thread" -> ThreadReply;
+    /// Pin a thread, or unpin it.
+    PinThread = "pin_thread" -> ThreadReply;
+    /// Archive a thread, or take it out of the archive.
+    ArchiveThread = "archive_thread" -> ThreadReply;
     /// Change the agent that answers in a thread.
     SetAgent = "set_agent" -> ThreadReply;
     /// Delete a thread with its messages, runs and files.
@@ -90,7 +94,8 @@ pub struct Subscribe {
     /// The position that the client has reached; absent if it has no state yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Cursor>,
-    /// For `user`: a snapshot has at most this many threads, the newest; `GET /api/threads` returns the others. Absent: all threads.
+    /// For `user`: a snapshot is as the first page of `GET /api/threads` with this limit, which also returns the other threads. Absent:
+    /// all threads, archived ones too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest: Option<u32>,
 }
@@ -128,6 +133,29 @@ pub struct RenameThread {
     pub thread_id: ThreadId,
     /// The new title.
     pub title: String,
+}
+
+/// `pin_thread`. Pinned threads are listed first. No effect if the thread is pinned, or not pinned, already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PinThread {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// Whether to pin it.
+    pub pinned: bool,
+}
+
+/// `archive_thread`. Archived threads are listed apart. A message in an archived thread takes it out of the archive. No effect if the
+/// thread is archived, or not archived, already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveThread {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// Whether to archive it.
+    pub archived: bool,
 }
 
 /// `set_agent`.
@@ -314,7 +342,7 @@ pub struct Subscribed<S = Snapshot> {
     pub channel_number: Option<u32>,
 }
 
-/// The reply to `create_thread`, `rename_thread` and `set_agent`.
+/// The reply to `create_thread`, `rename_thread`, `pin_thread`, `archive_thread` and `set_agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadReply {

@@ -169,6 +169,20 @@ pub struct ThreadInfo {
     pub agent: String,
     /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
+    /// Whether its owner pinned it: it is listed first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// Whether its owner archived it: it is listed with the archived threads only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archived: bool,
+}
+
+impl ThreadInfo {
+    /// A new thread, neither pinned nor archived.
+    #[must_use]
+    pub fn new(id: ThreadId, title: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
+        Self { id, title: title.into(), agent: agent.into(), created_at, pinned: false, archived: false }
+    }
 }
 
 /// An entry of the channel `thread/<id>`.
@@ -205,7 +219,7 @@ pub enum ThreadEntry {
         /// The feedback, in place of what was given before.
         feedback: RunFeedback,
     },
-    /// The thread was created or renamed, or its agent was changed.
+    /// The thread was created, renamed, pinned or archived, or its agent was changed.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -238,8 +252,14 @@ pub enum RunPhase {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum UserEntry {
-    /// A thread was created or renamed.
+    /// A thread was created, renamed or pinned, or its agent was changed.
     Thread {
+        /// The thread as it is now.
+        thread: ThreadInfo,
+    },
+    /// A thread was archived, or taken out of the archive. Not the kind `thread`: a client that does not have a thread of that kind
+    /// may take it for a new one.
+    Archived {
         /// The thread as it is now.
         thread: ThreadInfo,
     },

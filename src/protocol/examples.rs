@@ -9,11 +9,12 @@ use super::agui::{
     TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
 };
 use super::{
-    Answer, AnswerStatus, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread, Draining,
-    Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode, Notice,
-    Person, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase, SendMessage, SetAgent,
-    StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe,
-    UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, compact, encode_reply, http,
+    Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
+    Draining, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode,
+    Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase,
+    SendMessage, SetAgent, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply,
+    ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, compact, encode_reply,
+    http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -77,6 +78,8 @@ fn commands() -> Vec<Command> {
         Unsubscribe { channel }.into(),
         CreateThread { thread_id: id(1), title: Some("Tokens".into()), agent: None }.into(),
         RenameThread { thread_id: id(1), title: "Where the tokens go".into() }.into(),
+        PinThread { thread_id: id(1), pinned: true }.into(),
+        ArchiveThread { thread_id: id(1), archived: true }.into(),
         DeleteThread { thread_id: id(1) }.into(),
         SetAgent { thread_id: id(1), agent: "analyst".into() }.into(),
         SendMessage {
@@ -138,7 +141,7 @@ fn pushes() -> Vec<Push> {
             expires_at: AT + 86_400_000,
         }),
         event(ChannelName::Thread(id(1)), 2, json!(thread_entries()[1])),
-        event(ChannelName::User, 7, json!(user_entries()[2])),
+        event(ChannelName::User, 7, json!(user_entries()[3])),
         Push::Error(ErrorBody::new(ErrorCode::BadFrame, "not a JSON object; send {\"type\", \"id\", \"payload\"}")),
         Push::Draining(Draining { reconnect_in_ms: 1_840 }),
         Push::Notice(Notice { id: id(7), text: "Maintenance at noon.".into(), at: AT }),
@@ -171,7 +174,7 @@ fn answers() -> Vec<InterruptAnswer> {
 }
 
 fn thread() -> ThreadInfo {
-    ThreadInfo { id: id(1), title: "Tokens".into(), agent: "analyst".into(), created_at: AT }
+    ThreadInfo::new(id(1), "Tokens", "analyst", AT)
 }
 
 fn user() -> http::User {
@@ -204,6 +207,7 @@ fn user_entries() -> Vec<UserEntry> {
     vec![
         UserEntry::Thread { thread: thread() },
         UserEntry::ThreadRemoved { thread_id: id(8) },
+        UserEntry::Archived { thread: ThreadInfo { archived: true, ..thread() } },
         UserEntry::Run { thread_id: id(1), run_id: id(3), phase: RunPhase::Running },
         UserEntry::Read { thread_id: id(1) },
     ]

@@ -88,6 +88,17 @@ pub struct ThreadSummary {
     /// Whether a run ended since the person last marked the thread as read.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unread: bool,
+    /// Whether the newest run failed, and the person has not marked the thread as read since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub failed: bool,
+}
+
+impl ThreadSummary {
+    /// A new thread without runs.
+    #[must_use]
+    pub fn new(info: ThreadInfo, active_at: i64) -> Self {
+        Self { info, active_at, running: Vec::new(), asking: Vec::new(), unread: false, failed: false }
+    }
 }
 
 #[cfg(test)]

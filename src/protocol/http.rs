@@ -35,13 +35,14 @@ pub struct Uploaded {
     pub bytes: u64,
 }
 
-/// The response to `GET /api/threads?before=<older>&limit=50`: a page of the caller's threads, most recently active first.
+/// The response to `GET /api/threads?before=<older>&limit=50`: a page of the caller's threads, most recently active first. Archived
+/// threads are left out; `archived=true` lists them instead.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadPage {
     /// The position in the log of `user` at which this is the state.
     pub cursor: Cursor,
-    /// The threads. The newest page also contains the threads that wait for the person's answer.
+    /// The threads. The newest page also contains pinned threads and those that wait for the person's answer.
     pub threads: Vec<ThreadSummary>,
     /// The `before` for the next page; absent on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -44,6 +44,8 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::Unsubscribe>(&mut out, generator);
     one::<super::CreateThread>(&mut out, generator);
     one::<super::RenameThread>(&mut out, generator);
+    one::<super::PinThread>(&mut out, generator);
+    one::<super::ArchiveThread>(&mut out, generator);
     one::<super::SetAgent>(&mut out, generator);
     one::<super::DeleteThread>(&mut out, generator);
     one::<super::SendMessage>(&mut out, generator);

@@ -24,8 +24,8 @@ pub struct FeedTail {
     applied: u64,
     /// A page that is newer than the last applied entry: it is added once the entries have caught up.
     early_page: Option<(Option<FeedPlace>, ThreadPage)>,
-    /// Threads that the feed lacks although an entry moved them to its front, so that no older page contains them; each with the
-    /// `seq` of that entry.
+    /// Threads that the feed lacks although an entry moved them to its front, pinned them or took them out of the archive, so that
+    /// no older page contains them; each with the `seq` of that entry.
     missing: BTreeMap<ThreadId, u64>,
 }
 
@@ -109,32 +109,40 @@ impl FeedTail {
         Ok(())
     }
 
-    /// Folds an entry; a run of a thread that the feed lacks is only remembered in `missing`.
+    /// Folds an entry; if it belongs to a thread that the feed lacks and should have, the thread is only remembered in `missing`.
     fn fold(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
         let id = thread_of(&entry);
         let is_missing = self.missing.contains_key(&id);
+        let has_row = feed.thread(id).is_some();
         match &entry {
             UserEntry::ThreadRemoved { .. } => {
                 self.missing.remove(&id);
                 feed.apply(at, entry);
             }
-            UserEntry::Run { .. } if is_missing || feed.lacks(id) => {
-                if self.missing.len() == MAX_RECENT
-                    && let Some(oldest) = self.missing.iter().min_by_key(|(_, seq)| **seq).map(|(id, _)| *id)
-                {
-                    self.missing.remove(&oldest);
-                }
-                self.missing.insert(id, seq);
-            }
+            UserEntry::Run { .. } if is_missing || feed.lacks(id) => self.add_missing(id, seq),
+            // The newest page contains pinned threads, and the pages contain no archived ones.
+            UserEntry::Thread { thread } if thread.pinned && !thread.archived && !has_row => self.add_missing(id, seq),
+            UserEntry::Archived { thread } if !thread.archived && !has_row => self.add_missing(id, seq),
+            UserEntry::Archived { .. } if is_missing => drop(self.missing.remove(&id)),
             _ if is_missing => {}
             _ => feed.apply(at, entry),
         }
+    }
+
+    /// Remembers that the feed lacks a thread, because of the entry `seq`.
+    fn add_missing(&mut self, id: ThreadId, seq: u64) {
+        if self.missing.len() == MAX_RECENT
+            && let Some(oldest) = self.missing.iter().min_by_key(|(_, seq)| **seq).map(|(id, _)| *id)
+        {
+            self.missing.remove(&oldest);
+        }
+        self.missing.insert(id, seq);
     }
 }
 
 fn thread_of(entry: &UserEntry) -> ThreadId {
     match entry {
-        UserEntry::Thread { thread } => thread.id,
+        UserEntry::Thread { thread } | UserEntry::Archived { thread } => thread.id,
         UserEntry::ThreadRemoved { thread_id } | UserEntry::Run { thread_id, .. } | UserEntry::Read { thread_id } => {
             *thread_id
         }
@@ -160,7 +168,7 @@ mod tests {
             for (n, (act, which)) in steps.iter().enumerate() {
                 let at = 1_000 + 10 * n as i64;
                 let known = |made: &[ThreadInfo]| made.get(*which as usize % made.len().max(1)).cloned();
-                let entry = match (act % 6, known(&made)) {
+                let entry = match (act % 8, known(&made)) {
                     (1, Some(thread)) => {
                         UserEntry::Thread { thread: ThreadInfo { title: format!("renamed {n}"), ..thread } }
                     }
@@ -170,14 +178,18 @@ mod tests {
                         let phase = [RunPhase::Running, RunPhase::Finished, RunPhase::Interrupted][n % 3];
                         UserEntry::Run { thread_id: thread.id, run_id: RunId::new(), phase }
                     }
-                    _ => {
-                        let (id, agent) = (ThreadId::new(), "a".to_owned());
-                        UserEntry::Thread { thread: ThreadInfo { id, title: format!("{n}"), agent, created_at: at } }
+                    (6, Some(thread)) => {
+                        let thread = ThreadInfo { archived: !thread.archived, ..thread };
+                        UserEntry::Archived { thread }
                     }
+                    (7, Some(thread)) => {
+                        let thread = ThreadInfo { pinned: !thread.pinned, ..thread };
+                        UserEntry::Thread { thread }
+                    }
+                    _ => UserEntry::Thread { thread: ThreadInfo::new(ThreadId::new(), format!("{n}"), "a", at) },
                 };
-                if let UserEntry::Thread { thread } = &entry
-                    && !made.iter().any(|known| known.id == thread.id)
-                {
+                if let UserEntry::Thread { thread } | UserEntry::Archived { thread } = &entry {
+                    made.retain(|known| known.id != thread.id);
                     made.push(thread.clone());
                 }
                 if let UserEntry::ThreadRemoved { thread_id } = &entry {
@@ -233,6 +245,11 @@ mod tests {
                 let older_than = if tail.is_behind() { None } else { feed.older };
                 prop_assert_eq!(tail.merge(&mut feed, older_than, log.page(end, older_than, 3)), Ok(()));
             }
+            let listed = |feed: &UserFeed| {
+                let ids = feed.threads.iter().filter(|thread| !thread.info.archived).map(|thread| thread.info.id);
+                ids.collect::<std::collections::BTreeSet<_>>()
+            };
+            prop_assert_eq!(listed(&feed), listed(whole), "in the end, it has every thread that is not archived");
         }
     }
 

@@ -6,6 +6,8 @@ use crate::protocol::{FeedPlace, RunPhase, ThreadId, ThreadSummary, UserEntry, U
 
 /// How many threads that wait for the person the first page contains beside the newest threads.
 const MAX_ASKING: usize = 50;
+/// How many pinned threads the first page contains beside the newest threads.
+const MAX_PINNED: usize = 100;
 
 impl ThreadSummary {
     /// Its place in the feed's order.
@@ -16,19 +18,43 @@ impl ThreadSummary {
 }
 
 impl UserFeed {
-    /// A page of at most `limit` threads: those older than the place `older_than`, or the newest. The newest page also contains up to
-    /// [`MAX_ASKING`] further threads that wait for the person's answer.
+    /// A page of at most `limit` threads that are not archived: those older than the place `older_than`, or the newest. The newest
+    /// page also contains further threads: up to [`MAX_ASKING`] that wait for the person's answer, and up to [`MAX_PINNED`] pinned ones.
     #[must_use]
     pub fn page(&self, older_than: Option<FeedPlace>, limit: usize) -> Self {
-        let mut rest: Vec<&ThreadSummary> =
-            self.threads.iter().filter(|thread| older_than.is_none_or(|place| thread.place() < place)).collect();
-        rest.sort_by_key(|thread| Reverse(thread.place()));
-        let (page, left) = rest.split_at(limit.min(rest.len()));
-        let asking = left.iter().filter(|thread| older_than.is_none() && !thread.asking.is_empty()).take(MAX_ASKING);
+        let (page, left) = self.split(older_than, limit, false);
+        let further = || left.iter().filter(|_| older_than.is_none());
+        let pinned = further().filter(|thread| thread.info.pinned).take(MAX_PINNED);
+        let asking = further().filter(|thread| !thread.asking.is_empty() && !thread.info.pinned).take(MAX_ASKING);
         Self {
             older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(older_than) },
-            threads: page.iter().chain(asking).map(|thread| (*thread).clone()).collect(),
+            threads: page.iter().chain(pinned).chain(asking).map(|thread| (*thread).clone()).collect(),
         }
+    }
+
+    /// A page of at most `limit` archived threads: those older than the place `older_than`, or the newest.
+    #[must_use]
+    pub fn archived_page(&self, older_than: Option<FeedPlace>, limit: usize) -> Self {
+        let (page, left) = self.split(older_than, limit, true);
+        Self {
+            older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(older_than) },
+            threads: page.into_iter().cloned().collect(),
+        }
+    }
+
+    /// The threads after a place, archived ones or the others, most recently active first: the first `limit`, and the rest.
+    fn split(
+        &self,
+        older_than: Option<FeedPlace>,
+        limit: usize,
+        archived: bool,
+    ) -> (Vec<&ThreadSummary>, Vec<&ThreadSummary>) {
+        let is_after = |thread: &&ThreadSummary| older_than.is_none_or(|place| thread.place() < place);
+        let mut page: Vec<&ThreadSummary> =
+            self.threads.iter().filter(|thread| thread.info.archived == archived).filter(is_after).collect();
+        page.sort_by_key(|thread| Reverse(thread.place()));
+        let rest = page.split_off(limit.min(page.len()));
+        (page, rest)
     }
 
     /// Inserts a thread into a partial feed, by its activity; no effect if the feed has it.
@@ -46,25 +72,32 @@ impl UserFeed {
     }
 
     /// Folds the next entry, which was appended at `at` (milliseconds since 1970). In a partial feed, entries of a thread that it lacks
-    /// have no effect; new threads are added.
+    /// have no effect; new threads are added. Every feed may lack archived threads.
     pub fn apply(&mut self, at: i64, entry: UserEntry) {
         let older = self.older;
         match entry {
             UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
                 Some(known) => known.info = thread,
-                // The thread is older than the partial feed: its title or agent was changed, it is not new.
+                // The thread is archived, or older than the partial feed: it was changed, it is not new.
+                None if thread.archived || thread.pinned => {}
                 None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
-                None => {
-                    let (running, asking) = Default::default();
-                    let summary = ThreadSummary { info: thread, active_at: at, running, asking, unread: false };
-                    self.threads.insert(0, summary);
-                }
+                None => self.threads.insert(0, ThreadSummary::new(thread, at)),
             },
+            UserEntry::Archived { thread } => {
+                if let Some(known) = self.thread_mut(thread.id) {
+                    known.info = thread;
+                }
+            }
             UserEntry::ThreadRemoved { thread_id } => self.threads.retain(|thread| thread.info.id != thread_id),
             UserEntry::Run { thread_id, run_id, phase } => {
                 if let Some(thread) = self.thread_mut(thread_id) {
                     thread.running.retain(|running| *running != run_id);
                     thread.asking.retain(|asking| *asking != run_id);
+                    thread.failed = match phase {
+                        RunPhase::Failed => true,
+                        RunPhase::Answered | RunPhase::TakenBack => thread.failed,
+                        RunPhase::Running | RunPhase::Finished | RunPhase::Cancelled | RunPhase::Interrupted => false,
+                    };
                     match phase {
                         RunPhase::Running => thread.running.push(run_id),
                         RunPhase::Interrupted => {
@@ -81,6 +114,7 @@ impl UserFeed {
             UserEntry::Read { thread_id } => {
                 if let Some(thread) = self.thread_mut(thread_id) {
                     thread.unread = false;
+                    thread.failed = false;
                 }
             }
         }
@@ -103,7 +137,7 @@ mod tests {
     use crate::protocol::{RunId, ThreadInfo};
 
     fn thread_created(at: i64) -> ThreadInfo {
-        ThreadInfo { id: ThreadId::new(), title: format!("created at {at}"), agent: "a".into(), created_at: at }
+        ThreadInfo::new(ThreadId::new(), format!("created at {at}"), "a", at)
     }
 
     fn feed(threads: i64) -> UserFeed {
@@ -145,6 +179,49 @@ mod tests {
     }
 
     #[test]
+    fn the_first_page_contains_pinned_threads() {
+        let mut whole = feed(20);
+        whole.threads[15].info.pinned = true;
+        let pinned = whole.threads[15].info.id;
+        let page = whole.page(None, 5);
+        assert_eq!(page.threads.len(), 6);
+        assert!(page.thread(pinned).is_some());
+        assert!(whole.page(page.older, 20).thread(pinned).is_some(), "the thread is in its own place, too");
+    }
+
+    #[test]
+    fn archived_threads_have_pages_of_their_own() {
+        let mut whole = feed(20);
+        for archived in whole.threads[..10].to_vec() {
+            whole.apply(30, UserEntry::Archived { thread: ThreadInfo { archived: true, ..archived.info } });
+        }
+        let page = whole.page(None, 10);
+        assert!(page.threads.iter().all(|thread| !thread.info.archived));
+        assert_eq!((page.threads.len(), page.older), (10, None));
+        let first = whole.archived_page(None, 6);
+        let last = whole.archived_page(first.older, 6);
+        assert!(first.threads.iter().chain(&last.threads).all(|thread| thread.info.archived));
+        assert_eq!((first.threads.len(), last.threads.len(), last.older), (6, 4, None));
+        assert_eq!(whole.threads[0].active_at, 19, "archiving is not activity");
+    }
+
+    #[test]
+    fn a_thread_has_failed_until_another_run_begins_or_the_person_marks_it_as_read() {
+        let mut whole = feed(1);
+        let thread_id = whole.threads[0].info.id;
+        let run = |phase| UserEntry::Run { thread_id, run_id: RunId::new(), phase };
+        let mut failed_after = |entry| {
+            whole.apply(1, entry);
+            whole.threads[0].failed
+        };
+        assert!(failed_after(run(RunPhase::Failed)));
+        assert!(failed_after(run(RunPhase::TakenBack)));
+        assert!(!failed_after(run(RunPhase::Running)));
+        assert!(failed_after(run(RunPhase::Failed)));
+        assert!(!failed_after(UserEntry::Read { thread_id }));
+    }
+
+    #[test]
     fn a_partial_feed_adds_new_threads_and_ignores_entries_of_threads_that_it_lacks() {
         let whole = feed(20);
         let mut part = whole.page(None, 5);
@@ -153,6 +230,13 @@ mod tests {
         part.apply(30, UserEntry::Thread { thread: ThreadInfo { title: "renamed".into(), ..lacking.clone() } });
         part.apply(31, UserEntry::Run { thread_id: lacking.id, run_id: RunId::new(), phase: RunPhase::Running });
         assert_eq!(part, whole.page(None, 5));
+        for change in
+            [ThreadInfo { pinned: true, ..thread_created(31) }, ThreadInfo { archived: true, ..thread_created(31) }]
+        {
+            part.apply(31, UserEntry::Thread { thread: change.clone() });
+            part.apply(31, UserEntry::Archived { thread: change });
+        }
+        assert_eq!(part, whole.page(None, 5), "only changes of existing threads pin and archive");
         let new = thread_created(32);
         part.apply(32, UserEntry::Thread { thread: new.clone() });
         assert_eq!(part.threads[0].info, new);

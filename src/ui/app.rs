@@ -14,13 +14,16 @@ use leptos_router::{
 use super::{
     boot::Boot,
     browser,
-    components::{clock::Clock, focus::ComposerFocus, shown_thread::ShownThread, theme::Theme, workspace::Workspace},
+    components::{
+        clock::Clock, focus::ComposerFocus, shown_thread::ShownThread, sidebar::Deletions, theme::Theme,
+        workspace::Workspace,
+    },
     context::{AppContext, RequestedAgent, with_visible_text},
     drafts::Drafts,
     outgoing::Outgoing,
     pages::{
-        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, home::Home, not_found::NotFound, setup::SETUP_PAGE,
-        sign_in::SignInPage, thread::ThreadPage,
+        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, archive::ARCHIVE_PAGE, home::Home, not_found::NotFound,
+        setup::SETUP_PAGE, sign_in::SignInPage, thread::ThreadPage,
     },
     reading_positions::ReadingPositions,
     sign_out::SignOut,
@@ -72,7 +75,7 @@ pub(crate) fn hydrate() {
     let mount = || leptos::mount::hydrate_body(App);
     // All parts that the server may render.
     #[cfg(feature = "split")]
-    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &FIGURE, &INTERRUPTS, &SETUP_PAGE], mount);
+    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &ARCHIVE_PAGE, &FIGURE, &INTERRUPTS, &SETUP_PAGE], mount);
     #[cfg(not(feature = "split"))]
     mount();
 }
@@ -90,6 +93,7 @@ pub fn App() -> impl IntoView {
     provide_context(context);
     let socket = provide_socket(boot.seed);
     Clock::provide(socket);
+    Deletions::provide(socket);
     ComposerFocus::provide();
     ReadingPositions::provide();
     RequestedAgent::provide();
@@ -110,7 +114,9 @@ pub fn App() -> impl IntoView {
     // Effects run after the first render, when every handler is attached.
     Effect::new(|_| browser::announce_hydrated());
     let waiting_count = Memo::new(move |_| {
-        socket.feed().with(|feed| feed.threads.iter().filter(|thread| !thread.asking.is_empty()).count())
+        socket.feed().with(|feed| {
+            feed.threads.iter().filter(|thread| !thread.asking.is_empty() && !thread.info.archived).count()
+        })
     });
     view! {
         <Title formatter=move |title: String| document_title(&title, waiting_count.get())/>
@@ -120,6 +126,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("") view=|| view! { <Home/> }.into_any()/>
                     <Route path=path!("account") view=|| ACCOUNT_PAGE.show(())/>
                     <Route path=path!("admin/agents") view=|| ADMIN_PAGE.show(())/>
+                    <Route path=path!("archive") view=|| ARCHIVE_PAGE.show(())/>
                     <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
                 </ParentRoute>
                 <Route path=path!("sign-in") view=|| view! { <SignInPage/> }.into_any()/>

@@ -152,6 +152,11 @@ mod web {
         web_sys::window()?.location().origin().ok()
     }
 
+    /// Encodes a text as a value in a query string.
+    pub(crate) fn encode(text: &str) -> String {
+        String::from(js_sys::encode_uri_component(text))
+    }
+
     /// The offset of the local time zone in minutes, positive east of Greenwich.
     pub(crate) fn utc_offset_minutes() -> i64 {
         -js_sys::Date::new_0().get_timezone_offset() as i64
@@ -161,6 +166,15 @@ mod web {
     pub(crate) fn parse_time_ms(text: &str) -> Option<i64> {
         let at = js_sys::Date::parse(text);
         at.is_finite().then_some(at as i64)
+    }
+
+    /// Calls a function when the page is left.
+    pub(crate) fn on_leave(leave: impl FnMut() + 'static) {
+        // Never removed: the application runs as long as the tab.
+        let listener = Closure::<dyn FnMut()>::new(leave).into_js_value();
+        if let Some(window) = web_sys::window() {
+            let _ = window.add_event_listener_with_callback("pagehide", listener.unchecked_ref());
+        }
     }
 
     pub(crate) fn is_visible() -> bool {
@@ -234,6 +248,16 @@ mod web {
     /// Sends a DELETE request.
     pub(crate) async fn delete(path: &str) -> Result<(), RequestError> {
         send(Request::delete(path).build()).await
+    }
+
+    /// Sends a DELETE request that continues when the page ends. The response is ignored.
+    pub(crate) fn delete_on_leave(path: &str) {
+        let init = web_sys::RequestInit::new();
+        init.set_method("DELETE");
+        let _ = js_sys::Reflect::set(&init, &"keepalive".into(), &true.into());
+        if let Some(window) = web_sys::window() {
+            let _ = window.fetch_with_str_and_init(path, &init);
+        }
     }
 
     async fn send<R: DeserializeOwned>(request: Result<Request, gloo_net::Error>) -> Result<R, RequestError> {

@@ -115,6 +115,26 @@ pub(crate) fn date_time(at: i64, offset: i64) -> String {
     format!("{day} {} {year}, {:02}:{:02}", MONTHS[month - 1], minutes / 60, minutes % 60)
 }
 
+/// The month: `October 2026`.
+pub(crate) fn month(at: i64, offset: i64) -> String {
+    const NAMES: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let (year, month, ..) = civil(at, offset);
+    format!("{} {year}", NAMES[month - 1])
+}
+
 /// The time of day: `18:05`.
 pub(crate) fn time_of_day(at: i64, offset: i64) -> String {
     let (.., minutes) = civil(at, offset);

@@ -70,6 +70,10 @@ pub(crate) mod browser {
         None
     }
 
+    pub(crate) fn encode(_: &str) -> String {
+        String::new()
+    }
+
     pub(crate) fn utc_offset_minutes() -> i64 {
         0
     }
@@ -77,6 +81,8 @@ pub(crate) mod browser {
     pub(crate) fn parse_time_ms(_: &str) -> Option<i64> {
         None
     }
+
+    pub(crate) fn on_leave(_: impl FnMut() + 'static) {}
 
     pub(crate) fn is_visible() -> bool {
         false
@@ -117,6 +123,8 @@ pub(crate) mod browser {
     pub(crate) async fn delete(_: &str) -> Result<(), RequestError> {
         Err(RequestError::Unreachable)
     }
+
+    pub(crate) fn delete_on_leave(_: &str) {}
 
     pub(crate) async fn upload(_: ThreadId, _: LocalFile, _: Progress) -> Result<Uploaded, RequestError> {
         Err(RequestError::Unreachable)

@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, stream};
 use netra::{
-    protocol::{CreateThread, RenameThread, ThreadId, http::ThreadPage},
+    protocol::{ArchiveThread, CreateThread, PinThread, RenameThread, ThreadId, http::ThreadPage},
     socket::native::{Client as SocketClient, ClientConfig},
 };
 use reqwest::{Method, Response, StatusCode, header};
@@ -95,6 +95,31 @@ async fn a_page_starts_with_the_newest_threads_and_the_rest_is_loaded_page_by_pa
     }
     seen.sort_unstable();
     assert_eq!(seen, made, "all of them, each once");
+    // Pinned threads are on the first page; archived ones on pages of their own.
+    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
+    socket.send(PinThread { thread_id: made[0], pinned: true }).await.expect("the thread is pinned");
+    for thread_id in &made[100..] {
+        let archive = ArchiveThread { thread_id: *thread_id, archived: true };
+        socket.send(archive).await.expect("the thread is archived");
+    }
+    let page = html(load(&browser, "/").await).await;
+    assert_eq!(page.matches("data-thread-id=").count(), 51);
+    assert!(
+        page.contains("Thread 0 of Admin") && page.contains("Thread 99 of Admin") && !page.contains("Thread 100 of")
+    );
+    let archived: ThreadPage = browser.get("/api/threads?archived=true").await.json().await.expect("a page");
+    let mut ids: Vec<_> = archived.threads.iter().map(|thread| thread.info.id).collect();
+    ids.sort_unstable();
+    assert_eq!((&ids[..], archived.older), (&made[100..], None));
+    let deleted = format!("/api/threads/{}", made[129]);
+    for _ in 0..2 {
+        let answer = browser.request(Method::DELETE, &deleted).send().await.expect("the server answers");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "the second time changes nothing");
+    }
+    let answer = Client::new(&server).request(Method::DELETE, &deleted).send().await.expect("the server answers");
+    problem(answer, 401, "unauthorized").await;
+    let archived: ThreadPage = browser.get("/api/threads?archived=true").await.json().await.expect("a page");
+    assert_eq!(archived.threads.len(), 29);
     for wrong in ["before=yesterday", "limit=0", "limit=1000"] {
         problem(browser.get(&format!("/api/threads?{wrong}")).await, 422, "invalid_payload").await;
     }

@@ -103,13 +103,23 @@ impl Channels {
         Ok((cursor, page, named))
     }
 
-    /// The newest threads of a person, or those before a position in the feed; at most `limit`, and on the first page up to 50 more that wait for the user.
+    /// The newest threads of a person, or those before a position in the feed, without the archived ones; see [`UserFeed::page`].
     ///
     /// # Errors
     /// If the store fails.
     pub async fn threads_of(&self, id: UserId, before: Option<FeedPlace>, limit: usize) -> Result<ThreadPage> {
         let (cursor, feed) = self.feed(id).await?;
         let UserFeed { threads, older } = offload::run(move || feed.page(before, limit)).await?;
+        Ok(ThreadPage { cursor, threads, older })
+    }
+
+    /// The newest archived threads of a person, or those before a position in the feed.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn archived_threads_of(&self, id: UserId, before: Option<FeedPlace>, limit: usize) -> Result<ThreadPage> {
+        let (cursor, feed) = self.feed(id).await?;
+        let UserFeed { threads, older } = offload::run(move || feed.archived_page(before, limit)).await?;
         Ok(ThreadPage { cursor, threads, older })
     }
 
@@ -282,7 +292,7 @@ mod tests {
     fn feed(seq: u64, threads: usize) -> Folded<Arc<UserFeed>> {
         let mut feed = UserFeed::default();
         for n in 0..threads {
-            let thread = ThreadInfo { id: ThreadId::new(), title: format!("{n}"), agent: "a".into(), created_at: 1 };
+            let thread = ThreadInfo::new(ThreadId::new(), format!("{n}"), "a", 1);
             feed.apply(1, UserEntry::Thread { thread });
         }
         Folded { seq, snapshot_seq: 0, state: Arc::new(feed) }

@@ -19,7 +19,7 @@ use crate::{
 /// The update of a thread, as `decide` returns it.
 #[derive(Debug, Default)]
 pub struct ThreadUpdate {
-    /// The thread with its new title and agent, if they change.
+    /// The thread with what changes in its row, if anything does.
     pub info: Option<ThreadInfo>,
     /// Entries for the thread's log.
     pub log: Vec<ThreadEntry>,
@@ -56,20 +56,33 @@ pub(super) struct ThreadRows {
 impl ThreadRows {
     /// Locks rows until the transaction ends, in the order of ids, and reads them. Deleted threads are left out.
     pub(super) async fn lock(connection: &mut AnyConnection, engine: Engine, threads: &[ThreadId]) -> Result<Self> {
-        row! { struct Row { id: ThreadId, owner: UserId, title: String, agent: String, created_at: i64 } }
+        row! {
+            struct Row {
+                id: ThreadId,
+                owner: UserId,
+                title: String,
+                agent: String,
+                created_at: i64,
+                pinned: i64,
+                archived: i64,
+            }
+        }
         let mut rows = HashMap::with_capacity(threads.len());
         for chunk in chunks(threads) {
             let (ids, lock) = (placeholders(engine, 1, chunk.len()), engine.for_update());
             let sql = format!(
-                "SELECT id, owner, title, agent, created_at FROM threads WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
+                "SELECT id, owner, title, agent, created_at, pinned, archived FROM threads \
+                 WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
             );
             let mut query = sqlx::query_as(AssertSqlSafe(sql));
             for thread in chunk {
                 query = query.bind(*thread);
             }
             let found: Vec<Row> = query.fetch_all(&mut *connection).await?;
-            rows.extend(found.into_iter().map(|Row { id, owner, title, agent, created_at }| {
-                (id, (owner, ThreadInfo { id, title, agent, created_at }))
+            rows.extend(found.into_iter().map(|row| {
+                let Row { id, owner, title, agent, created_at, pinned, archived } = row;
+                let (pinned, archived) = (pinned != 0, archived != 0);
+                (id, (owner, ThreadInfo { id, title, agent, created_at, pinned, archived }))
             }));
         }
         Ok(Self { rows, changed: BTreeSet::new() })
@@ -95,12 +108,14 @@ impl ThreadRows {
         for chunk in chunks(&changed) {
             // Both databases name the columns of `VALUES` `column1`, `column2` and so on.
             let sql = format!(
-                "UPDATE threads SET title = new.column2, agent = new.column3 FROM (VALUES {}) AS new WHERE threads.id = new.column1",
-                row_placeholders(engine, chunk.len(), 3),
+                "UPDATE threads SET title = new.column2, agent = new.column3, pinned = new.column4, archived = new.column5 \
+                 FROM (VALUES {}) AS new WHERE threads.id = new.column1",
+                row_placeholders(engine, chunk.len(), 5),
             );
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for thread in chunk {
-                query = query.bind(thread.id).bind(&thread.title).bind(&thread.agent);
+                let (pinned, archived) = (i64::from(thread.pinned), i64::from(thread.archived));
+                query = query.bind(thread.id).bind(&thread.title).bind(&thread.agent).bind(pinned).bind(archived);
             }
             query.execute(&mut *connection).await?;
         }

@@ -69,6 +69,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .route("/threads/{thread_id}/export", get(export::export))
         .route("/runs/{run_id}", delete(runs::stop))
+        .route("/threads/{thread_id}", delete(threads::remove))
         .route("/runs/{run_id}/raw", get(runs::raw))
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))

@@ -1,8 +1,8 @@
-//! A person's threads, page by page, newest first.
+//! A person's threads: pages of them, newest first, and deleting one.
 
 use axum::{
     Json as JsonResponse,
-    extract::{Query, State},
+    extract::{Path, Query, State, rejection::PathRejection},
     http::{StatusCode, header},
     response::IntoResponse,
 };
@@ -11,10 +11,11 @@ use serde::Deserialize;
 use super::Caller;
 use crate::{
     protocol::{
+        DeleteThread, ThreadId,
         http::Problem,
         limits::{FEED_PAGE, MAX_FEED_PAGE},
     },
-    server::{problem::problem, state::AppState},
+    server::{commands::run_detached, error::Error, problem::problem, state::AppState},
     thread::FeedPlace,
 };
 
@@ -24,15 +25,18 @@ use crate::{
 pub(super) struct ThreadsQuery {
     /// The `older` of the page before; absent for the first page.
     before: Option<String>,
-    /// The most threads in the page; the first page may have up to 50 more, which wait for the user.
+    /// The most threads in the page; the first page has further threads that are pinned or wait for the user.
     limit: Option<u32>,
+    /// Whether to list the archived threads, instead of the others.
+    #[serde(default)]
+    archived: bool,
 }
 
-/// `GET /api/threads?before=<older>&limit=50`.
+/// `GET /api/threads?before=<older>&limit=50&archived=false`.
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(identity): Caller,
-    Query(ThreadsQuery { before, limit }): Query<ThreadsQuery>,
+    Query(ThreadsQuery { before, limit, archived }): Query<ThreadsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let invalid = |detail: String| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
     let before = before.map(|text| text.parse::<FeedPlace>()).transpose();
@@ -41,6 +45,22 @@ pub(super) async fn list(
     if !(1..=MAX_FEED_PAGE).contains(&limit) {
         return Err(invalid(format!("limit: 1 to {MAX_FEED_PAGE} threads")));
     }
-    let page = state.channels.threads_of(identity.user.id, before, limit as usize).await?;
+    let (user, limit) = (identity.user.id, limit as usize);
+    let page = match archived {
+        true => state.channels.archived_threads_of(user, before, limit).await?,
+        false => state.channels.threads_of(user, before, limit).await?,
+    };
     Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
+}
+
+/// `DELETE /api/threads/<thread_id>`: the command `delete_thread`, for pages that end before a socket can send it.
+pub(super) async fn remove(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    thread: Result<Path<ThreadId>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    let Path(thread_id) = thread.map_err(|_| Error::not_found("thread"))?;
+    let commands = state.commands.clone();
+    run_detached(async move { commands.delete_thread(&identity.user, &DeleteThread { thread_id }).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -98,7 +98,7 @@ mod tests {
 
     /// The page of a thread whose owner has `others` more threads.
     fn source(title: &str, others: usize) -> Source {
-        let info = |title: String| ThreadInfo { id: ThreadId::new(), title, agent: "analyst".into(), created_at: 1 };
+        let info = |title: String| ThreadInfo::new(ThreadId::new(), title, "analyst", 1);
         let shown = info(title.to_owned());
         let (mut feed, mut view) = (UserFeed::default(), ThreadView::default());
         view.apply(1, ThreadEntry::Thread { thread: shown.clone() });

@@ -14,7 +14,7 @@ type File = (i64, &'static str, &'static str);
 
 /// Each file of `migrations/`, in order. The store keeps version, description and a checksum of the SQL, and refuses to open where the
 /// checksum differs.
-const FILES: [File; 11] = [
+const FILES: [File; 12] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -25,6 +25,7 @@ const FILES: [File; 11] = [
     (500, "raw events", include_str!("../../../migrations/0500_raw_events.sql")),
     (600, "run state", include_str!("../../../migrations/0600_run_state.sql")),
     (700, "search", include_str!("../../../migrations/0700_search.sql")),
+    (710, "pinned archived", include_str!("../../../migrations/0710_pinned_archived.sql")),
     (800, "feedback", include_str!("../../../migrations/0800_feedback.sql")),
 ];
 

@@ -1,4 +1,4 @@
-//! Commands on threads: create, rename, delete, choose an agent, mark read; and in [`turns`] messages and answers.
+//! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read; and in [`turns`] messages and answers.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
 //! (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. Threads of other
@@ -27,8 +27,8 @@ use super::{
     error::{Error, Result},
 };
 use crate::protocol::{
-    CreateThread, DeleteThread, ErrorCode, MarkRead, RenameThread, RunId, ThreadEntry, ThreadId, ThreadInfo, UserEntry,
-    UserId, http::User, limits,
+    ArchiveThread, CreateThread, DeleteThread, ErrorCode, MarkRead, PinThread, RenameThread, RunId, ThreadEntry,
+    ThreadId, ThreadInfo, UserEntry, UserId, http::User, limits,
 };
 
 /// The title of a thread without messages.
@@ -45,12 +45,7 @@ pub async fn create(channels: &Channels, user: &User, command: &CreateThread, ag
     let request = serde_json::to_string(command)?;
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
-    let thread = ThreadInfo {
-        id: command.thread_id,
-        title: title.unwrap_or_else(|| UNTITLED.to_owned()),
-        agent: agent.to_owned(),
-        created_at: now_ms(),
-    };
+    let thread = ThreadInfo::new(command.thread_id, title.unwrap_or_else(|| UNTITLED.to_owned()), agent, now_ms());
     if !queries::insert_thread(tx.sql(), user.id, &thread, &request).await? {
         return created_before(&mut tx, user.id, command.thread_id, &request).await;
     }
@@ -100,7 +95,31 @@ pub async fn set_agent(channels: &Channels, user: &User, thread: ThreadId, agent
     .await
 }
 
-/// Changes a thread's title or agent, if `change` returns the new ones with the bytes that they need.
+/// Pins a thread, or unpins it.
+///
+/// # Errors
+/// `not_found`, `quota_exceeded`.
+pub async fn pin(channels: &Channels, user: &User, command: &PinThread) -> Result<ThreadInfo> {
+    let pinned = command.pinned;
+    change_info(channels, user.id, command.thread_id, move |thread| {
+        (thread.pinned != pinned).then(|| (ThreadInfo { pinned, ..thread.clone() }, 0))
+    })
+    .await
+}
+
+/// Archives a thread, or takes it out of the archive.
+///
+/// # Errors
+/// `not_found`, `quota_exceeded`.
+pub async fn archive(channels: &Channels, user: &User, command: &ArchiveThread) -> Result<ThreadInfo> {
+    let archived = command.archived;
+    change_info(channels, user.id, command.thread_id, move |thread| {
+        (thread.archived != archived).then(|| (ThreadInfo { archived, ..thread.clone() }, 0))
+    })
+    .await
+}
+
+/// Changes what a thread's row has, if `change` returns the changed thread with the bytes that it needs.
 async fn change_info(
     channels: &Channels,
     owner: UserId,
@@ -113,7 +132,7 @@ async fn change_info(
         admission.admit(bytes)?;
         Ok(ThreadUpdate {
             log: vec![ThreadEntry::Thread { thread: info.clone() }],
-            feed: vec![UserEntry::Thread { thread: info.clone() }],
+            feed: vec![feed_entry(thread, &info)],
             info: Some(info),
         })
     };
@@ -167,14 +186,33 @@ async fn lock_thread(tx: &mut CommandTransaction, user: UserId, thread: ThreadId
     queries::thread(tx.sql(), user, thread, lock).await
 }
 
-/// Changes a thread's title and agent.
-async fn update_thread(tx: &mut CommandTransaction, user: UserId, thread: ThreadInfo) -> Result<ThreadInfo> {
-    queries::update_thread(tx.sql(), &thread).await?;
-    append_info(tx, user, &thread).await?;
-    Ok(thread)
+/// Stores a thread's title and agent, and whether it is archived, unless they are as `before`; appends the change to its log and
+/// to its owner's feed.
+async fn update_thread(
+    tx: &mut CommandTransaction,
+    before: &ThreadInfo,
+    thread: &ThreadInfo,
+    user: UserId,
+) -> Result<()> {
+    if before == thread {
+        return Ok(());
+    }
+    queries::update_thread(tx.sql(), thread).await?;
+    tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
+    tx.append_to_feed(user, &[feed_entry(before, thread)]).await?;
+    Ok(())
 }
 
-/// Appends a thread's title and agent to its log and to its owner's feed.
+/// The feed's entry about a change of a thread.
+fn feed_entry(before: &ThreadInfo, thread: &ThreadInfo) -> UserEntry {
+    let thread_now = thread.clone();
+    match before.archived == thread.archived {
+        true => UserEntry::Thread { thread: thread_now },
+        false => UserEntry::Archived { thread: thread_now },
+    }
+}
+
+/// Appends a new thread's title and agent to its log and to its owner's feed.
 async fn append_info(tx: &mut CommandTransaction, owner: UserId, thread: &ThreadInfo) -> Result<()> {
     tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
     tx.append_to_feed(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;

@@ -52,12 +52,13 @@ pub(super) async fn thread<'c>(
     id: ThreadId,
     lock: &'static str,
 ) -> Result<ThreadInfo> {
-    row! { struct Row { title: String, agent: String, created_at: i64 } }
-    let sql = "SELECT title, agent, created_at FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
+    row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64 } }
+    let sql = "SELECT title, agent, created_at, pinned, archived FROM threads \
+               WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
     let query = sqlx::query_as(AssertSqlSafe(format!("{sql}{lock}"))).bind(id).bind(owner);
     let row: Option<Row> = query.fetch_optional(executor).await?;
-    let Row { title, agent, created_at } = row.ok_or_else(|| Error::not_found("thread"))?;
-    Ok(ThreadInfo { id, title, agent, created_at })
+    let Row { title, agent, created_at, pinned, archived } = row.ok_or_else(|| Error::not_found("thread"))?;
+    Ok(ThreadInfo { id, title, agent, created_at, pinned: pinned != 0, archived: archived != 0 })
 }
 
 /// The owner of each of these threads; threads that do not exist are left out.
@@ -81,10 +82,11 @@ pub(super) async fn owners<'c>(
     Ok(owners)
 }
 
-/// Stores a thread's title and agent.
+/// Stores a thread's title and agent, and whether it is archived.
 pub(super) async fn update_thread(connection: &mut AnyConnection, thread: &ThreadInfo) -> Result<()> {
-    let query = sqlx::query("UPDATE threads SET title = $2, agent = $3 WHERE id = $1").bind(thread.id);
-    query.bind(&thread.title).bind(&thread.agent).execute(connection).await?;
+    let query = sqlx::query("UPDATE threads SET title = $2, agent = $3, archived = $4 WHERE id = $1").bind(thread.id);
+    let query = query.bind(&thread.title).bind(&thread.agent).bind(i64::from(thread.archived));
+    query.execute(connection).await?;
     Ok(())
 }
 

@@ -70,9 +70,9 @@ pub async fn send(
         replaces: command.replaces,
         external_id: command.external_id.clone(),
     };
-    if thread.title == UNTITLED {
-        update_thread(&mut tx, user.id, ThreadInfo { title: title_of(&command.text), ..thread }).await?;
-    }
+    let title = if thread.title == UNTITLED { title_of(&command.text) } else { thread.title.clone() };
+    let changed = ThreadInfo { title, archived: false, ..thread.clone() };
+    update_thread(&mut tx, &thread, &changed, user.id).await?;
     let (thread_id, run_id) = (command.thread_id, message.run_id);
     let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Message { message }]).await?;
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };

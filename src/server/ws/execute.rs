@@ -75,6 +75,14 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             let thread = threads::rename(channels, user, &command).await?;
             json!(ThreadReply { thread })
         }
+        Command::PinThread(command) => {
+            let thread = threads::pin(channels, user, &command).await?;
+            json!(ThreadReply { thread })
+        }
+        Command::ArchiveThread(command) => {
+            let thread = threads::archive(channels, user, &command).await?;
+            json!(ThreadReply { thread })
+        }
         Command::SetAgent(command) => {
             let thread = commands.set_agent(user, &command).await?;
             json!(ThreadReply { thread })

@@ -13,6 +13,15 @@ use crate::{
     ui::{browser, format},
 };
 
+/// A day in the reader's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LocalDay {
+    /// Days since 1970.
+    pub(crate) number: i64,
+    /// The time zone's offset from UTC in minutes.
+    pub(crate) utc_offset: i64,
+}
+
 /// The page's clock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
@@ -46,6 +55,11 @@ impl Clock {
             // Never cleared: the application runs as long as the tab.
             let _ = set_interval_with_handle(tick, Duration::from_secs(1));
         });
+    }
+
+    /// Today in the reader's time zone; `None` before hydration.
+    pub(crate) fn today(self) -> Option<LocalDay> {
+        Some(LocalDay { number: self.today.get()?, utc_offset: self.utc_offset.get()? })
     }
 
     /// Whether the page is hydrated, so that event handlers work.

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 /// An icon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Glyph {
+    Archive,
     Attach,
     Check,
     Chevron,
@@ -19,6 +20,7 @@ pub(crate) enum Glyph {
     Menu,
     Moon,
     More,
+    Pin,
     Plus,
     Question,
     Redo,
@@ -41,6 +43,7 @@ pub(crate) enum Glyph {
 impl Glyph {
     fn path(self) -> &'static str {
         match self {
+            Self::Archive => "M4 5h16v4H4zM5.5 9v10h13V9M10 13h4",
             Self::Attach => {
                 "M20 11.5l-8.2 8.2a5 5 0 0 1-7.1-7.1l8.6-8.6a3.4 3.4 0 0 1 4.8 4.8l-8.6 8.6a1.7 1.7 0 0 1-2.4-2.4l7.6-7.6"
             }
@@ -56,6 +59,7 @@ impl Glyph {
             Self::Menu => "M4 7h16M4 12h16M4 17h10",
             Self::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.500 10.5z",
             Self::More => "M5 12h.01M12 12h.01M19 12h.01",
+            Self::Pin => "M9 4h6l-1 7 3 3H7l3-3zM12 14v6",
             Self::Plus => "M12 5v14M5 12h14",
             Self::Question => "M8.500 9a3.500 3.500 0 1 1 5 3.200c-1 .500-1.500 1.200-1.500 2.300M12 18h.01",
             Self::Redo => "M20 5v5h-5M19.500 10A8 8 0 1 0 20 14",

@@ -9,6 +9,7 @@ use leptos::{prelude::*, task::spawn_local};
 use super::{
     auto_scroll::AutoScroll,
     draft::Draft,
+    focus::focus_on,
     rendered_items::{RenderedItems, ready_thread},
     shown_thread::ShownThread,
 };
@@ -249,6 +250,23 @@ impl OpenThread {
         self.focus.set_value(Some((version, back)));
         self.shown_message.set(Some(version));
         self.rendered.show(ItemKey::Message(version));
+    }
+
+    /// Shows the branch of a message, scrolls to the message and focuses it. No effect if the thread does not contain it.
+    pub(crate) fn reveal(self, message: MessageId) {
+        let key = ItemKey::Message(message);
+        if !self.items.with_untracked(|items| items.iter().any(|(_, shown)| *shown == key)) {
+            let in_thread = |thread: &ThreadView| find_item(thread, key, 0).is_some();
+            if !self.view.with_untracked(|view| ready_thread(view).is_some_and(in_thread)) {
+                return;
+            }
+            self.shown_message.set(Some(message));
+        }
+        self.auto_scroll.stop_following();
+        // In the next frame, the message is in the document.
+        request_animation_frame(move || {
+            focus_on(&format!("[data-message-id=\"{message}\"]"));
+        });
     }
 
     /// Returns and clears the focus if it is pending for this message: whether the user came from a newer version. `None` if it is not.

@@ -38,7 +38,8 @@ pub(crate) fn move_focus(event: &KeyboardEvent, row_selector: &str, columns: [&s
     let row = target.closest(row_selector).ok().flatten();
     let rows: Vec<web_sys::Element> = {
         let children = row.as_ref().and_then(|row| row.parent_element()).unwrap_or(list).children();
-        (0..children.length()).filter_map(|index| children.item(index)).collect()
+        let children = (0..children.length()).filter_map(|index| children.item(index));
+        children.filter(|child| child.matches(row_selector).is_ok_and(|is| is)).collect()
     };
     let Some(index) = rows.iter().position(|other| Some(other) == row.as_ref()) else { return };
     let Some(step) = step(&event.key(), index, rows.len()) else { return };

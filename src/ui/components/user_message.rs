@@ -61,7 +61,7 @@ pub(crate) fn UserMessageCard(
         open_thread.edit(id);
     };
     view! {
-        <article class="question" aria-label="Your message" data-message-id=id.to_string()>
+        <article class="question" aria-label="Your message" tabindex="-1" data-message-id=id.to_string()>
             <header class="byline">
                 <span class="avatar" aria-hidden="true">{initials(&author)}</span>
                 <bdi class="author">{author.clone()}</bdi>

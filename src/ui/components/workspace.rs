@@ -14,7 +14,7 @@ use super::{
     icons::{Glyph, icon},
     menu::Menu,
     notices::Notices,
-    sidebar::{Sidebar, display_title},
+    sidebar::{Sidebar, UndoNotice, display_title},
     theme::ThemeToggle,
     user_message::initials,
 };
@@ -59,6 +59,7 @@ pub(crate) fn Workspace() -> impl IntoView {
             </Show>
             <div class="workspace" class:drawer-open=move || drawer.open.get() on:keydown=on_keydown>
                 <aside class="sidebar" id="sidebar" aria-label="Sidebar" node_ref=drawer.sidebar><Sidebar/></aside>
+                <UndoNotice/>
                 <button
                     type="button"
                     class="scrim"
@@ -117,8 +118,10 @@ impl Drawer {
     /// A closed drawer. It focuses its first link when it opens, and closes on navigation.
     fn new(path: Memo<String>) -> Self {
         let drawer = Self { open: RwSignal::new(false), sidebar: NodeRef::new(), opener: NodeRef::new() };
+        let query = use_location().search;
         Effect::new(move |_| {
             path.track();
+            query.track();
             if drawer.open.get_untracked() {
                 drawer.open.set(false);
                 // The followed link, which has the focus, is hidden now.

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod admin;
+pub(crate) mod archive;
 mod form;
 pub(crate) mod home;
 pub(crate) mod not_found;

@@ -6,11 +6,11 @@ use leptos::{
     task::spawn_local,
 };
 use leptos_meta::Title;
-use leptos_router::hooks::use_params_map;
+use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::not_found::respond_not_found;
 use crate::{
-    protocol::{ErrorBody, ErrorCode, MarkRead, Present, RunId, SetAgent, ThreadId},
+    protocol::{ErrorBody, ErrorCode, MarkRead, MessageId, Present, RunId, SetAgent, ThreadId},
     socket::context::{Loaded, use_socket},
     text::escape_invisible,
     thread::{Item, ThreadView},
@@ -199,6 +199,7 @@ fn Thread(id: ThreadId) -> impl IntoView {
     let refusal = use_refusal(id, view);
     let sending = use_sending(open_thread);
     mark_read_while_visible(id);
+    reveal_message_of_address(open_thread);
     let is_followed = Memo::new(move |_| source.with(Option::is_some));
     view! {
         <Title text=move || title.get()/>
@@ -211,6 +212,18 @@ fn Thread(id: ThreadId) -> impl IntoView {
         </Show>
     }
     .into_any()
+}
+
+/// Shows the message that the address names (`?m=<message_id>`), once the thread is loaded.
+fn reveal_message_of_address(open_thread: OpenThread) {
+    let query = use_query_map();
+    let named = Memo::new(move |_| query.with(|query| query.get("m")).and_then(|id| id.parse::<MessageId>().ok()));
+    let is_ready = Memo::new(move |_| open_thread.view.with(|view| ready_thread(view).is_some()));
+    Effect::new(move |_| {
+        if let Some(message) = named.get().filter(|_| is_ready.get()) {
+            open_thread.reveal(message);
+        }
+    });
 }
 
 /// The messages that are being sent.

@@ -3,7 +3,8 @@
 use futures_util::future::{FutureExt, join_all};
 use netra::{
     protocol::{
-        CreateThread, DeleteThread, ErrorCode, MarkRead, RenameThread, SendMessage, ThreadId, UserId, http::User,
+        ArchiveThread, CreateThread, DeleteThread, ErrorCode, MarkRead, PinThread, RenameThread, SendMessage, ThreadId,
+        UserId, http::User,
     },
     server::{
         channel::{Channel, Channels, CommandTransaction},
@@ -108,6 +109,48 @@ async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
         threads::rename(&channels, user, &titles[31]).await.expect("the thread has this title");
         let head = channels.extent(Channel::Thread(thread)).await.expect("the extent is read").head;
         assert_eq!(head, log[32].0);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thread_is_pinned_and_archived_by_its_owner_only_and_each_change_is_made_once() {
+    on_both_engines(async |test_store| {
+        let (channels, _) = test_store.node().await;
+        let user = &test_store.user;
+        let stranger = User { id: UserId::new(), ..user.clone() };
+        let (thread_id, other) = (test_store.create_thread(&channels).await, test_store.create_thread(&channels).await);
+        let head = async |channel| channels.extent(channel).await.expect("the extent is read").head;
+        let pin = |pinned| PinThread { thread_id, pinned };
+        let archive = |archived| ArchiveThread { thread_id, archived };
+        for refused in [
+            threads::pin(&channels, &stranger, &pin(true)).await,
+            threads::archive(&channels, &stranger, &archive(true)).await,
+        ] {
+            assert_eq!(refused.expect_err("it is refused").into_body().code, ErrorCode::NotFound);
+        }
+        let (of_thread, of_feed) = (head(Channel::Thread(thread_id)).await, head(Channel::User(user.id)).await);
+        // The second time changes nothing.
+        for _ in 0..2 {
+            assert!(threads::pin(&channels, user, &pin(true)).await.expect("the thread is pinned").pinned);
+            assert!(threads::archive(&channels, user, &archive(true)).await.expect("the thread is archived").archived);
+        }
+        assert_eq!(head(Channel::Thread(thread_id)).await, of_thread + 2);
+        assert_eq!(head(Channel::User(user.id)).await, of_feed + 2);
+        let info = threads::authorise(&channels, user.id, thread_id).await.expect("the thread is read");
+        assert!(info.pinned && info.archived);
+        let page = channels.threads_of(user.id, None, 50).await.expect("the page is read");
+        assert_eq!(page.threads.iter().map(|thread| thread.info.id).collect::<Vec<_>>(), [other]);
+        let archived = channels.archived_threads_of(user.id, None, 50).await.expect("the page is read");
+        assert_eq!(archived.threads.iter().map(|thread| &thread.info).collect::<Vec<_>>(), [&info]);
+
+        // A message takes it out of the archive.
+        test_store.create_run(&channels, thread_id).await;
+        let page = channels.threads_of(user.id, None, 1).await.expect("the page is read");
+        let first = &page.threads[0].info;
+        assert!((first.id, first.pinned, first.archived) == (thread_id, true, false), "{first:?}");
+        assert!(!threads::pin(&channels, user, &pin(false)).await.expect("the thread is unpinned").pinned);
+        assert!(!threads::archive(&channels, user, &archive(false)).await.expect("it is not archived").archived);
     })
     .await;
 }
