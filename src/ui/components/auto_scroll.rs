@@ -106,6 +106,7 @@ impl AutoScroll {
             return;
         }
         self.apply(ScrollEvent::StartReading);
+        self.positions.set(self.thread, Some(Position { item, offset }));
         // The item is in the document by the next frame.
         request_animation_frame(move || {
             let Some(area) = self.area.try_get_untracked().flatten() else { return };
@@ -118,13 +119,15 @@ impl AutoScroll {
         });
     }
 
-    /// Shows a position as soon as the thread is loaded.
-    fn return_to(self, Position { item, offset }: Position) {
+    /// Shows the position where the user was reading, as soon as the thread is loaded.
+    fn return_to_position(self) {
         Effect::new(move |returned: Option<bool>| {
             if returned == Some(true) || self.rendered.items.with(Vec::is_empty) {
                 return returned == Some(true);
             }
-            self.show_item(item, offset);
+            if let Some(Position { item, offset }) = self.positions.get(self.thread) {
+                self.show_item(item, offset);
+            }
             true
         });
     }
@@ -301,9 +304,7 @@ impl AutoScroll {
             self.apply(ScrollEvent::StartReading);
         }
         observe_resize(&[&area, &content], move || self.on_resize());
-        if let Some(position) = self.positions.get(self.thread) {
-            self.return_to(position);
-        }
+        self.return_to_position();
         let up = window_event_listener(pointerup, move |_| self.apply(ScrollEvent::Release));
         let cancel = window_event_listener(pointercancel, move |_| self.apply(ScrollEvent::Release));
         on_cleanup(move || {

@@ -30,6 +30,7 @@ pub(crate) mod open_thread;
 pub(crate) mod outgoing_message;
 pub(crate) mod palette;
 pub(crate) mod paste;
+pub(crate) mod presence;
 pub(crate) mod rendered_items;
 pub(crate) mod roving;
 pub(crate) mod run;

@@ -25,6 +25,9 @@ use crate::{
     },
 };
 
+/// How far below the top edge a message that is looked for is shown, in pixels.
+const REVEALED_BELOW_TOP: f64 = 24.0;
+
 /// Finds an item. It is at the index `hint`, unless an earlier message was taken back.
 pub(crate) fn find_item(thread: &ThreadView, key: ItemKey, hint: usize) -> Option<&Item> {
     let matches_key = |item: &&Item| ItemKey::for_item(item) == key;
@@ -210,6 +213,7 @@ impl OpenThread {
         if is_waiting {
             return None;
         }
+        self.rendered.show(ItemKey::Message(message));
         if !untrack(|| self.is_being_edited(message)) {
             self.edit(message);
         }
@@ -262,10 +266,10 @@ impl OpenThread {
             }
             self.shown_message.set(Some(message));
         }
-        self.auto_scroll.stop_following();
+        self.auto_scroll.show_item(key, REVEALED_BELOW_TOP);
         // In the next frame, the message is in the document.
         request_animation_frame(move || {
-            focus_on(&format!("[data-message-id=\"{message}\"]"));
+            focus_on(&key.selector());
         });
     }
 

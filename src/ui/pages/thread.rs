@@ -10,9 +10,8 @@ use leptos_router::hooks::{use_params_map, use_query_map};
 
 use super::not_found::respond_not_found;
 use crate::{
-    protocol::{ErrorBody, ErrorCode, MarkRead, MessageId, Present, RunId, SetAgent, ThreadId},
+    protocol::{ErrorBody, ErrorCode, MarkRead, MessageId, RunId, SetAgent, ThreadId},
     socket::context::{Loaded, use_socket},
-    text::escape_invisible,
     thread::{Item, ThreadView},
     ui::{
         browser,
@@ -25,6 +24,7 @@ use crate::{
             icons::{Glyph, icon},
             open_thread::OpenThread,
             outgoing_message::OutgoingMessageCard,
+            presence::Presence,
             rendered_items::ready_thread,
             scroll::{JumpToEnd, Scroller},
             sidebar::display_title,
@@ -288,28 +288,6 @@ fn ConversationArea(
     .into_any()
 }
 
-/// In how many places the thread is open, if more than one.
-#[component]
-fn Presence(id: ThreadId) -> impl IntoView {
-    let present = use_socket().present(id);
-    let text = Memo::new(move |_| present.with(|present| open_in(present)));
-    view! {
-        <p class="presence quiet" role="status" hidden=move || text.with(String::is_empty)>{text}</p>
-    }
-    .into_any()
-}
-
-/// In words, where a thread is open; empty if only here.
-fn open_in(present: &[Present]) -> String {
-    let places: u32 = present.iter().map(|who| who.connections).sum();
-    let names: Vec<String> = present.iter().map(|who| escape_invisible(&who.user.name)).collect();
-    match (places, &names[..]) {
-        (0 | 1, _) => String::new(),
-        (_, [_]) => format!("Open in {places} places"),
-        _ => format!("Open in {places} places: {}", names.join(", ")),
-    }
-}
-
 /// An outgoing message that compares by id.
 #[derive(Clone)]
 struct ById(OutgoingMessage);
@@ -396,20 +374,4 @@ pub(crate) fn DropArea(draft: Draft, children: Children) -> impl IntoView {
         </div>
     }
     .into_any()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::{Person, UserId};
-
-    #[test]
-    fn places_are_counted_and_other_people_are_named() {
-        let who =
-            |name: &str, connections| Present { user: Person { id: UserId::new(), name: name.into() }, connections };
-        assert_eq!(open_in(&[]), "");
-        assert_eq!(open_in(&[who("Ada", 1)]), "");
-        assert_eq!(open_in(&[who("Ada", 3)]), "Open in 3 places");
-        assert_eq!(open_in(&[who("Ada", 1), who("Bob", 1)]), "Open in 2 places: Ada, Bob");
-    }
 }

@@ -61,6 +61,11 @@ pub(super) fn RowMenu(
         list.selection.toggle(id);
         focus_row(id);
     };
+    let export = move |format: &'static str, label: &'static str| {
+        let address = format!("/api/threads/{id}/export?format={format}");
+        // `rel="external"` keeps the router from handling the link.
+        view! { <a href=address rel="external" download on:click=move |_| open.set(false)>{icon(Glyph::Download)} {label}</a> }
+    };
     view! {
         <Menu
             label=Signal::derive(move || format!("Actions for {}", title.get()))
@@ -73,6 +78,8 @@ pub(super) fn RowMenu(
             <button type="button" on:click=pin>
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
+            {export("markdown", "Export as Markdown")}
+            {export("jsonl", "Export the log (JSON Lines)")}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
             <button type="button" on:click=archive>{icon(Glyph::Archive)} "Archive"</button>
             <button type="button" class="danger" on:click=delete>{icon(Glyph::Trash)} "Delete"</button>
