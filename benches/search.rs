@@ -79,7 +79,7 @@ async fn fill(channels: &Channels) -> UserId {
         let id = ThreadId::new();
         let title = format!("{} {}", word(numbers.word()), word(numbers.word()));
         let at = 1_767_225_600_000 + i64::try_from(thread * MESSAGES_PER_THREAD * 1_000).expect("a time");
-        let info = ThreadInfo { id, title: title.clone(), agent: "bench".into(), created_at: at };
+        let info = ThreadInfo::new(id, title.clone(), "bench", at);
         let mut entries = vec![ThreadEntry::Thread { thread: info }];
         let mut runs = Vec::new();
         for _ in 0..MESSAGES_PER_THREAD {

@@ -192,8 +192,9 @@ mod tests {
     #[test]
     fn archived_threads_have_pages_of_their_own() {
         let mut whole = feed(20);
-        for archived in whole.threads[..10].to_vec() {
-            whole.apply(30, UserEntry::Archived { thread: ThreadInfo { archived: true, ..archived.info } });
+        let infos: Vec<ThreadInfo> = whole.threads[..10].iter().map(|thread| thread.info.clone()).collect();
+        for info in infos {
+            whole.apply(30, UserEntry::Archived { thread: ThreadInfo { archived: true, ..info } });
         }
         let page = whole.page(None, 10);
         assert!(page.threads.iter().all(|thread| !thread.info.archived));

@@ -73,7 +73,7 @@ mod tests {
     fn a_thread_is_written_with_authors_times_texts_and_tools() {
         let (mut view, run_id, thread_id) = (ThreadView::default(), RunId::new(), ThreadId::new());
         let at = 1_769_852_100_000;
-        let thread = ThreadInfo { id: thread_id, title: "Costs\nof May".into(), agent: "a".into(), created_at: at };
+        let thread = ThreadInfo::new(thread_id, "Costs\nof May", "a", at);
         view.apply(at, ThreadEntry::Thread { thread });
         let author = Author { id: UserId::new(), name: "Ada".into() };
         let message = UserMessage::new(author, "How much?\n", run_id, "a");
