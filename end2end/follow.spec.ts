@@ -3,15 +3,12 @@ import { expect, type Page, test as base } from './fixtures.ts';
 import { generatedLog } from './logs.ts';
 import { recordedAgent } from './recorded.ts';
 import { endAnswer, paragraphs, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
-import { ask, jumpButton, lastRun, messageField, scroller, sendMessage, waitForRunState } from './threads.ts';
+import { ask, distanceToEnd, jumpButton, lastRun, messageField, scroller, sendMessage, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: StreamedAgent }>({
   agent: streamedAgentFixture,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config + recordedAgent(400) }), { scope: 'worker' }],
 });
-
-/** How far the end is below the window, in pixels. */
-const distanceToEnd = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
 
 async function expectEndVisible(page: Page): Promise<void> {
   await expect.poll(() => distanceToEnd(page)).toBeLessThanOrEqual(2);

@@ -28,6 +28,9 @@ export const pendingMessages = (page: Page) => page.locator('.question.pending')
 /** The scroll box of the thread. */
 export const scroller = (page: Page) => page.getByRole('region', { name: 'Conversation' });
 
+/** How far the end is below the window, in pixels. */
+export const distanceToEnd = (page: Page) => scroller(page).evaluate((area) => area.scrollHeight - area.clientHeight - area.scrollTop);
+
 /** The button that returns to the end of the thread. */
 export const jumpButton = (page: Page) => page.getByRole('button', { name: 'Jump to latest' });
 

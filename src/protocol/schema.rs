@@ -53,6 +53,7 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::Answer>(&mut out, generator);
     one::<super::StopRun>(&mut out, generator);
     one::<super::MarkRead>(&mut out, generator);
+    one::<super::GiveFeedback>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
     debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)

@@ -14,7 +14,7 @@ pub(super) fn skips_delivery(frame: &str) -> bool {
     *BUG == "skip_delivery" && frame.contains("RUN_FINISHED")
 }
 
-/// `publish_before_commit`: one transaction in 20 is delivered and then not committed.
+/// `publish_before_commit`: one transaction with entries in 20 is delivered and then not committed.
 pub(super) fn loses_commit() -> bool {
     *BUG == "publish_before_commit" && COMMITS.fetch_add(1, Ordering::Relaxed) % 20 == 19
 }

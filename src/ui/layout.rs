@@ -14,6 +14,8 @@ mod web {
 
     /// How many levels of elements [`Anchor::capture`] descends.
     const MAX_DEPTH: usize = 16;
+    /// In how many elements from the one at the edge on [`Anchor::capture`] looks for an article: a heading and a button come before them.
+    const MAX_SIBLINGS: usize = 4;
     /// Smaller differences, in pixels, are rounding errors.
     const ROUNDING: f64 = 0.5;
 
@@ -37,13 +39,22 @@ mod web {
         element.get_bounding_client_rect().top()
     }
 
+    fn is_article(element: &Element) -> bool {
+        element.tag_name() == "ARTICLE"
+    }
+
     impl Anchor {
         /// Descends to the innermost element of the content that the top edge of the box crosses, or the first one below it.
         pub(crate) fn capture(area: &Element, content: &Element) -> Self {
             let edge = top_of(area);
             let (mut chain, mut around) = (Vec::new(), content.clone());
             while chain.len() < MAX_DEPTH {
-                let Some(child) = first_below(&around, edge) else { break };
+                let Some(mut child) = first_below(&around, edge) else { break };
+                // What is above the articles stays there when articles are added before those that are being read.
+                if chain.is_empty() {
+                    let siblings = std::iter::successors(Some(child.clone()), Element::next_element_sibling);
+                    child = siblings.take(MAX_SIBLINGS).find(is_article).unwrap_or(child);
+                }
                 let top = top_of(&child);
                 chain.push((child.clone(), top - edge));
                 if top >= edge {
@@ -59,9 +70,9 @@ mod web {
             Self(SendWrapper::new(vec![(element, offset)]))
         }
 
-        /// The child of the content at the edge, with its distance from it.
-        pub(crate) fn child(&self) -> Option<(&Element, f64)> {
-            self.0.first().map(|(element, offset)| (element, *offset))
+        /// The article at the edge, or else the first one below it, with its distance from the edge.
+        pub(crate) fn article(&self) -> Option<(&Element, f64)> {
+            self.0.first().filter(|(element, _)| is_article(element)).map(|(element, offset)| (element, *offset))
         }
 
         /// Scrolls the box so that the innermost element that is still in the document is where it was.
@@ -81,7 +92,7 @@ mod web {
         let line = top_of(area) + below;
         let children = content.children();
         let children = (0..children.length()).filter_map(|index| children.item(index));
-        children.filter(|child| child.tag_name() == "ARTICLE").take_while(|article| top_of(article) < line).count()
+        children.filter(is_article).take_while(|article| top_of(article) < line).count()
     }
 
     /// The first child whose bottom is below an edge, by binary search: children are laid out top to bottom.

@@ -31,13 +31,11 @@ pub(crate) struct ReadingPositions(StoredValue<HashMap<ThreadId, Position>>);
 impl ReadingPositions {
     /// Provides them as context.
     pub(crate) fn provide() {
-        let positions = Self(StoredValue::new(HashMap::new()));
+        // A value of another version of the page is ignored.
+        let stored = browser::read_session_storage(KEY).and_then(|text| serde_json::from_str(&text).ok());
+        let positions = Self(StoredValue::new(stored.unwrap_or_default()));
         provide_context(positions);
         Effect::new(move |_| {
-            // A value of another version of the page is ignored.
-            let stored = browser::read_session_storage(KEY);
-            let stored: Option<HashMap<ThreadId, Position>> = stored.and_then(|text| serde_json::from_str(&text).ok());
-            positions.0.update_value(|known| known.extend(stored.unwrap_or_default()));
             let hide = window_event_listener(pagehide, move |_| positions.store());
             on_cleanup(move || hide.remove());
         });

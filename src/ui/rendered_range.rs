@@ -7,9 +7,9 @@
 use std::ops::Range;
 
 /// A turn's weight is the estimated number of its elements in the document. This much is added at once.
-const STEP: usize = 400;
+const STEP: usize = 1_200;
 /// The weight above which turns that are far from the reader are removed.
-const MAX: usize = 1_600;
+const MAX: usize = 2_400;
 
 /// A turn: a message with the runs that answer it.
 #[derive(Debug, Clone, PartialEq, Eq)]

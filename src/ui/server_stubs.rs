@@ -148,7 +148,7 @@ pub(crate) mod layout {
             Self(())
         }
 
-        pub(crate) fn child(&self) -> Option<(&Element, f64)> {
+        pub(crate) fn article(&self) -> Option<(&Element, f64)> {
             None
         }
 

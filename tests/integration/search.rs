@@ -254,7 +254,7 @@ async fn a_store_that_was_never_indexed_is_indexed_once_even_by_two_nodes_at_a_t
         let texts = "SELECT COUNT(*) FROM search_texts";
         assert_eq!(library.count(texts).await, 20 + 1 + 300);
         assert_eq!(library.find("reply 149").await.len(), 1);
-        assert_eq!(library.find("question 0").await.len(), 1);
+        assert_eq!(library.find("\"question 0\"").await.len(), 1);
         library.index().await;
         assert_eq!(library.count(texts).await, 321, "the second time changes nothing");
     })

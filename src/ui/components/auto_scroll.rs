@@ -98,6 +98,20 @@ impl AutoScroll {
         if let Some(area) = self.area.get_untracked() {
             area.set_scroll_top(0);
         }
+        self.save_when_laid_out();
+    }
+
+    /// Saves the position after the next frame. Other turns in the document change sizes only for a moment if they are as high as those
+    /// before, and then no resize follows the scroll event that saw the change.
+    fn save_when_laid_out(self) {
+        request_animation_frame(move || {
+            request_animation_frame(move || {
+                if let Some(now) = self.geometry() {
+                    self.apply(ScrollEvent::ActionDone(now));
+                    self.apply(ScrollEvent::StartReading);
+                }
+            });
+        });
     }
 
     /// Shows an item at a distance in pixels below the top edge of the window, and keeps it there. No effect if the branch lacks it.
@@ -117,6 +131,7 @@ impl AutoScroll {
                 self.on_scroll();
             }
         });
+        self.save_when_laid_out();
     }
 
     /// Shows the position where the user was reading, as soon as the thread is loaded.
@@ -135,13 +150,30 @@ impl AutoScroll {
     /// Adds earlier turns to the document, in place.
     pub(crate) fn show_earlier(self) {
         self.apply(ScrollEvent::StartReading);
-        self.rendered.add_earlier(self.articles_above(WINDOWS_KEPT + 1));
+        self.add_earlier();
     }
 
     /// Adds later turns to the document, in place.
     pub(crate) fn show_later(self) {
         self.apply(ScrollEvent::StartReading);
-        self.rendered.add_later(self.articles_above(-WINDOWS_KEPT));
+        self.add_later();
+    }
+
+    fn add_earlier(self) {
+        if self.rendered.add_earlier(self.articles_above(WINDOWS_KEPT + 1)) {
+            self.restore_next_frame();
+        }
+    }
+
+    fn add_later(self) {
+        if self.rendered.add_later(self.articles_above(-WINDOWS_KEPT)) {
+            self.restore_next_frame();
+        }
+    }
+
+    /// Restores the position before the next frame is painted. If as much is added as is removed, there is no resize to do it.
+    fn restore_next_frame(self) {
+        request_animation_frame(move || self.on_resize());
     }
 
     /// The number of articles that begin less than this many windows below the top of the window.
@@ -156,9 +188,9 @@ impl AutoScroll {
         let Some(now) = self.geometry() else { return };
         let ahead = now.window * WINDOWS_AHEAD;
         if now.top < ahead && self.rendered.has_earlier() {
-            self.rendered.add_earlier(self.articles_above(WINDOWS_KEPT + 1));
+            self.add_earlier();
         } else if now.has_more_below && now.rendered_below() < ahead {
-            self.rendered.add_later(self.articles_above(-WINDOWS_KEPT));
+            self.add_later();
         }
     }
 
@@ -182,7 +214,7 @@ impl AutoScroll {
             ScrollAction::ScrollToEnd => area.set_scroll_top(area.scroll_height()),
             ScrollAction::SaveAnchor => {
                 let anchor = Anchor::capture(&area, &content);
-                let item = anchor.child().and_then(|(child, offset)| Some((item_key(child)?, offset)));
+                let item = anchor.article().and_then(|(article, offset)| Some((item_key(article)?, offset)));
                 self.positions.set(self.thread, item.map(|(item, offset)| Position { item, offset }));
                 self.anchor.set_value(Some(anchor));
             }

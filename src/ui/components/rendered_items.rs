@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// The estimated number of elements of a message, and of a run without its nodes.
-const ITEM_WEIGHT: usize = 24;
+const ITEM_WEIGHT: usize = 16;
 /// The estimated number of elements of a node, beside its text.
-const NODE_WEIGHT: usize = 12;
+const NODE_WEIGHT: usize = 8;
 /// About how many characters of an answer one element holds.
 const CHARS_PER_ELEMENT: usize = 60;
 /// Texts are measured only in runs with at most this many nodes; in others, the nodes alone weigh enough.
@@ -73,16 +73,17 @@ impl RenderedItems {
         self.indices.try_get().is_some_and(|indices| self.turns.with(Vec::len) > indices.end)
     }
 
-    /// Adds earlier turns. Those after the first `kept` items in the document may be removed.
-    pub(crate) fn add_earlier(self, kept: usize) {
+    /// Adds earlier turns. Those after the first `kept` items in the document may be removed. Returns whether anything changed.
+    pub(crate) fn add_earlier(self, kept: usize) -> bool {
         let unseen = self.turn_of(kept).map_or(0, |turn| turn + 1);
-        self.change(|range, turns| range.add_earlier(turns, unseen));
+        self.change(|range, turns| range.add_earlier(turns, unseen))
     }
 
-    /// Adds later turns. Those before the first `unseen` items in the document end may be removed.
-    pub(crate) fn add_later(self, unseen: usize) {
+    /// Adds later turns. Those before the turn of the last of the first `unseen` items in the document may be removed. Returns whether
+    /// anything changed.
+    pub(crate) fn add_later(self, unseen: usize) -> bool {
         let unseen = self.turn_of(unseen).unwrap_or(0);
-        self.change(|range, turns| range.add_later(turns, unseen));
+        self.change(|range, turns| range.add_later(turns, unseen))
     }
 
     /// Shows the beginning of the thread.
@@ -119,14 +120,16 @@ impl RenderedItems {
         self.turns.with_untracked(|turns| turn_at(&turns[start..end], last).map(|turn| start + turn))
     }
 
-    /// Changes the range; it notifies only if it is another one.
-    fn change(self, change: impl FnOnce(&mut RenderedRange<ItemKey>, &[Turn<ItemKey>])) {
-        let Some(before) = self.range.try_get_untracked() else { return };
+    /// Changes the range; it notifies only if it is another one. Returns whether it is.
+    fn change(self, change: impl FnOnce(&mut RenderedRange<ItemKey>, &[Turn<ItemKey>])) -> bool {
+        let Some(before) = self.range.try_get_untracked() else { return false };
         let mut range = before.clone();
         self.turns.with_untracked(|turns| change(&mut range, turns));
-        if range != before {
+        let is_other = range != before;
+        if is_other {
             self.range.set(range);
         }
+        is_other
     }
 }
 

@@ -29,7 +29,7 @@ async fn the_exported_log_folds_to_the_same_thread() {
     let path = answered_thread(&client).await;
     let response = client.get(&format!("{path}?format=jsonl")).await;
     let disposition = response.headers()[header::CONTENT_DISPOSITION].to_str().expect("text").to_owned();
-    assert!(disposition.starts_with("attachment; filename=\"What did it cost_.jsonl\""), "{disposition}");
+    assert!(disposition.starts_with("attachment; filename=\"What did it cost?.jsonl\""), "{disposition}");
     let text = response.text().await.expect("the log");
     let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let head = lines.next().expect("a first line");
