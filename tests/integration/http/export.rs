@@ -24,7 +24,8 @@ async fn answered_thread(client: &Client) -> String {
 
 #[tokio::test]
 async fn the_exported_log_folds_to_the_same_thread() {
-    let server = Setup::default().file(&replay_agent(100_000)).start().await;
+    // Each delta is an entry of its own.
+    let server = Setup::default().with("SOCKET__COALESCE_MS", 0).file(&replay_agent(100_000)).start().await;
     let client = server.signed_in(ADMIN).await;
     let path = answered_thread(&client).await;
     let response = client.get(&format!("{path}?format=jsonl")).await;
