@@ -140,7 +140,7 @@ test('a table that grows keeps its sideways scroll and its selection', async ({ 
 test('an answer is copied as Markdown and as text, a message as it was written', async ({ page, agent, signedIn: _ }) => {
   const text = '# Head\n\n1. One **bold**\n   - inner\n2. Two\n\n> [!TIP]\n> Quote\n\n```js\nx\n```\n\nSee <https://e.org/a> or [here](https://e.org/b).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n\nEnd';
   await answerWith(page, agent, text);
-  await expect(page.locator('.run-end').getByRole('button')).toHaveText(['Copy', 'Copy as text', 'Ask again']);
+  await expect(page.locator('.run-end').getByRole('button')).toHaveText(['Copy', 'Copy as text', 'Ask again', '', '']);
   await page.locator('.run-end').getByRole('button', { name: 'Copy', exact: true }).press('Enter');
   await expect(page.locator('.run-end').getByRole('button', { name: 'Copied' })).toBeFocused();
   expect(await clipboard(page)).toBe(text);
@@ -189,7 +189,7 @@ test('a remote image is a link that names its host, and nothing is requested', a
 test('an image among the thread’s files is shown', async ({ page, agent, signedIn: _ }) => {
   const png = 'iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFElEQVR4nGP4z8DwHwyBBAMDAwAl/gP9zUE9WQAAAABJRU5ErkJggg==';
   await beginAnswer(page, agent, { name: 'dots.png', mimeType: 'image/png', buffer: Buffer.from(png, 'base64') });
-  const path = await page.locator('.question .chip a').getAttribute('href');
+  const path = await page.locator('.question .chip a[download]').getAttribute('href');
   agent.write(`![two dots](${path})`);
   await endAnswer(page, agent);
   const image = answer(page).getByRole('img', { name: 'two dots' });

@@ -222,6 +222,7 @@ test('keys start a thread, edit the last message, and go between messages @deskt
   await ask(page, 'The first one');
   await waitForRunState(page, 'finished');
   await sendMessage(page, 'The second one');
+  await expect(sentMessages(page)).toHaveCount(2);
   await waitForRunState(page, 'finished');
 
   await messageField(page).press('ArrowUp');
