@@ -2,7 +2,7 @@
 import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { ScriptedAgent } from './scripted.ts';
-import { type StreamedAgent, streamedAgentFixture } from './streamed.ts';
+import { endAnswer, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
 import { ask, lastRun, messageField, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<{}, { streamed: StreamedAgent; scripted: ScriptedAgent }>({
@@ -60,11 +60,13 @@ test('a long pasted text becomes a file, or text again', async ({ page, signedIn
   await expect(page.getByRole('list', { name: 'Files' }).getByRole('link', { name: 'Pasted text.txt', exact: true })).toBeVisible();
 });
 
-test('files of a message open in a new tab if browsers can show them, and download', async ({ page, context, signedIn: _, browserConsole }) => {
+test('files of a message open in a new tab if browsers can show them, and download', async ({ page, context, streamed, signedIn: _, browserConsole }) => {
   // By Playwright, in the sandbox of the shown file.
   browserConsole.allow(/Blocked script execution/);
   const log = 'timestamp,model,input_tokens,output_tokens\n2026-01-01T00:00:00Z,gpt-4o,100,10\n';
   await ask(page, '@streamed Look at this', { name: 'log.csv', mimeType: 'text/csv', buffer: Buffer.from(log) });
+  await expect.poll(() => streamed.isAnswering).toBe(true);
+  await endAnswer(page, streamed);
   const files = page.getByRole('list', { name: 'Files' });
   await expectAccessible(page);
   const [tab] = await Promise.all([context.waitForEvent('page'), files.getByRole('link', { name: 'log.csv', exact: true }).click()]);
@@ -83,6 +85,8 @@ test('files of a message open in a new tab if browsers can show them, and downlo
 
   // A file that could run scripts is only downloaded, whatever the address asks for.
   await ask(page, '@streamed And this', { name: 'page.html', mimeType: 'text/html', buffer: Buffer.from('<script>alert(1)</script>') });
+  await expect.poll(() => streamed.isAnswering).toBe(true);
+  await endAnswer(page, streamed);
   const link = page.getByRole('list', { name: 'Files' }).getByRole('link');
   await expect(link).toHaveCount(1);
   const refused = await page.request.get(`${await link.getAttribute('href')}?show=true`);

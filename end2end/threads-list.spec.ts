@@ -204,7 +204,9 @@ test('a thread is deleted for good when the time is over', async ({ page, contex
   await expect(notice(page)).toBeEmpty();
 });
 
-test('leaving the page deletes the thread for good', async ({ page, signedIn: _ }) => {
+test('leaving the page deletes the thread for good', async ({ page, browserConsole, signedIn: _ }) => {
+  // The page of the deleted thread.
+  browserConsole.allow(/status of 404/);
   await page.goto('/');
   const title = unique('Left');
   const [id] = await createThreads(page, [title]);
