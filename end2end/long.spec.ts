@@ -160,7 +160,7 @@ test('the reading position is kept for another thread, for back, and for a reloa
   await waitForConnection(page);
   await expectSamePosition();
   // Without loading another page.
-  await page.getByRole('link', { name: 'New thread' }).first().click();
+  await page.keyboard.press('Control+Shift+O');
   await expect(page).toHaveURL(`${server.url}/`);
   await page.goBack();
   await expectSamePosition();
