@@ -1,5 +1,5 @@
-//! Which turns of a thread are in the document: a contiguous range that grows where the reader comes near its edge, and shrinks at the
-//! other edge. So a long thread opens and scrolls like a short one.
+//! Which turns of a thread are in the document: a contiguous range. When the reader comes near one end of it, turns are added there and
+//! removed at the other end, so the document stays small however long the thread is.
 //!
 //! At first the range is the end of the thread. It is kept as the keys of its first and last turn, so it survives changes
 //! of the thread.

@@ -92,7 +92,7 @@ impl Query {
         phrases.iter().map(|phrase| format!("({phrase})")).collect::<Vec<_>>().join(" & ")
     }
 
-    /// Which words of a text match: for each word of the text the number of the phrase that it belongs to.
+    /// For each word of a text: the index of the query's phrase that it matches, or `None`.
     pub(super) fn matches(&self, text: &[Word]) -> Vec<Option<usize>> {
         let mut matches = vec![None; text.len()];
         for (number, phrase) in self.phrases.iter().enumerate() {

@@ -101,12 +101,13 @@ impl AutoScroll {
         self.save_when_laid_out();
     }
 
-    /// Saves the position after the next frame. Other turns in the document change sizes only for a moment if they are as high as those
-    /// before, and then no resize follows the scroll event that saw the change.
+    /// Saves the position after the next frame, unless the user has jumped to the end by then. Replacing turns by others that are as high
+    /// causes no resize event, so the sizes that were measured in between would stay.
     fn save_when_laid_out(self) {
         request_animation_frame(move || {
             request_animation_frame(move || {
-                if let Some(now) = self.geometry() {
+                let is_reading = self.state.try_with_value(|state| !state.is_following()) == Some(true);
+                if let Some(now) = self.geometry().filter(|_| is_reading) {
                     self.apply(ScrollEvent::ActionDone(now));
                     self.apply(ScrollEvent::StartReading);
                 }

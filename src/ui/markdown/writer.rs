@@ -325,7 +325,7 @@ impl<'a> Writer<'a> {
     fn resolved_address(&self, link_type: LinkType, address: &str, id: &str) -> String {
         let outer = self.record_label(link_type, id).and_then(|label| (self.outer_address)(&label));
         let address = restore_address(outer.as_deref().unwrap_or(address));
-        // The parser reports a mail address in angle brackets without its scheme.
+        // For `<ada@example.org>` the parser returns the address without `mailto:`.
         if link_type == LinkType::Email { format!("mailto:{address}") } else { address.into_owned() }
     }
 

@@ -271,7 +271,7 @@ fn CloseButton() -> impl IntoView {
     }
 }
 
-/// A text with its matched parts marked.
+/// A text in which the parts that match the query are marked.
 fn marked(pieces: Vec<Piece>) -> impl IntoView {
     let piece = |(text, is_matched): Piece| match is_matched {
         true => view! { <mark>{text}</mark> }.into_any(),

@@ -96,7 +96,7 @@ impl Older {
             return;
         }
         let below = area.scroll_height() - area.scroll_top() - area.client_height();
-        // At first the list is at its top: nothing more is loaded before the person scrolls, unless the list is too short for that.
+        // Nothing more is loaded before the person scrolls, unless the list is too short to scroll.
         let can_scroll = area.scroll_height() > area.client_height();
         if below < NEAR_END && (area.scroll_top() > 0 || !can_scroll) {
             self.show_older();
@@ -105,7 +105,7 @@ impl Older {
         }
     }
 
-    /// Shows newer threads, which the visible part has left out.
+    /// Moves the visible part of the list by one step towards the newest thread.
     pub(super) fn show_newer(self) {
         let before = self.lines.with_untracked(|lines| lines.before);
         self.set_first_row(before.saturating_sub(STEP));

@@ -46,7 +46,7 @@ struct List {
     error: RwSignal<Option<String>>,
     /// The thread whose row had the focus last.
     focused: RwSignal<Option<ThreadId>>,
-    /// The thread whose row takes the focus when the list changes, because its row moves.
+    /// The thread whose row is about to move in the list: the row is focused again at its new place.
     moving: StoredValue<Option<ThreadId>>,
     selection: Selection,
 }

@@ -1,4 +1,4 @@
-//! Code blocks: a head with the language and buttons, and the code.
+//! Code blocks: a header with the language and the buttons "Wrap" and "Copy", then the code.
 
 use std::ops::Range;
 
