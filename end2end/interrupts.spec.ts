@@ -3,7 +3,7 @@ import { expectAccessible } from './accessible.ts';
 import { mailArguments, ScriptedAgent } from './scripted.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
-import { lastRun, messageField, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
+import { lastRun, messageField, sendMessage, waitForConnection, waitForReconnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: ScriptedAgent }>({
   agent: [
@@ -157,6 +157,8 @@ test('sending another message abandons the request', async ({ page, signedIn: _ 
 });
 
 test('a request survives a killed server @desktop', async ({ page, freshServer, browserConsole }) => {
+  // The page may wait 20 s between two attempts to connect.
+  test.slow();
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
   await signInByRequest(page, freshServer);
@@ -165,7 +167,7 @@ test('a request survives a killed server @desktop', async ({ page, freshServer, 
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await page.getByRole('button', { name: 'Approve' }).click();
   await freshServer.start();
-  await waitForConnection(page);
+  await waitForReconnection(page);
   await waitForRunState(page, 'finished', 40_000);
   await expect(lastRun(page)).toContainText(`Sent: ${JSON.stringify(mailArguments)}`);
   await page.reload();

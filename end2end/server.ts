@@ -80,7 +80,8 @@ export class Server {
       if (this.child !== child || child.exitCode !== null || child.pid === undefined) {
         throw new Error(`the server did not start:\n${this.output}`);
       }
-      return (await fetch(`${this.url}/api/config`).catch(() => undefined))?.ok ?? false;
+      const response = fetch(`${this.url}/api/config`, { signal: AbortSignal.timeout(timeoutMs) });
+      return (await response.catch(() => undefined))?.ok ?? false;
     });
   }
 
@@ -145,14 +146,15 @@ export class Server {
   }
 }
 
+/**
+ * A free port for a server that may be stopped and started again. It is below the ports that systems give to outgoing connections
+ * (from 32768 on Linux, from 49152 elsewhere), so that no connection takes it while the server is stopped.
+ */
 function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
     const probe = createServer();
-    probe.once('error', reject);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      if (address === null || typeof address === 'string') return reject(new Error('no port'));
-      probe.close(() => resolve(address.port));
-    });
+    probe.once('error', () => resolve(freePort()));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(port)));
   });
 }

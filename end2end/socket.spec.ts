@@ -1,7 +1,7 @@
 import { expect, test } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { askRecorded, recordedAgent } from './recorded.ts';
-import { ask, connectionId, lastRun, messageField, runText, scroller, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
+import { ask, connectionId, lastRun, messageField, runText, scroller, sendMessage, waitForConnection, waitForReconnection, waitForRunState } from './threads.ts';
 
 test.use({ serverOptions: [{ config: recordedAgent(24) }, { scope: 'worker' }] });
 
@@ -77,6 +77,8 @@ test('Escape stops a run, in the composer and in the conversation @desktop', asy
 });
 
 test('a crash of the server ends the run with a reason, and the page recovers @desktop', async ({ page, freshServer, browserConsole }) => {
+  // The page may wait 20 s between two attempts to connect.
+  test.slow();
   browserConsole.allow(/WebSocket|ERR_CONNECTION_REFUSED|status of 50\d/);
   await createAdmin(freshServer);
   await signInByRequest(page, freshServer);
@@ -89,7 +91,7 @@ test('a crash of the server ends the run with a reason, and the page recovers @d
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'reconnecting');
   await freshServer.start();
   await waitForRunState(page, 'failed', 40_000);
-  await waitForConnection(page);
+  await waitForReconnection(page);
   await page.getByRole('button', { name: 'Ask again' }).click();
   await waitForRunState(page, 'running');
   await expect(page.getByRole('group', { name: 'Versions of this message' })).toContainText('2/2');

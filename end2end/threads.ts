@@ -8,6 +8,11 @@ export async function waitForConnection(page: Page): Promise<void> {
   await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'connected');
 }
 
+/** Waits until the page has connected again by itself after an outage. It waits up to 20 s between attempts. */
+export async function waitForReconnection(page: Page): Promise<void> {
+  await expect(page.locator('[data-status]').first()).toHaveAttribute('data-status', 'connected', { timeout: 30_000 });
+}
+
 /** The id of the page's connection, assigned by the server. */
 export async function connectionId(page: Page): Promise<string> {
   await waitForConnection(page);

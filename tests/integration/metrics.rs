@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer};
+use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer, free_port};
 
 /// The value of a metric by its name with labels; 0 where it is missing.
 fn value(text: &str, line: &str) -> f64 {
@@ -95,8 +95,8 @@ async fn the_metrics_are_only_for_those_whom_the_configuration_allows() {
 
 #[tokio::test]
 async fn a_separate_address_removes_the_metrics_from_the_public_one() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-    let server = Setup::default().with("SERVER__METRICS", free).start().await;
+    let free = format!("127.0.0.1:{}", free_port());
+    let server = Setup::default().with("SERVER__METRICS", &free).start().await;
     assert_eq!(Client::new(&server).get("/metrics").await.status(), StatusCode::NOT_FOUND);
     for path in ["/metrics", "/healthz", "/readyz"] {
         let answer = reqwest::get(format!("http://{free}{path}")).await.expect("the server answers");

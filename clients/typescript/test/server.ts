@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -28,13 +28,15 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
   }
 }
 
-/** A free port. */
+/**
+ * A free port for a server that may be stopped and started again. It is below the ports that systems give to outgoing connections
+ * (from 32768 on Linux, from 49152 elsewhere), so that no connection takes it while the server is stopped.
+ */
 const freePort = (): Promise<number> =>
   new Promise((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
+    const port = 12_000 + Math.floor(Math.random() * 20_000);
+    const probe = createServer().once('error', () => resolve(freePort()));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(port)));
   });
 
 export class Server {

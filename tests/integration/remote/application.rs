@@ -20,7 +20,7 @@ use serde_json::json;
 
 use crate::{
     remote::harness::{RemoteHarness, config, text_of},
-    support::{TEST_TIMEOUT, attach::PNG, python},
+    support::{TEST_TIMEOUT, attach::PNG, free_port, python},
 };
 
 /// How long its packages may take to install.
@@ -39,8 +39,7 @@ impl Application {
             .await
             .expect("the packages come in time")
             .expect("the task does not panic");
-        let port =
-            std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+        let port = free_port();
         let mut process = process::Command::new(python)
             .arg(source("application.py"))
             .arg(port.to_string())

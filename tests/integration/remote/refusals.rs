@@ -1,17 +1,17 @@
 //! Endpoints that do not answer with a stream.
 
-use std::{
-    net::TcpListener,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use netra::thread::RunState;
 use serde_json::json;
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::remote::{
-    harness::{RemoteHarness, SECRET, config, remote},
-    server::Endpoint,
+use crate::{
+    remote::{
+        harness::{RemoteHarness, SECRET, config, remote},
+        server::Endpoint,
+    },
+    support::free_port,
 };
 
 /// An endpoint that refuses each request in the same way.
@@ -101,7 +101,7 @@ async fn no_request_is_repeated_once_an_event_arrived() {
 
 #[tokio::test]
 async fn an_endpoint_that_does_not_listen_fails_at_once() {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+    let port = free_port();
     let config = config(&format!("http://127.0.0.1:{port}/secret-path"), &json!({}));
     let message = RemoteHarness::with_config(&config).await.failure("remote_unreachable").await;
     assert!(message.contains("cannot be reached") && !message.contains("secret-path"), "{message}");

@@ -85,7 +85,9 @@ pub fn replay_agent(events_per_second: u32) -> String {
     )
 }
 
-/// A local port that nothing listens on.
+/// A local port that nothing listens on, for a server that may be stopped and started again. It is below the ports that systems give
+/// to outgoing connections (from 32768 on Linux, from 49152 elsewhere), so that no connection takes it while the server is stopped.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
+    let random = || 12_000 + u16::try_from(uuid::Uuid::now_v7().as_u128() % 20_000).expect("it is below 20,000");
+    std::iter::repeat_with(random).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

@@ -1,21 +1,18 @@
 //! The reference server of the protocol, `@modelcontextprotocol/server-everything`, over both transports.
 
-use std::{net::TcpListener, time::Instant};
+use std::time::Instant;
 
 use netra::server::agents::tools::Consent;
 use serde_json::json;
 
 use super::*;
+use crate::support::free_port;
 
 /// Starts the server over HTTP.
 fn over_http(port: u16) -> KillOnDrop {
     let mut command = Command::new("node");
     command.arg(everything()).arg("streamableHttp").env("PORT", port.to_string());
     KillOnDrop(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("Node.js is installed"))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port()
 }
 
 async fn listens(port: u16) {
