@@ -16,6 +16,8 @@ mod web {
     const MAX_DEPTH: usize = 16;
     /// In how many elements from the one at the edge on [`Anchor::capture`] looks for an article: a heading and a button come before them.
     const MAX_SIBLINGS: usize = 4;
+    /// How many elements before an answer [`question_above`] looks at: a question may have several runs.
+    const MAX_RUNS: usize = 50;
     /// Smaller differences, in pixels, are rounding errors.
     const ROUNDING: f64 = 0.5;
 
@@ -93,6 +95,19 @@ mod web {
         let children = content.children();
         let children = (0..children.length()).filter_map(|index| children.item(index));
         children.filter(is_article).take_while(|article| top_of(article) < line).count()
+    }
+
+    /// The question of the answer at the top edge of the box, if the question is above the edge.
+    pub(crate) fn question_above(area: &Element, content: &Element) -> Option<Element> {
+        let at_edge = first_below(content, top_of(area))?;
+        let is_answer = at_edge.has_attribute("data-run-id");
+        let before = std::iter::successors(at_edge.previous_element_sibling(), Element::previous_element_sibling);
+        before.take(MAX_RUNS).find(|element| element.has_attribute("data-message-id")).filter(|_| is_answer)
+    }
+
+    /// The height of the content from the top of an element on.
+    pub(crate) fn height_from(element: &Element, content: &Element) -> f64 {
+        content.get_bounding_client_rect().bottom() - top_of(element)
     }
 
     /// The first child whose bottom is below an edge, by binary search: children are laid out top to bottom.

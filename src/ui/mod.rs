@@ -8,10 +8,13 @@ mod browser;
 #[allow(unreachable_pub, reason = "the component macro makes its functions public")]
 mod components;
 mod context;
+#[cfg(not(feature = "hydrate"))]
+pub mod document;
 mod drafts;
 mod format;
 mod item_key;
 mod keys;
+mod last_seen;
 mod layout;
 mod markdown;
 mod outgoing;

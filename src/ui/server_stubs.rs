@@ -155,6 +155,14 @@ pub(crate) mod layout {
         pub(crate) fn restore(&self, _: &Element) {}
     }
 
+    pub(crate) fn question_above(_: &Element, _: &Element) -> Option<Element> {
+        None
+    }
+
+    pub(crate) fn height_from(_: &Element, _: &Element) -> f64 {
+        0.0
+    }
+
     pub(crate) fn articles_above(_: &Element, _: &Element, _: f64) -> usize {
         0
     }

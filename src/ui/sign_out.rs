@@ -9,6 +9,7 @@ use leptos::{
 
 use super::{
     browser::{self, RequestError},
+    last_seen::remove_last_seen,
     outgoing::Outgoing,
     storage::Storage,
 };
@@ -66,6 +67,7 @@ impl SignOut {
     fn leave(self) {
         self.started.try_set(true);
         self.outgoing.clear();
+        remove_last_seen();
         spawn_local(async move {
             self.storage.remove_all().await;
             self.socket.signed_out();

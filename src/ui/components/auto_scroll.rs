@@ -12,10 +12,10 @@ use leptos::{
 
 use super::rendered_items::RenderedItems;
 use crate::{
-    protocol::ThreadId,
+    protocol::{MessageId, ThreadId},
     ui::{
         item_key::ItemKey,
-        layout::{Anchor, articles_above, observe_resize, scroll_into_view},
+        layout::{Anchor, articles_above, height_from, observe_resize, question_above, scroll_into_view},
         reading_positions::{Position, ReadingPositions},
         scroll_state::{Geometry, ScrollAction, ScrollEvent, ScrollState},
     },
@@ -29,6 +29,9 @@ const WINDOWS_AHEAD: i32 = 1;
 /// Turns may be removed when they are farther from the window than this many windows.
 const WINDOWS_KEPT: i32 = 3;
 
+/// How far below the top edge an item is shown at which a thread opens, in pixels: below the pinned question.
+const OPENED_BELOW_TOP: f64 = 72.0;
+
 /// The elements of a scroll box and its state.
 #[derive(Clone, Copy)]
 pub(crate) struct AutoScroll {
@@ -37,6 +40,7 @@ pub(crate) struct AutoScroll {
     state: StoredValue<ScrollState>,
     anchor: StoredValue<Option<Anchor>>,
     away: RwSignal<bool>,
+    question_above: RwSignal<Option<MessageId>>,
     /// Which turns are in the document.
     rendered: RenderedItems,
     thread: ThreadId,
@@ -54,12 +58,18 @@ impl AutoScroll {
             state: StoredValue::new(ScrollState::default()),
             anchor: StoredValue::new(None),
             away: RwSignal::new(false),
+            question_above: RwSignal::new(None),
         }
     }
 
     /// Whether the reader is far enough from the end to offer a button back to it.
     pub(crate) fn is_away(self) -> bool {
         self.away.get()
+    }
+
+    /// The question above the window whose answer is at the window's top edge.
+    pub(crate) fn question_above(self) -> Option<MessageId> {
+        self.question_above.get()
     }
 
     /// Scrolls to the end and follows it.
@@ -133,6 +143,38 @@ impl AutoScroll {
             }
         });
         self.save_when_laid_out();
+    }
+
+    /// Opens the thread at an item instead of its end, unless the user's reading position is kept or all that follows fits into the window.
+    pub(crate) fn open_at(self, item: ItemKey) {
+        if self.positions.get(self.thread).is_some() {
+            return;
+        }
+        // The items are in the document by the next frame.
+        request_animation_frame(move || {
+            let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
+            let (Some(area), Some(content)) = boxes else { return };
+            let fits = match area.query_selector(&item.selector()) {
+                Ok(Some(article)) => {
+                    height_from(&article, &content) <= f64::from(area.client_height()) - OPENED_BELOW_TOP
+                }
+                _ => false,
+            };
+            if !fits {
+                self.show_item(item, OPENED_BELOW_TOP);
+            }
+        });
+    }
+
+    /// Finds out which question is above the window.
+    fn find_question_above(self) {
+        let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
+        let (Some(area), Some(content)) = boxes else { return };
+        let question = question_above(&area, &content);
+        let question = question.and_then(|article| article.get_attribute("data-message-id")?.parse().ok());
+        if self.question_above.get_untracked() != question {
+            self.question_above.set(question);
+        }
     }
 
     /// Shows the position where the user was reading, as soon as the thread is loaded.
@@ -242,6 +284,7 @@ impl AutoScroll {
         if let Some(now) = self.geometry() {
             self.apply(ScrollEvent::Scroll(now));
             self.add_turns_near_reader();
+            self.find_question_above();
         }
     }
 
@@ -250,6 +293,7 @@ impl AutoScroll {
         let before = self.state.try_with_value(ScrollState::geometry);
         self.apply(ScrollEvent::Resize(now));
         self.add_turns_near_reader();
+        self.find_question_above();
         // An on-screen keyboard takes half of the window: keep the field that is being typed into visible.
         if before.is_some_and(|before| before.window != now.window)
             && let Some(field) = document().active_element()

@@ -21,12 +21,14 @@ pub(crate) fn Feedback(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let run_id = run.with_untracked(|run| run.run_id);
     let given = Memo::new(move |_| run.with(|run| run.feedback.clone()).unwrap_or_default());
     let (is_writing, error) = (RwSignal::new(false), RwSignal::new(None::<String>));
-    let give = move |feedback: RunFeedback| {
+    let give = move |feedback: RunFeedback, is_note: bool| {
         let command = GiveFeedback { thread_id: open_thread.id, run_id, feedback };
         spawn_local(async move {
             // On success, the entry in the thread's log changes what is shown.
             let refusal = open_thread.socket.send(command).await.err();
-            is_writing.try_update(|writing| *writing &= refusal.is_some());
+            if is_note && refusal.is_none() {
+                is_writing.try_set(false);
+            }
             error.try_set(refusal.map(|refusal| format::error_message(&refusal)));
         });
     };
@@ -37,7 +39,7 @@ pub(crate) fn Feedback(run: Memo<PtrEq<RunView>>) -> impl IntoView {
             let note = given.with_untracked(|given| given.note.clone());
             let note = if rating.is_some() { note } else { String::new() };
             is_writing.set(rating.is_some());
-            give(RunFeedback { rating, note });
+            give(RunFeedback { rating, note }, false);
         };
         view! {
             <button
@@ -65,7 +67,7 @@ pub(crate) fn Feedback(run: Memo<PtrEq<RunView>>) -> impl IntoView {
                 </button>
             </Show>
             <Show when=move || is_writing.get()>
-                <Note given is_writing save=Callback::new(give)/>
+                <Note given is_writing save=Callback::new(move |feedback| give(feedback, true))/>
             </Show>
             {move || error.get().map(error_message)}
         </div>

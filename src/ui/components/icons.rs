@@ -17,6 +17,7 @@ pub(crate) enum Glyph {
     Edit,
     File,
     Keyboard,
+    Link,
     Menu,
     Moon,
     More,
@@ -37,6 +38,7 @@ pub(crate) enum Glyph {
     Tool,
     Trash,
     Undo,
+    Up,
     Warning,
 }
 
@@ -56,6 +58,9 @@ impl Glyph {
             Self::Edit => "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
             Self::File => "M7 3h7l4 4v14H7zM14 3v4h4M10 13h5M10 17h5",
             Self::Keyboard => "M3 6h18v12H3zM7 10h.01M12 10h.01M17 10h.01M8 14h8",
+            Self::Link => {
+                "M10 13a5 5 0 0 0 7.5.5l3-3a5 5 0 0 0-7-7l-1.5 1.5M14 11a5 5 0 0 0-7.5-.5l-3 3a5 5 0 0 0 7 7l1.5-1.5"
+            }
             Self::Menu => "M4 7h16M4 12h16M4 17h10",
             Self::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.500 10.5z",
             Self::More => "M5 12h.01M12 12h.01M19 12h.01",
@@ -78,6 +83,7 @@ impl Glyph {
             Self::ThumbUp => {
                 "M7 20v-9l4.500-7a2 2 0 0 1 2 2.500L12.500 10h6a2 2 0 0 1 2 2.400L19 18.400A2 2 0 0 1 17 20zM7 20H3.500v-9H7"
             }
+            Self::Up => "M12 19V5M6 11l6-6 6 6",
             Self::Thread => "M4 5h16v11H10l-4 4v-4H4z",
             Self::Tool => {
                 "M14.500 6.500a4 4 0 0 0-5.300 5L4 16.700 7.300 20l5.200-5.200a4 4 0 0 0 5-5.300l-2.700 2.700-2.500-.500-.500-2.500z"

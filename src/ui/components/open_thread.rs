@@ -220,6 +220,24 @@ impl OpenThread {
         Some(message)
     }
 
+    /// Calls a function with the items of the shown branch. `None` if the thread is not loaded, or closed.
+    pub(crate) fn with_shown<T>(
+        self,
+        read: impl FnOnce(&mut dyn DoubleEndedIterator<Item = (ItemKey, &Item)>) -> T,
+    ) -> Option<T> {
+        let items = self.items.try_get_untracked()?;
+        self.view.try_with_untracked(|view| {
+            let thread = ready_thread(view)?;
+            let mut shown = items.iter().filter_map(|(index, key)| Some((*key, find_item(thread, *key, *index)?)));
+            Some(read(&mut shown))
+        })?
+    }
+
+    /// Whether an item is the last one of the shown branch. Reactive.
+    pub(crate) fn is_last(self, key: ItemKey) -> bool {
+        self.items.with(|items| items.last().is_some_and(|(_, last)| *last == key))
+    }
+
     /// The last message of the shown branch.
     fn last_message(self) -> Option<MessageId> {
         self.items.with_untracked(|keys| {

@@ -20,6 +20,8 @@ use crate::{
         components::{open_thread::OpenThread, rendered_items::ready_thread},
         context::AppContext,
         format,
+        item_key::ItemKey,
+        outgoing::NewMessage,
     },
 };
 
@@ -239,6 +241,7 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
                 <div class="failure" data-code=code.clone()>
                     {icon(Glyph::Warning)}
                     <p><strong>"The run failed. "</strong> {format::sentence(message)}</p>
+                    <Continue run/>
                     <AskAgain run/>
                 </div>
                 <div class="run-end"><CopyAnswer run/></div>
@@ -247,7 +250,7 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <CopyAnswer run/> <AskAgain run/> <Feedback run/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <Continue run/> <CopyAnswer run/> <AskAgain run/> <Feedback run/></div>
             }
             .into_any(),
         ),
@@ -257,9 +260,35 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <CopyAnswer run/> <AskAgain run/> <Feedback run/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <Continue run/> <CopyAnswer run/> <AskAgain run/> <Feedback run/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
+    }
+}
+
+/// A button that asks the agent to go on, after an answer that was cut off; only at the end of the branch.
+#[component]
+fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
+    let open_thread: OpenThread = expect_context();
+    let (run_id, agent) = run.with_untracked(|run| (run.run_id, run.agent.clone()));
+    let can_continue = Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
+    let go_on = move |_| {
+        let text = "Continue where you stopped.".to_owned();
+        open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent: Some(agent.clone()) });
+    };
+    view! {
+        <Show when=move || can_continue.get()>
+            <button type="button" class="small-button" on:click=go_on.clone()>{icon(Glyph::Down)} "Continue"</button>
+        </Show>
+    }
+}
+
+/// Whether a run that has ended left an incomplete answer: it was stopped, it failed, or it reached a limit.
+fn is_cut_off(run: &RunView) -> bool {
+    match run.state {
+        RunState::Cancelled | RunState::Failed { .. } => has_content(run),
+        RunState::Finished => run.result.as_ref().is_some_and(|result| result.get("stopped").is_some()),
+        RunState::Waiting | RunState::Running | RunState::Interrupted { .. } => false,
     }
 }
 

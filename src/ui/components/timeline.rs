@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::{run::RunCard, run_tree::PtrEq, user_message::UserMessageCard};
+use super::{run::RunCard, run_tree::PtrEq, unread::watch_unread, user_message::UserMessageCard};
 use crate::{
     thread::{Item, RunState, RunView},
     ui::{
@@ -18,11 +18,16 @@ use crate::{
 #[component]
 pub(crate) fn Timeline() -> impl IntoView {
     let open_thread: OpenThread = expect_context();
+    let first_new = watch_unread(open_thread);
     let OpenThread { view, rendered, auto_scroll, .. } = open_thread;
     let item_view = move |(hint, key): (usize, ItemKey)| {
         let current =
             move || view.with(|view| ready_thread(view).and_then(|thread| find_item(thread, key, hint).cloned()));
-        match untrack(current)? {
+        let new_mark = move || {
+            let is_first = first_new.get() == Some(key);
+            is_first.then(|| view! { <p class="new-mark" role="separator"><span>"New since you left"</span></p> })
+        };
+        let item = match untrack(current)? {
             Item::Message(item) => {
                 let item = item.as_ref().clone();
                 // The message's run is usually the next item.
@@ -33,16 +38,17 @@ pub(crate) fn Timeline() -> impl IntoView {
                         _ => false,
                     })
                 });
-                Some(view! { <UserMessageCard item is_waiting/> }.into_any())
+                view! { <UserMessageCard item is_waiting/> }.into_any()
             }
             Item::Run(initial) => {
                 let run = Memo::new(move |before: Option<&PtrEq<RunView>>| match current() {
                     Some(Item::Run(run)) => PtrEq(run),
                     _ => before.cloned().unwrap_or_else(|| PtrEq(initial.clone())),
                 });
-                Some(view! { <RunCard run/> }.into_any())
+                view! { <RunCard run/> }.into_any()
             }
-        }
+        };
+        Some(view! { {new_mark} {item} })
     };
     // Turns are added while the reader scrolls; the buttons are for those who read without scrolling.
     view! {

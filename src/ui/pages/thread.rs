@@ -24,6 +24,7 @@ use crate::{
             icons::{Glyph, icon},
             open_thread::OpenThread,
             outgoing_message::OutgoingMessageCard,
+            pinned_question::PinnedQuestion,
             presence::Presence,
             rendered_items::ready_thread,
             scroll::{JumpToEnd, Scroller},
@@ -264,6 +265,7 @@ fn ConversationArea(
             >
                 <Announcer/>
                 {move || is_followed.get().then(|| view! { <Presence id/> })}
+                <PinnedQuestion open_thread/>
                 <Scroller auto_scroll label="Conversation">
                     <h1 class="sr-only">{title}</h1>
                     <Show when=move || is_loading.get()>

@@ -228,7 +228,11 @@ impl Run<'_> {
             let Answer { text, calls, end } = answer;
             if calls.is_empty() {
                 self.explain_end(&text, end.reason).await?;
-                return Ok((Outcome::default(), Some(json!({"steps": step}))));
+                let mut result = json!({"steps": step});
+                if end.reason == EndReason::Length {
+                    result["stopped"] = json!("length");
+                }
+                return Ok((Outcome::default(), Some(result)));
             }
             if step >= config.max_steps {
                 tools.decline(&calls, "Not carried out: the agent has used up its steps.").await?;

@@ -1,0 +1,69 @@
+//! What is new in a thread since the user left it: a line above it, and a thread opens at it.
+
+use leptos::{
+    ev::{EventDescriptor as _, pagehide, visibilitychange},
+    prelude::*,
+};
+
+use super::{open_thread::OpenThread, rendered_items::ready_thread};
+use crate::{
+    thread::Item,
+    ui::{
+        browser,
+        item_key::ItemKey,
+        last_seen::{Seen, last_seen, set_last_seen, unread},
+    },
+};
+
+/// Shows what is new when the thread is opened and when the user comes back to its tab, and stores what they have seen when they leave.
+/// Returns the first item that is new.
+pub(crate) fn watch_unread(open_thread: OpenThread) -> ReadSignal<Option<ItemKey>> {
+    let (first_new, set_first_new) = signal(None);
+    let mark = move || {
+        let items =
+            open_thread.with_shown(|items| items.map(|(key, item)| (key, is_complete(item))).collect::<Vec<_>>());
+        let unread = items.and_then(|items| unread(&items, last_seen(open_thread.id)));
+        set_first_new.try_set(unread.filter(|unread| unread.added).map(|unread| unread.item));
+        unread
+    };
+    let store = move || {
+        let last = open_thread
+            .with_shown(|items| items.next_back().map(|(item, last)| Seen { item, complete: is_complete(last) }));
+        if let Some(seen) = last.flatten() {
+            set_last_seen(open_thread.id, seen);
+        }
+    };
+    let is_loaded = Memo::new(move |_| open_thread.view.with(|view| ready_thread(view).is_some()));
+    Effect::new(move |opened: Option<bool>| {
+        if opened == Some(true) || !is_loaded.get() {
+            return opened == Some(true);
+        }
+        if let Some(unread) = mark() {
+            open_thread.auto_scroll.open_at(unread.item);
+        }
+        true
+    });
+    Effect::new(move |_| {
+        let visible = window_event_listener_untyped(&visibilitychange.name(), move |_| {
+            if browser::is_visible() {
+                mark();
+            } else {
+                store();
+            }
+        });
+        let hide = window_event_listener(pagehide, move |_| store());
+        on_cleanup(move || {
+            store();
+            visible.remove();
+            hide.remove();
+        });
+    });
+    first_new
+}
+
+fn is_complete(item: &Item) -> bool {
+    match item {
+        Item::Message(_) => true,
+        Item::Run(run) => run.state.is_over(),
+    }
+}
