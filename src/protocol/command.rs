@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunFeedback, RunId, ThreadId, ThreadInfo,
-    ThreadView, UserFeed,
+    ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunFeedback, RunId, ShareThread, ThreadId,
+    ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -80,6 +80,10 @@ commands! {
     MarkRead = "mark_read" -> Accepted;
     /// Say whether the answer of a run was good.
     GiveFeedback = "give_feedback" -> Accepted;
+    /// Create a link with which anybody can read a thread.
+    ShareThread = "share_thread" -> Accepted;
+    /// Withdraw such a link.
+    WithdrawLink = "withdraw_link" -> Accepted;
     /// Check that the connection is alive.
     Ping = "ping" -> Pong;
 }

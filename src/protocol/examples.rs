@@ -12,9 +12,9 @@ use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
     Draining, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode,
     Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase,
-    SendMessage, SetAgent, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply,
-    ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, compact, encode_reply,
-    http,
+    SendMessage, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply,
+    ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact,
+    encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -100,6 +100,8 @@ fn commands() -> Vec<Command> {
         StopRun { run_id: id(3) }.into(),
         MarkRead { thread_id: id(1) }.into(),
         GiveFeedback { thread_id: id(1), run_id: id(3), feedback: feedback() }.into(),
+        ShareThread { share_id: id(12), thread_id: id(1), expires_at: Some(AT) }.into(),
+        WithdrawLink { share_id: id(12), thread_id: id(1) }.into(),
         Ping {}.into(),
     ]
 }

@@ -1,5 +1,7 @@
 //! Limits of the protocol. For those that a server can configure, these are the defaults.
 
+/// The most links with which anybody can read a thread, per thread.
+pub const MAX_SHARE_LINKS: usize = 20;
 /// The maximum length of a message's text, in bytes. Below [`MAX_FRAME_BYTES`], with room for JSON escapes.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024;
 /// The minimum length of a new password, in characters.

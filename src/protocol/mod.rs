@@ -26,6 +26,7 @@ pub mod limits;
 mod push;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod sharing;
 mod thread_view;
 pub mod untrusted;
 
@@ -45,11 +46,12 @@ pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_ok, encode_push, encode_reply,
 };
 pub use ids::{
-    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ThreadId, UserId,
+    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, ThreadId, UserId,
 };
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };
+pub use sharing::{ShareLink, ShareLinks, ShareThread, WithdrawLink};
 pub use thread_view::{
     Encrypted, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadView,
 };

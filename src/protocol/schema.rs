@@ -54,6 +54,8 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::StopRun>(&mut out, generator);
     one::<super::MarkRead>(&mut out, generator);
     one::<super::GiveFeedback>(&mut out, generator);
+    one::<super::ShareThread>(&mut out, generator);
+    one::<super::WithdrawLink>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
     debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)
@@ -131,6 +133,7 @@ fn register(generator: &mut SchemaGenerator) {
         http::Ticket,
         http::Uploaded
     );
+    all!(super::ShareLinks);
     all!(
         http::AgentInfo,
         http::ThreadPage,

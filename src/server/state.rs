@@ -147,6 +147,12 @@ impl AppState {
         self.runner.agents().list(user)
     }
 
+    /// The display names of all agents, by id.
+    #[must_use]
+    pub fn agent_names(&self) -> Vec<(String, String)> {
+        self.runner.agents().all().iter().map(|agent| (agent.info.id.clone(), agent.info.name.clone())).collect()
+    }
+
     /// How many connections a person has to this node.
     #[must_use]
     pub fn connections_of(&self, user: UserId) -> usize {

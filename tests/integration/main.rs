@@ -30,6 +30,7 @@ mod remote;
 mod runner;
 mod schema;
 mod search;
+mod sharing;
 mod socket;
 mod support;
 mod telemetry;

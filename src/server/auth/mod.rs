@@ -14,6 +14,7 @@ mod people;
 mod session_cache;
 mod sessions;
 mod setup;
+mod share_tokens;
 mod strength;
 mod throttle;
 mod tickets;
@@ -42,6 +43,7 @@ pub(crate) use sessions::{begin as begin_session, key_of as session_key_of};
 use self::{
     credentials::{Source, bearer, ticket},
     password::Passwords,
+    share_tokens::ShareTokens,
     throttle::Throttle,
     tokens::Tokens,
 };
@@ -52,7 +54,10 @@ use super::{
     problem::problem,
     store::{Lookups, Store},
 };
-use crate::protocol::http::{Problem, User};
+use crate::protocol::{
+    ShareId,
+    http::{Problem, User},
+};
 
 /// How often expired sessions and tickets are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -140,6 +145,7 @@ struct Inner {
     session_lookups: Lookups<Arc<str>, (User, i64)>,
     origins: Origins,
     tokens: Tokens,
+    share_tokens: ShareTokens,
     passwords: Passwords,
     failures: Throttle,
     ticket_lifetime: Duration,
@@ -158,6 +164,7 @@ impl Auth {
         Ok(Self(Arc::new(Inner {
             origins: Origins::new(config.server.public_url.clone(), config.auth.allowed_origins.clone()),
             tokens,
+            share_tokens: ShareTokens::open(&store).await?,
             passwords: Passwords::new().await?,
             failures: Throttle::new(config.auth.sign_in_failures_per_minute),
             ticket_lifetime: Duration::from_secs(u64::from(config.auth.ticket_seconds)),
@@ -166,6 +173,20 @@ impl Auth {
             session_lookups: Lookups::default(),
             store,
         })))
+    }
+
+    /// The token in the address of a link with which anybody can read a thread.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn share_token(&self, share: ShareId) -> Result<String> {
+        self.0.share_tokens.write(share)
+    }
+
+    /// The link whose token this is; it may have expired, or been withdrawn.
+    #[must_use]
+    pub fn read_share_token(&self, token: &str) -> Option<ShareId> {
+        self.0.share_tokens.read(token)
     }
 
     /// The origins whose pages may use cookies.

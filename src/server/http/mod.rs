@@ -17,6 +17,7 @@ mod info;
 mod runs;
 mod search;
 pub(crate) mod session_cookie;
+mod sharing;
 mod threads;
 
 use std::panic::AssertUnwindSafe;
@@ -68,6 +69,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/auth/ticket", post(accounts::ticket))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .route("/threads/{thread_id}/export", get(export::export))
+        .route("/threads/{thread_id}/links", get(sharing::links))
         .route("/runs/{run_id}", delete(runs::stop))
         .route("/threads/{thread_id}", delete(threads::remove))
         .route("/runs/{run_id}/raw", get(runs::raw))

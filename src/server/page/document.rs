@@ -69,6 +69,14 @@ pub(super) async fn render_document<V: IntoView + 'static>(
     Document { html, status }
 }
 
+/// Renders a document without data and scripts for the browser.
+pub(super) fn render_static<V: IntoView>(view: impl FnOnce() -> V) -> String {
+    let owner = Owner::new();
+    let html = owner.with(|| view().into_view().to_html());
+    owner.unset_with_forced_cleanup();
+    html
+}
+
 /// Renders the view as one chunk, followed by the scripts with the data for the browser.
 fn render_at_once<V: IntoView + 'static>(
     view: V,

@@ -5,6 +5,7 @@
 
 mod document;
 mod failure;
+mod thread_document;
 
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use axum::{
     extract::{FromRequestParts, Request, State},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     response::{Html, IntoResponse, Redirect, Response},
+    routing::get,
 };
 use leptos::nonce::Nonce;
 use leptos_axum::{LeptosRoutes, generate_route_list};
@@ -51,7 +53,10 @@ const SETUP: &str = "/setup";
 
 /// The routes of all pages.
 pub(super) fn routes() -> Router<AppState> {
-    Router::new().leptos_routes_with_handler(generate_route_list(App), page)
+    Router::new()
+        .leptos_routes_with_handler(generate_route_list(App), page)
+        .route("/shared/{token}", get(thread_document::shared))
+        .route("/threads/{thread_id}/print", get(thread_document::print))
 }
 
 /// The answer for unknown addresses: a 404 page, or a problem for calls and other methods.

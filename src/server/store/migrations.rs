@@ -14,7 +14,7 @@ type File = (i64, &'static str, &'static str);
 
 /// Each file of `migrations/`, in order. The store keeps version, description and a checksum of the SQL, and refuses to open where the
 /// checksum differs.
-const FILES: [File; 12] = [
+const FILES: [File; 13] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -27,6 +27,7 @@ const FILES: [File; 12] = [
     (700, "search", include_str!("../../../migrations/0700_search.sql")),
     (710, "pinned archived", include_str!("../../../migrations/0710_pinned_archived.sql")),
     (800, "feedback", include_str!("../../../migrations/0800_feedback.sql")),
+    (820, "share links", include_str!("../../../migrations/0820_share_links.sql")),
 ];
 
 /// Each file of `migrations/sqlite/`: what only SQLite has.

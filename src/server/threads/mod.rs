@@ -11,6 +11,7 @@ mod markdown;
 mod owners;
 mod queries;
 mod runs;
+mod sharing;
 mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
@@ -19,6 +20,7 @@ pub use feedback::{feedback_counts, give_feedback};
 pub use markdown::to_markdown;
 pub use owners::Owners;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
+pub use sharing::{links, share, shared_thread, withdraw_link};
 pub use turns::{RequestedRun, answer, send, take_back, was_accepted};
 
 use super::{

@@ -106,6 +106,7 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
         "DELETE FROM messages WHERE thread_id = $1",
         "DELETE FROM files WHERE thread_id = $1",
         "DELETE FROM uploads WHERE thread_id = $1",
+        "DELETE FROM share_links WHERE thread_id = $1",
         "DELETE FROM search_texts WHERE thread_id = $1",
         "DELETE FROM search_progress WHERE thread_id = $1",
     ] {

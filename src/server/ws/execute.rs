@@ -109,6 +109,14 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             threads::give_feedback(channels, user, &command).await?;
             json!(Accepted {})
         }
+        Command::ShareThread(command) => {
+            threads::share(channels, user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::WithdrawLink(command) => {
+            threads::withdraw_link(channels, user, &command).await?;
+            json!(Accepted {})
+        }
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));

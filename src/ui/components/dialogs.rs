@@ -17,12 +17,16 @@ use super::{
     agent_select::AgentChoice,
     focus::{ComposerFocus, focus_on, is_focus_lost},
     palette::{AGENT_DIALOG, PALETTE},
+    share::SHARE_DIALOG,
     shortcut_list::SHORTCUT_LIST,
     shown_thread::ShownThread,
 };
-use crate::ui::{
-    layout::is_touch_only,
-    shortcuts::{Shortcut, pressed},
+use crate::{
+    protocol::ThreadId,
+    ui::{
+        layout::is_touch_only,
+        shortcuts::{Shortcut, pressed},
+    },
 };
 
 /// A dialog.
@@ -31,6 +35,8 @@ pub(crate) enum DialogKind {
     Palette,
     Shortcuts,
     Agents,
+    /// Sharing a thread.
+    Share(ThreadId),
 }
 
 /// Opens dialogs and pages, from context.
@@ -172,11 +178,13 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
     let label = move || match open.get() {
         Some(DialogKind::Shortcuts) => "Keyboard shortcuts",
         Some(DialogKind::Agents) => "Choose an agent",
+        Some(DialogKind::Share(_)) => "Share this thread",
         _ => "Search or jump to",
     };
     let content = move || match open.get()? {
         DialogKind::Palette => Some(PALETTE.show(())),
         DialogKind::Shortcuts => Some(SHORTCUT_LIST.show(())),
+        DialogKind::Share(thread) => Some(SHARE_DIALOG.show(thread)),
         DialogKind::Agents => dialogs.agent.get_value().map(|agent| AGENT_DIALOG.show(agent)),
     };
     view! {

@@ -21,9 +21,10 @@ use crate::{
     ui::{format::sentence, part::part},
 };
 
-/// The names of the custom events that are shown as figures.
-const CHART: &str = "netra.chart";
-const TABLE: &str = "netra.table";
+/// The name of the event with a chart.
+pub(crate) const CHART: &str = "netra.chart";
+/// The name of the event with a table.
+pub(crate) const TABLE: &str = "netra.table";
 
 /// The nodes of the run (without `parent`) or of the sub-agent at the index `parent`.
 #[component]
@@ -117,7 +118,8 @@ part!(
     pub(crate) FIGURE, figure, |(name, value): (String, Value)| figure(&name, value)
 );
 
-fn figure(name: &str, value: Value) -> AnyView {
+/// A chart or a table, by the name and the value of its event.
+pub(crate) fn figure(name: &str, value: Value) -> AnyView {
     let chart = || serde_json::from_value(value.clone()).ok().map(|chart| view! { <ChartView chart/> }.into_any());
     let table = || serde_json::from_value(value.clone()).ok().map(|table| view! { <TableView table/> }.into_any());
     let figure = if name == CHART { chart() } else { table() };

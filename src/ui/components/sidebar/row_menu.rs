@@ -8,6 +8,7 @@ use leptos_router::{
 
 use super::{
     super::{
+        dialogs::{DialogKind, Dialogs},
         focus::ComposerFocus,
         icons::{Glyph, icon},
         menu::Menu,
@@ -61,6 +62,11 @@ pub(super) fn RowMenu(
         list.selection.toggle(id);
         focus_row(id);
     };
+    let dialogs: Dialogs = expect_context();
+    let share = move |_| {
+        open.set(false);
+        dialogs.open(DialogKind::Share(id));
+    };
     let export = move |format: &'static str, label: &'static str| {
         let address = format!("/api/threads/{id}/export?format={format}");
         // `rel="external"` keeps the router from handling the link.
@@ -78,6 +84,10 @@ pub(super) fn RowMenu(
             <button type="button" on:click=pin>
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
+            <button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button>
+            <a href=format!("/threads/{id}/print") rel="external" target="_blank" on:click=move |_| open.set(false)>
+                {icon(Glyph::File)} "Print"
+            </a>
             {export("markdown", "Export as Markdown")}
             {export("jsonl", "Export the log (JSON Lines)")}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>

@@ -1,0 +1,117 @@
+//! A thread as a document to read or print: the messages and answers of its newest branch, rendered by the server, without scripts but
+//! the theme's.
+
+use leptos::prelude::*;
+use leptos_meta::HashedStylesheet;
+
+use super::{
+    components::{
+        markdown::text_of,
+        run_nodes::{CHART, TABLE, figure},
+        sidebar::display_title,
+    },
+    format,
+    markdown::to_html,
+};
+use crate::{
+    text::escape_invisible,
+    thread::{Item, Node, NodeBody, RunState, RunView, ThreadView},
+};
+
+/// What a document shows.
+#[derive(Debug)]
+pub struct ThreadDocument {
+    /// The thread.
+    pub thread: ThreadView,
+    /// The display names of agents, by id.
+    pub agents: Vec<(String, String)>,
+    /// A line under the title.
+    pub note: String,
+}
+
+/// A point in time (milliseconds since 1970), in UTC: the server does not know the reader's time zone.
+fn utc_time(at: i64) -> impl IntoView {
+    view! { <time datetime=format::iso_8601(at)>{format!("{} UTC", format::date_time(at, 0))}</time> }
+}
+
+/// The whole HTML document.
+pub fn thread_document(options: LeptosOptions, document: ThreadDocument) -> impl IntoView {
+    let title = display_title(document.thread.info.as_ref().map_or("", |info| info.title.as_str()));
+    let items = document.thread.path(None).into_iter().map(|item| match item {
+        Item::Message(item) => {
+            let files = item.message.attachments.iter().map(|file| escape_invisible(&file.name)).collect::<Vec<_>>();
+            let files =
+                (!files.is_empty()).then(|| view! { <p class="quiet">{format!("Files: {}", files.join(", "))}</p> });
+            view! {
+                <article class="question">
+                    <header class="byline">
+                        <bdi class="author">{escape_invisible(&item.message.author.name)}</bdi> {utc_time(item.at)}
+                    </header>
+                    <p class="message-text">{escape_invisible(&item.message.content)}</p>
+                    {files}
+                </article>
+            }
+            .into_any()
+        }
+        Item::Run(run) => answer(run, &document.agents),
+    });
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content="light dark"/>
+                <meta name="robots" content="noindex"/>
+                <title>{format!("{title} · Netra")}</title>
+                <script src="/theme.js"></script>
+                <link rel="icon" type="image/svg+xml" href="/favicon.svg"/>
+                <HashedStylesheet options id="style"/>
+            </head>
+            <body class="document">
+                <main class="page timeline">
+                    <header>
+                        <h1>{title}</h1>
+                        <p class="quiet">{document.note}</p>
+                    </header>
+                    {items.collect_view()}
+                </main>
+            </body>
+        </html>
+    }
+}
+
+fn answer(run: &RunView, agents: &[(String, String)]) -> AnyView {
+    let name = agents.iter().find(|(id, _)| *id == run.agent).map_or(&run.agent, |(_, name)| name);
+    let end = match &run.state {
+        RunState::Cancelled => Some("Stopped before it finished.".to_owned()),
+        RunState::Failed { message, .. } => Some(escape_invisible(message)),
+        RunState::Interrupted { .. } if run.answered.is_none() => Some("Waiting for an answer.".to_owned()),
+        RunState::Waiting | RunState::Running => Some("Not finished yet.".to_owned()),
+        RunState::Finished | RunState::Interrupted { .. } => None,
+    };
+    view! {
+        <article class="run">
+            <header class="byline"><bdi class="author">{escape_invisible(name)}</bdi> {utc_time(run.started_at)}</header>
+            <div class="run-body">
+                {run.nodes.iter().filter_map(|node| part(node)).collect_view()}
+                {end.map(|end| view! { <p class="quiet">{end}</p> })}
+            </div>
+        </article>
+    }
+    .into_any()
+}
+
+fn part(node: &Node) -> Option<AnyView> {
+    match &node.body {
+        NodeBody::Text { text, .. } if !text.trim().is_empty() => {
+            let html = to_html(text_of(node));
+            Some(view! { <div class="markdown" inner_html=html></div> }.into_any())
+        }
+        NodeBody::Tool { name, .. } => {
+            Some(view! { <p class="quiet">{format!("Used the tool {}.", escape_invisible(name))}</p> }.into_any())
+        }
+        NodeBody::Custom { name, value } if name == CHART || name == TABLE => Some(figure(name, value.clone())),
+        _ => None,
+    }
+}
