@@ -226,6 +226,19 @@ pub enum ThreadEntry {
     },
 }
 
+impl ThreadEntry {
+    /// The run that the entry belongs to: that requested it, is an event of it, or rates it.
+    #[must_use]
+    pub fn run_id(&self) -> Option<RunId> {
+        match self {
+            Self::Message { message } => Some(message.run_id),
+            Self::Answer { answer } => Some(answer.resumed_by),
+            Self::Agent { run_id, .. } | Self::Feedback { run_id, .. } => Some(*run_id),
+            Self::TakenBack { .. } | Self::Thread { .. } => None,
+        }
+    }
+}
+
 /// The state of a run, as the feed shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -5,6 +5,7 @@ mod agents;
 mod auth;
 mod check;
 mod raw_events;
+mod run_entries;
 mod search;
 mod tools;
 mod usage;
@@ -17,6 +18,7 @@ pub use auth::{
 };
 pub use check::{AgentCheck, CheckAgent, Finding, FindingLevel};
 pub use raw_events::{RawEvent, RawEvents};
+pub use run_entries::{RunEntries, RunEntry};
 pub use search::{ExcerptPart, SearchHit, SearchHitKind, SearchPage};
 pub use tools::{AdminTools, Consent, ToolInfo, ToolSource, ToolSourceState};
 pub use usage::{Budget, OwnUsage, Usage, UsageReport, UsageRow, UsageSum};

@@ -34,6 +34,10 @@ pub const MAX_FEED_PAGE: u32 = 200;
 pub const SEARCH_PAGE: u32 = 20;
 /// The maximum `limit` of `GET /api/search`.
 pub const MAX_SEARCH_PAGE: u32 = 50;
+/// The default `limit` of `GET /api/runs/<run_id>/entries`.
+pub const RUN_ENTRIES_PAGE: u32 = 500;
+/// The maximum `limit` of `GET /api/runs/<run_id>/entries`.
+pub const MAX_RUN_ENTRIES_PAGE: u32 = 1_000;
 /// The maximum length of the query of `GET /api/search`, in characters.
 pub const MAX_SEARCH_CHARS: usize = 200;
 /// The maximum size of an uploaded file, in bytes.

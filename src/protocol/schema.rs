@@ -139,6 +139,7 @@ fn register(generator: &mut SchemaGenerator) {
         http::ThreadPage,
         http::SearchPage,
         http::RawEvents,
+        http::RunEntries,
         http::AdminAgents,
         http::CheckAgent,
         http::AgentCheck,

@@ -27,6 +27,7 @@ mod model;
 mod pages;
 mod quotas;
 mod remote;
+mod run_entries;
 mod runner;
 mod schema;
 mod search;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Channel, Channels, CommandTransaction, Extent, fold::apply_to_thread, queries};
 use crate::{
-    protocol::{Entry, RunId, ThreadEntry, ThreadId},
+    protocol::{Entry, RunId, ThreadId},
     server::{
         clock::now_ms,
         config::StoreConfig,
@@ -237,10 +237,7 @@ impl CommandTransaction {
         self.for_each_entry(thread, 0, |row| {
             bytes += row.entry.len() as u64;
             let run = match row.decode(Channel::Thread(thread))? {
-                Entry::Thread(ThreadEntry::Agent { run_id, .. }) => Some(run_id),
-                Entry::Thread(ThreadEntry::Feedback { run_id, .. }) => Some(run_id),
-                Entry::Thread(ThreadEntry::Message { message }) => Some(message.run_id),
-                Entry::Thread(ThreadEntry::Answer { answer }) => Some(answer.resumed_by),
+                Entry::Thread(entry) => entry.run_id(),
                 _ => None,
             };
             entries.extend(run.map(|run| RunEntry { run, seq: row.seq(), bytes: row.entry.len() as u64 }));

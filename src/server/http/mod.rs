@@ -73,6 +73,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/runs/{run_id}", delete(runs::stop))
         .route("/threads/{thread_id}", delete(threads::remove))
         .route("/runs/{run_id}/raw", get(runs::raw))
+        .route("/runs/{run_id}/entries", get(runs::entries))
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
         .route("/threads/{thread_id}/files/{file_id}", get(files::download))

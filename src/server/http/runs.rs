@@ -13,8 +13,12 @@ use serde::Deserialize;
 
 use super::Caller;
 use crate::{
-    protocol::{RunId, http::Problem},
-    server::{error::Error, problem::problem, raw_events, state::AppState},
+    protocol::{
+        RunId,
+        http::Problem,
+        limits::{MAX_RUN_ENTRIES_PAGE, RUN_ENTRIES_PAGE},
+    },
+    server::{error::Error, problem::problem, raw_events, state::AppState, threads},
 };
 
 type RunPath = std::result::Result<Path<RunId>, PathRejection>;
@@ -26,6 +30,17 @@ pub(super) struct RawQuery {
     /// The `next` of the page before; absent for the first page.
     #[serde(default)]
     after: u64,
+}
+
+/// The query of `GET /api/runs/<run_id>/entries`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntriesQuery {
+    /// The `next` of the page before; absent for the first page.
+    #[serde(default)]
+    after: u64,
+    /// The most entries in the page.
+    limit: Option<u32>,
 }
 
 /// `DELETE /api/runs/<run_id>`: stops a run. One that has ended stays as it is.
@@ -50,5 +65,23 @@ pub(super) async fn raw(
     let Query(RawQuery { after }) =
         query.map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", why.body_text()))?;
     let page = raw_events::page(&state.channels, identity.user.id, run, after).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
+}
+
+/// `GET /api/runs/<run_id>/entries?after=<seq>&limit=500`: the entries of a run in its thread's log, page by page.
+pub(super) async fn entries(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    run: RunPath,
+    query: std::result::Result<Query<EntriesQuery>, QueryRejection>,
+) -> Result<impl IntoResponse, Problem> {
+    let invalid = |detail: String| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
+    let Path(run) = run.map_err(|_| Error::not_found("run"))?;
+    let Query(EntriesQuery { after, limit }) = query.map_err(|why| invalid(why.body_text()))?;
+    let limit = limit.unwrap_or(RUN_ENTRIES_PAGE);
+    if !(1..=MAX_RUN_ENTRIES_PAGE).contains(&limit) {
+        return Err(invalid(format!("limit: 1 to {MAX_RUN_ENTRIES_PAGE} entries")));
+    }
+    let page = threads::run_entries(&state.channels, identity.user.id, run, after, limit as usize).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
 }

@@ -234,6 +234,28 @@ pub(super) async fn is_open<'c>(executor: impl Executor<'c, Database = Any>, run
     Ok(query.fetch_one(executor).await? > 0)
 }
 
+row! {
+    /// Where a run is.
+    pub(super) struct RunPlace {
+        pub(super) thread_id: ThreadId,
+        /// The `seq` of the message or answer that requested it; 0 if that is not known.
+        pub(super) seq: i64,
+    }
+}
+
+/// Where a person's run is.
+///
+/// # Errors
+/// `not_found`.
+pub(super) async fn place_of_run<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    owner: UserId,
+    run: RunId,
+) -> Result<RunPlace> {
+    let query = sqlx::query_as("SELECT thread_id, seq FROM runs WHERE id = $1 AND owner = $2").bind(run).bind(owner);
+    query.fetch_optional(executor).await?.ok_or_else(|| Error::not_found("run"))
+}
+
 /// When a person's run ended, if it has.
 ///
 /// # Errors
