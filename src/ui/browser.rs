@@ -210,6 +210,27 @@ mod web {
         let _ = leptos::prelude::window().location().assign(path);
     }
 
+    /// Goes to the previous page of the tab.
+    pub(crate) fn go_back() {
+        let _ = leptos::prelude::window().history().and_then(|history| history.back());
+    }
+
+    /// Saves a text as a file with this name.
+    pub(crate) fn download(name: &str, text: &str) {
+        let Some(LocalFile(file, _)) = text_file(name, text) else { return };
+        let Ok(url) = web_sys::Url::create_object_url_with_blob(&file) else { return };
+        let link = leptos::prelude::document().create_element("a").ok();
+        if let Some(link) = link.and_then(|link| link.dyn_into::<web_sys::HtmlElement>().ok()) {
+            let _ = link.set_attribute("href", &url);
+            let _ = link.set_attribute("download", name);
+            // Keeps the router from handling the click.
+            let _ = link.set_attribute("rel", "external");
+            link.click();
+        }
+        // The browser has begun to save the file.
+        let _ = web_sys::Url::revoke_object_url(&url);
+    }
+
     /// Loads this page again.
     #[cfg(feature = "split")]
     pub(crate) fn reload() {

@@ -106,6 +106,10 @@ pub(crate) mod browser {
 
     pub(crate) fn navigate_to(_: &str) {}
 
+    pub(crate) fn go_back() {}
+
+    pub(crate) fn download(_: &str, _: &str) {}
+
     pub(crate) fn remove_fragment() {}
 
     pub(crate) async fn post<T: Serialize, R: DeserializeOwned>(_: &str, _: &T) -> Result<R, RequestError> {

@@ -57,6 +57,11 @@ impl Clock {
         });
     }
 
+    /// The same clock with another server's clock: for parts of the page that show what was at another time.
+    pub(crate) fn with_server_now(self, server_now: RwSignal<Option<i64>>) -> Self {
+        Self { server_now, ..self }
+    }
+
     /// Today in the reader's time zone; `None` before hydration.
     pub(crate) fn today(self) -> Option<LocalDay> {
         Some(LocalDay { number: self.today.get()?, utc_offset: self.utc_offset.get()? })

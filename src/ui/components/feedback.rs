@@ -14,10 +14,14 @@ use crate::{
     ui::format,
 };
 
-/// The feedback on a run that has ended.
+/// The feedback on a run that has ended; nothing in a replay.
 #[component]
 pub(crate) fn Feedback(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let open_thread: OpenThread = expect_context();
+    use_context::<OpenThread>().map(|open_thread| view! { <FeedbackOf open_thread run/> })
+}
+
+#[component]
+fn FeedbackOf(open_thread: OpenThread, run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let run_id = run.with_untracked(|run| run.run_id);
     let given = Memo::new(move |_| run.with(|run| run.feedback.clone()).unwrap_or_default());
     let (is_writing, error) = (RwSignal::new(false), RwSignal::new(None::<String>));

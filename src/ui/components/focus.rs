@@ -18,15 +18,16 @@ pub(crate) fn focus_on(selector: &str) -> bool {
 
 /// Focuses the element with an id, if it exists.
 pub(crate) fn focus_id(id: &str) {
-    let found = document().get_element_by_id(id).and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
-    if let Some(found) = found {
-        let _ = found.focus();
+    if let Some(found) = document().get_element_by_id(id) {
+        focus_element(&found);
     }
 }
 
 /// Focuses an element.
 pub(crate) fn focus_element(element: &web_sys::Element) {
     if let Some(element) = element.dyn_ref::<web_sys::HtmlElement>() {
+        let _ = element.focus();
+    } else if let Some(element) = element.dyn_ref::<web_sys::SvgElement>() {
         let _ = element.focus();
     }
 }

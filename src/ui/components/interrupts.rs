@@ -25,7 +25,8 @@ use crate::{
 /// A run's answers while the person gives them.
 #[derive(Clone, Copy)]
 struct AnswerForm {
-    open_thread: OpenThread,
+    /// `None` in a replay, where nothing can be answered.
+    open_thread: Option<OpenThread>,
     run: Memo<PtrEq<RunView>>,
     /// The answer to each interrupt, once given.
     answers: RwSignal<Vec<Option<InterruptAnswer>>>,
@@ -36,7 +37,7 @@ struct AnswerForm {
 }
 
 impl AnswerForm {
-    fn new(open_thread: OpenThread, run: Memo<PtrEq<RunView>>, count: usize) -> Self {
+    fn new(open_thread: Option<OpenThread>, run: Memo<PtrEq<RunView>>, count: usize) -> Self {
         let (sent, busy, error) = (RwSignal::new(None), RwSignal::new(false), RwSignal::new(None));
         Self { open_thread, run, answers: RwSignal::new(vec![None; count]), sent, busy, error }
     }
@@ -49,8 +50,9 @@ impl AnswerForm {
                 *slot = Some(answer);
             }
         });
-        if let Some(answers) = self.answers.with_untracked(|all| all.iter().cloned().collect::<Option<Vec<_>>>()) {
-            let (thread_id, run_id) = (self.open_thread.id, self.run.with_untracked(|run| run.run_id));
+        let answers = self.answers.with_untracked(|all| all.iter().cloned().collect::<Option<Vec<_>>>());
+        if let Some((answers, open_thread)) = answers.zip(self.open_thread) {
+            let (thread_id, run_id) = (open_thread.id, self.run.with_untracked(|run| run.run_id));
             self.send(Answer { answer_id: MessageId::new(), thread_id, run_id, answers });
         }
     }
@@ -60,15 +62,13 @@ impl AnswerForm {
     }
 
     fn send(self, answer: Answer) {
-        if self.busy.get_untracked() {
-            return;
-        }
+        let Some(open_thread) = self.open_thread.filter(|_| !self.busy.get_untracked()) else { return };
         self.sent.set(Some(answer.clone()));
         self.busy.set(true);
         self.error.set(None);
-        let reply = self.open_thread.outgoing.send_answer(answer);
+        let reply = open_thread.outgoing.send_answer(answer);
         // The run that resumes appears at the end.
-        self.open_thread.auto_scroll.jump_to_end();
+        open_thread.auto_scroll.jump_to_end();
         spawn_local(async move {
             if let Err(error) = reply.await {
                 self.error.try_set(Some(format::error_message(&error)));
@@ -112,7 +112,7 @@ fn Interrupts(run: Memo<PtrEq<RunView>>, interrupts: Vec<Interrupt>) -> impl Int
             .collect::<String>();
         return view! { <p class="outcome">{icon(Glyph::Warning)} <span>{text}</span></p> }.into_any();
     }
-    let form = AnswerForm::new(expect_context(), run, interrupts.len());
+    let form = AnswerForm::new(use_context(), run, interrupts.len());
     let answered = Memo::new(move |_| run.with(|run| run.answered.clone()));
     let is_open = move || answered.with(Option::is_none);
     let is_several = interrupts.len() > 1;
@@ -278,6 +278,9 @@ fn card_body(state: CardState, seconds_left: Memo<Option<i64>>) -> impl Fn() -> 
                 </p>
             }
             .into_any()
+        }
+        (None, None, _) if state.form.open_thread.is_none() => {
+            view! { <p class="outcome">{icon(Glyph::Question)} <span>"Waiting for an answer."</span></p> }.into_any()
         }
         (None, None, true) => view! {
             <p class="outcome">

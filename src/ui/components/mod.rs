@@ -33,6 +33,7 @@ pub(crate) mod paste;
 pub(crate) mod pinned_question;
 pub(crate) mod presence;
 pub(crate) mod rendered_items;
+pub(crate) mod replay;
 pub(crate) mod roving;
 pub(crate) mod run;
 pub(crate) mod run_nodes;

@@ -10,6 +10,7 @@ use super::{
     icons::{Glyph, icon},
     interrupts::INTERRUPTS,
     json::LongText,
+    replay::ReplayLink,
     run_nodes::Nodes,
     run_tree::{NodeTree, PtrEq, RunSignals},
 };
@@ -79,19 +80,19 @@ fn usage_label(run: &RunView) -> Option<String> {
 #[component]
 pub(crate) fn RunCard(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let app: AppContext = expect_context();
-    let open_thread: OpenThread = expect_context();
+    // A replay has none: its run has no actions.
+    let open_thread = use_context::<OpenThread>();
     let (run_id, agent) = run.with_untracked(|run| (run.run_id, app.agent_name(&run.agent)));
     let state = Memo::new(move |_| run.with(|run| run.state.clone()));
     let place = Memo::new(move |_| {
         let waiting = state.with(|state| *state == RunState::Waiting);
-        waiting
-            .then(|| open_thread.queue.with(|queue| queue.iter().find(|place| place.run_id == run_id).copied()))
-            .flatten()
+        let queue = open_thread.filter(|_| waiting)?.queue;
+        queue.with(|queue| queue.iter().find(|place| place.run_id == run_id).copied())
     });
     let tree = Memo::new(move |_| run.with(|run| NodeTree::new(&run.nodes)));
     let is_active = move || state.with(|state| !state.is_over());
     let is_empty = Memo::new(move |_| tree.with(|tree| tree.children(None).is_empty()));
-    let connected = Memo::new(move |_| open_thread.is_up_to_date());
+    let connected = Memo::new(move |_| open_thread.is_none_or(OpenThread::is_up_to_date));
     view! {
         <article
             class="run"
@@ -235,6 +236,7 @@ fn has_content(run: &RunView) -> bool {
 
 /// How a run ended, and what the person can do next.
 fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
+    let replay = || view! { <ReplayLink run=run.with_untracked(|run| run.run_id)/> };
     match state {
         RunState::Failed { message, code } => Some(
             view! {
@@ -244,23 +246,23 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
                     <Continue run/>
                     <AskAgain run/>
                 </div>
-                <div class="run-end"><CopyAnswer run/></div>
+                <div class="run-end"><CopyAnswer run/> {replay()}</div>
             }
             .into_any(),
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <Continue run/> <CopyAnswer run/> <AskAgain run/> <Feedback run/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <Continue run/> <CopyAnswer run/> <AskAgain run/> {replay()} <Feedback run/></div>
             }
             .into_any(),
         ),
         RunState::Interrupted { interrupts } => {
-            Some(view! { {INTERRUPTS.show((run, interrupts.clone()))} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/></div> }.into_any())
+            Some(view! { {INTERRUPTS.show((run, interrupts.clone()))} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/> {replay()}</div> }.into_any())
         }
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <Continue run/> <CopyAnswer run/> <AskAgain run/> <Feedback run/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <Continue run/> <CopyAnswer run/> <AskAgain run/> {replay()} <Feedback run/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
     }
@@ -302,14 +304,13 @@ fn AskAgainIfAbandoned(run: Memo<PtrEq<RunView>>) -> impl IntoView {
 /// A button that sends the run's message again as a new version: same text, agent and files. The old version stays reachable.
 #[component]
 fn AskAgain(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let open_thread: OpenThread = expect_context();
     let message_id = run.with_untracked(|run| run.message_id);
-    let ask = move |_| {
-        if let Some(message) = message_id.and_then(|id| open_thread.message(id)) {
-            open_thread.replace_message(&message, message.content.clone(), None);
-        }
-    };
-    message_id.map(|_| {
+    use_context::<OpenThread>().zip(message_id).map(|(open_thread, message_id)| {
+        let ask = move |_| {
+            if let Some(message) = open_thread.message(message_id) {
+                open_thread.replace_message(&message, message.content.clone(), None);
+            }
+        };
         view! { <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button> }
     })
 }

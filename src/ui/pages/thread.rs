@@ -27,6 +27,7 @@ use crate::{
             pinned_question::PinnedQuestion,
             presence::Presence,
             rendered_items::ready_thread,
+            replay::ReplayDialog,
             scroll::{JumpToEnd, Scroller},
             sidebar::display_title,
             timeline::Timeline,
@@ -44,13 +45,15 @@ use crate::{
 pub(crate) fn ThreadPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id")).and_then(|id| id.parse::<ThreadId>().ok()));
-    move || match id.get() {
+    let thread = move || match id.get() {
         Some(id) => view! { <Thread id/> }.into_any(),
         None => {
             let error = ErrorBody::new(ErrorCode::NotFound, "This is not the address of a thread.");
             view! { <Refused error/> }.into_any()
         }
-    }
+    };
+    // After the thread: a replay repeats elements of it, and those of the thread are to be found first.
+    view! { {thread} <ReplayDialog/> }
 }
 
 /// A signal that follows another one, but changes at most once per frame.
