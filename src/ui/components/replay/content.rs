@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use leptos::{context::Provider, ev::KeyboardEvent, html, prelude::*, task::spawn_local, wasm_bindgen::JsCast, web_sys};
+use leptos::{
+    context::Provider, ev::KeyboardEvent, html, prelude::*, task::spawn_local, wasm_bindgen::JsCast, web_sys,
+};
 
 use super::{
     drawer::Drawer,

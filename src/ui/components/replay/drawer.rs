@@ -130,10 +130,12 @@ pub(super) fn Drawer(player: Player, run_id: RunId) -> impl IntoView {
         count => format!("{} of {} entries", format::number(count as f64), format::number(all as f64)),
     };
     let download = move |_| {
-        let lines = entries.with_value(|entries| entries.iter().map(|entry| json_line(entry) + "\n").collect::<String>());
+        let lines =
+            entries.with_value(|entries| entries.iter().map(|entry| json_line(entry) + "\n").collect::<String>());
         browser::download(&format!("run-{run_id}.jsonl"), &lines);
     };
-    let options = kinds.into_iter().map(|(kind, count)| view! { <option value=kind>{format!("{kind} ({count})")}</option> });
+    let options =
+        kinds.into_iter().map(|(kind, count)| view! { <option value=kind>{format!("{kind} ({count})")}</option> });
     let list = EntryList { player, entries, listed, area: NodeRef::new(), scroll_top: RwSignal::new(0) };
     view! {
         <aside class="replay-drawer" id="replay-entries" aria-label="Raw entries">

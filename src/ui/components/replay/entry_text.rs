@@ -10,17 +10,8 @@ use crate::{
 /// The most characters of a first line.
 const MAX_LINE_CHARS: usize = 120;
 /// The fields of an event of which the first one with a text is shown.
-const SHOWN_FIELDS: [&str; 9] = [
-    "delta",
-    "toolCallName",
-    "stepName",
-    "name",
-    "content",
-    "message",
-    "activityType",
-    "toolCallId",
-    "messageId",
-];
+const SHOWN_FIELDS: [&str; 9] =
+    ["delta", "toolCallName", "stepName", "name", "content", "message", "activityType", "toolCallId", "messageId"];
 
 /// The kind: an AG-UI event's type, or what else it is.
 pub(super) fn kind(entry: &ThreadEntry) -> &'static str {
@@ -112,7 +103,7 @@ mod tests {
         assert_eq!(matching(entries, "", None).len(), entries.len());
         assert_eq!(matching(entries, " LOOK_up ", None), [4]);
         assert_eq!(matching(entries, "", Some("TEXT_MESSAGE_CONTENT")), [9, 10, 11]);
-        assert_eq!(matching(entries, "1 ", Some("TEXT_MESSAGE_CONTENT")), [10]);
+        assert_eq!(matching(entries, "\"1 \"", Some("TEXT_MESSAGE_CONTENT")), [10]);
         assert!(matching(entries, "look_up", Some("MESSAGE")).is_empty());
         let kinds = kinds(entries);
         assert_eq!(kinds.iter().map(|(_, count)| count).sum::<usize>(), entries.len());

@@ -259,11 +259,11 @@ mod tests {
         assert_eq!(shown, [("Analyst", 0, 2), ("Steps", 1, 1), ("Search", 1, 1), ("Tools", 2, 1)]);
         let labels: Vec<_> = rows.iter().flat_map(|row| &row.bars).map(|bar| (bar.label(), bar.position)).collect();
         let expected = [
-            ("Waiting to start, 100 ms", 1),
+            ("Waiting to start, 0.1 s", 1),
             ("Analyst, 1.2 s", 2),
-            ("Step read, 500 ms", 3),
-            ("Search, 300 ms", 4),
-            ("Tool call look_up, 900 ms", 5),
+            ("Step read, 0.5 s", 3),
+            ("Search, 0.3 s", 4),
+            ("Tool call look_up, 0.9 s", 5),
         ];
         assert_eq!(labels, expected.map(|(label, position)| (label.to_owned(), position)));
     }
