@@ -49,6 +49,16 @@ test('sign-in and a thread load no part, and each part is loaded when it is firs
   expect([...parts]).toEqual(['admin']);
 });
 
+test('the replay of a run is loaded when it is first opened', async ({ page, signedIn: _ }) => {
+  const parts = requestedParts(page);
+  await ask(page, 'What can you do?');
+  await waitForRunState(page, 'finished');
+  expect([...parts]).toEqual([]);
+  await lastRun(page).getByRole('link', { name: 'Replay' }).click();
+  await expect(page.getByRole('slider', { name: 'Position' })).toBeVisible();
+  expect([...parts]).toEqual(['replay']);
+});
+
 test('a part in the HTML of a page is loaded before the page is hydrated', async ({ page, signedIn: _, browserConsole }) => {
   browserConsole.allow(/status of 403/);
   const parts = requestedParts(page);
