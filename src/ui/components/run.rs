@@ -268,21 +268,23 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
     }
 }
 
-/// A button that asks the agent to go on, after an answer that was cut off; only at the end of the branch.
+/// A button that asks the agent to go on, after an answer that was cut off; only at the end of an open thread's branch.
 #[component]
 fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let open_thread: OpenThread = expect_context();
-    let (run_id, agent) = run.with_untracked(|run| (run.run_id, run.agent.clone()));
-    let can_continue = Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
-    let go_on = move |_| {
-        let text = "Continue where you stopped.".to_owned();
-        open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent: Some(agent.clone()) });
-    };
-    view! {
-        <Show when=move || can_continue.get()>
-            <button type="button" class="small-button" on:click=go_on.clone()>{icon(Glyph::Down)} "Continue"</button>
-        </Show>
-    }
+    use_context::<OpenThread>().map(|open_thread| {
+        let (run_id, agent) = run.with_untracked(|run| (run.run_id, run.agent.clone()));
+        let can_continue =
+            Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
+        let go_on = move |_| {
+            let text = "Continue where you stopped.".to_owned();
+            open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent: Some(agent.clone()) });
+        };
+        view! {
+            <Show when=move || can_continue.get()>
+                <button type="button" class="small-button" on:click=go_on.clone()>{icon(Glyph::Down)} "Continue"</button>
+            </Show>
+        }
+    })
 }
 
 /// Whether a run that has ended left an incomplete answer: it was stopped, it failed, or it reached a limit.
