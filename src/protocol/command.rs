@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, Cursor, Epoch, FileId, InterruptAnswer, MessageId, RunFeedback, RunId, ShareThread, ThreadId,
-    ThreadInfo, ThreadView, UserFeed, WithdrawLink,
+    ChannelName, Cursor, EditQueued, Epoch, FileId, InterruptAnswer, MessageId, MoveQueued, RunFeedback, RunId,
+    SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -72,6 +72,10 @@ commands! {
     SendMessage = "send_message" -> MessageAccepted;
     /// Take back a message whose run has not begun.
     TakeBack = "take_back" -> Accepted;
+    /// Change a message whose run has not begun.
+    EditQueued = "edit_queued" -> Accepted;
+    /// Change the order in which waiting messages are answered.
+    MoveQueued = "move_queued" -> Accepted;
     /// Answer the interrupts of a run; the agent continues in a new run.
     Answer = "answer" -> MessageAccepted;
     /// Stop a run.
@@ -184,7 +188,7 @@ pub struct DeleteThread {
 
 /// `send_message`. Sent again with the same id and content, it returns the same run.
 ///
-/// While another run of the thread is active, the message's run waits. A thread is a tree of messages: a message that `replaces`
+/// While another run of the thread is active, the message's run waits, or what `mode` says. A thread is a tree of messages: a message that `replaces`
 /// another is a new version of it (edited, or with the same text again); the other versions are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -212,6 +216,9 @@ pub struct SendMessage {
     /// with the message, and has no other effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// What happens if a run of the thread is active.
+    #[serde(default, skip_serializing_if = "SendMode::is_queue")]
+    pub mode: SendMode,
 }
 
 impl SendMessage {
@@ -227,6 +234,7 @@ impl SendMessage {
             after: None,
             replaces: None,
             external_id: None,
+            mode: SendMode::Queue,
         }
     }
 }

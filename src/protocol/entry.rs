@@ -66,6 +66,9 @@ pub struct UserMessage {
     /// The calling program's own id of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Whether the agent of an active run may read it before its next step. Until it does, the message waits as others do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub steer: bool,
 }
 
 impl UserMessage {
@@ -83,6 +86,7 @@ impl UserMessage {
             after: None,
             replaces: None,
             external_id: None,
+            steer: false,
         }
     }
 }
@@ -212,6 +216,33 @@ pub enum ThreadEntry {
         /// The message.
         message_id: MessageId,
     },
+    /// A message was changed before its run began.
+    Edited {
+        /// The message.
+        message_id: MessageId,
+        /// The run that answers it.
+        run_id: RunId,
+        /// The new content: plain text.
+        content: String,
+        /// The attached files.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<Attachment>,
+    },
+    /// A message whose run has not begun was moved.
+    Moved {
+        /// The message.
+        message_id: MessageId,
+        /// The message before which it is answered; absent: it is answered last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<MessageId>,
+    },
+    /// The agent of an active run read a message. The message's own run had not begun, and never will.
+    Read {
+        /// The message.
+        message_id: MessageId,
+        /// The run whose agent read it.
+        run_id: RunId,
+    },
     /// A person rated the answer of a run.
     Feedback {
         /// The run.
@@ -233,8 +264,8 @@ impl ThreadEntry {
         match self {
             Self::Message { message } => Some(message.run_id),
             Self::Answer { answer } => Some(answer.resumed_by),
-            Self::Agent { run_id, .. } | Self::Feedback { run_id, .. } => Some(*run_id),
-            Self::TakenBack { .. } | Self::Thread { .. } => None,
+            Self::Agent { run_id, .. } | Self::Edited { run_id, .. } | Self::Feedback { run_id, .. } => Some(*run_id),
+            Self::TakenBack { .. } | Self::Moved { .. } | Self::Read { .. } | Self::Thread { .. } => None,
         }
     }
 }

@@ -10,9 +10,10 @@ use super::agui::{
 };
 use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
-    Draining, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode,
+    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode,
+    MoveQueued,
     Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase,
-    SendMessage, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply,
+    SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply,
     ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact,
     encode_reply, http,
 };
@@ -95,7 +96,10 @@ fn commands() -> Vec<Command> {
             ..SendMessage::new(id(1), "And my money?")
         }
         .into(),
+        SendMessage { message_id: id(12), mode: SendMode::Steer, ..SendMessage::new(id(1), "In euros.") }.into(),
         TakeBack { thread_id: id(1), message_id: id(9) }.into(),
+        EditQueued { thread_id: id(1), message_id: id(9), text: "And my time?".into(), attachments: None }.into(),
+        MoveQueued { thread_id: id(1), message_id: id(9), before: Some(id(12)) }.into(),
         Answer { answer_id: id(10), thread_id: id(1), run_id: id(3), answers: answers() }.into(),
         StopRun { run_id: id(3) }.into(),
         MarkRead { thread_id: id(1) }.into(),
@@ -201,6 +205,14 @@ fn thread_entries() -> Vec<ThreadEntry> {
         ThreadEntry::Agent { run_id: id(3), event: Box::new(started.clone()) },
         ThreadEntry::Answer { answer },
         ThreadEntry::TakenBack { message_id: id(9) },
+        ThreadEntry::Edited {
+            message_id: id(9),
+            run_id: id(11),
+            content: "And my time?".into(),
+            attachments: Vec::new(),
+        },
+        ThreadEntry::Moved { message_id: id(9), before: Some(id(12)) },
+        ThreadEntry::Read { message_id: id(12), run_id: id(3) },
         ThreadEntry::Feedback { run_id: id(3), feedback: feedback() },
     ]
 }

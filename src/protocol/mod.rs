@@ -24,6 +24,7 @@ mod ids;
 pub mod json;
 pub mod limits;
 mod push;
+mod queued;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod sharing;
@@ -51,9 +52,10 @@ pub use ids::{
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };
+pub use queued::{EditQueued, MoveQueued, SendMode};
 pub use sharing::{ShareLink, ShareLinks, ShareThread, WithdrawLink};
 pub use thread_view::{
-    Encrypted, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadView,
+    Encrypted, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView, ThreadView,
 };
 
 /// The WebSocket subprotocol that every client and server of this crate knows.

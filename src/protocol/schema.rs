@@ -50,6 +50,8 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::DeleteThread>(&mut out, generator);
     one::<super::SendMessage>(&mut out, generator);
     one::<super::TakeBack>(&mut out, generator);
+    one::<super::EditQueued>(&mut out, generator);
+    one::<super::MoveQueued>(&mut out, generator);
     one::<super::Answer>(&mut out, generator);
     one::<super::StopRun>(&mut out, generator);
     one::<super::MarkRead>(&mut out, generator);

@@ -131,6 +131,9 @@ pub struct RunView {
     /// own message. Absent if it cancelled nothing, or the agent was not given the message yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes_before_message: Option<usize>,
+    /// The messages that its agent read while it was active, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read: Vec<ReadMessage>,
     /// Encrypted values that only the run's agent can read, oldest first. Never sent to people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(skip))]
@@ -153,6 +156,16 @@ pub struct RunView {
     /// The `result` of its `RUN_FINISHED`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+}
+
+/// A message that a run's agent read while the run was active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ReadMessage {
+    /// How many nodes the run had then.
+    pub nodes_before: usize,
+    /// The message.
+    pub item: Arc<MessageItem>,
 }
 
 /// The content of a `REASONING_ENCRYPTED_VALUE`.

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::protocol::{
-    AnswerStatus, Item, Node, NodeBody, Resolution, RunId, RunState, RunView, ThreadView,
+    AnswerStatus, Item, MessageItem, Node, NodeBody, Resolution, RunId, RunState, RunView, ThreadView,
     agui::{EncryptedSubtype, FunctionCall, Interrupt, Message, Resume, TextRole, ToolCall, ToolCallKind, ToolContent},
 };
 
@@ -48,27 +48,43 @@ impl ThreadView {
         let mut history = Vec::new();
         for item in self.path_to(message) {
             match item {
-                Item::Message(item) => history.push(Message::User {
-                    id: item.message.id.to_string(),
-                    content: ToolContent::Text(item.message.content.clone()),
-                    name: None,
-                }),
+                Item::Message(item) => history.push(user_message(item)),
                 Item::Run(run) if run.run_id == run_id => break,
                 Item::Run(run) => {
                     let may_get_results = !run.state.is_over() || resumed == Some(run.run_id) && is_interrupted(run);
-                    let (is_own, (before, after)) = (run.agent == agent, run.nodes.split_at(run.answer_start()));
+                    let (is_own, before) = (run.agent == agent, &run.nodes[..run.answer_start()]);
                     // They are from the request that cancelled interrupts, which was sent before the user's message.
                     if !before.is_empty() {
                         let message = history.pop_if(|last| matches!(last, Message::User { .. }));
                         push_messages(run, before, (is_own, may_get_results), &mut history);
                         history.extend(message);
                     }
-                    push_messages(run, after, (is_own, may_get_results), &mut history);
+                    push_answer(run, (is_own, may_get_results), &mut history);
                 }
             }
         }
         history
     }
+}
+
+fn user_message(item: &MessageItem) -> Message {
+    Message::User {
+        id: item.message.id.to_string(),
+        content: ToolContent::Text(item.message.content.clone()),
+        name: None,
+    }
+}
+
+/// Appends a run's answer, with the messages that its agent read meanwhile at their places.
+fn push_answer(run: &RunView, flags: (bool, bool), history: &mut Vec<Message>) {
+    let mut start = run.answer_start();
+    for read in &run.read {
+        let end = read.nodes_before.clamp(start, run.nodes.len());
+        push_messages(run, &run.nodes[start..end], flags, history);
+        history.push(user_message(&read.item));
+        start = end;
+    }
+    push_messages(run, &run.nodes[start..], flags, history);
 }
 
 impl ThreadView {

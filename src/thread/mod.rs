@@ -21,7 +21,7 @@ mod view;
 mod tests;
 
 pub use crate::protocol::{
-    Encrypted, FeedPlace, Item, MessageItem, Node, NodeBody, NodeState, Resolution, RunState, RunView, ThreadSummary,
+    Encrypted, FeedPlace, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView, ThreadSummary,
     ThreadView, UserFeed,
 };
 pub use close::{EndKind, RunEnd};

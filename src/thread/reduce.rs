@@ -1,6 +1,7 @@
 //! Folds entries into a [`ThreadView`].
 
 mod calls;
+mod queued;
 mod restate;
 mod run;
 
@@ -21,6 +22,11 @@ impl ThreadView {
             ThreadEntry::Message { message } => self.push_message(at, message),
             ThreadEntry::Answer { answer } => self.apply_answer(at, answer),
             ThreadEntry::TakenBack { message_id } => self.remove_message(message_id),
+            ThreadEntry::Edited { message_id, content, attachments, .. } => {
+                self.edit_message(message_id, content, attachments);
+            }
+            ThreadEntry::Moved { message_id, before } => self.move_message(message_id, before),
+            ThreadEntry::Read { message_id, run_id } => self.read_message(message_id, run_id),
             ThreadEntry::Feedback { run_id, feedback } => self.apply_feedback(run_id, feedback),
             ThreadEntry::Agent { run_id, event } => self.apply_event(run_id, at, *event),
         }
@@ -73,12 +79,8 @@ impl ThreadView {
 
     /// Feedback on a run that was trimmed has no effect.
     fn apply_feedback(&mut self, run_id: RunId, feedback: RunFeedback) {
-        let run = self.items.iter_mut().rev().find_map(|item| match item {
-            Item::Run(run) if run.run_id == run_id => Some(run),
-            _ => None,
-        });
-        if let Some(run) = run {
-            Arc::make_mut(run).feedback = Some(feedback).filter(|feedback| feedback.rating.is_some());
+        if let Some(run) = self.known_run_mut(run_id) {
+            run.feedback = Some(feedback).filter(|feedback| feedback.rating.is_some());
         }
     }
 
@@ -89,13 +91,7 @@ impl ThreadView {
             Item::Message(known) => known.message.id != message_id,
             Item::Run(run) => run.message_id != Some(message_id),
         });
-        for item in &mut self.items {
-            if let Item::Message(known) = item
-                && known.follows == Some(message_id)
-            {
-                Arc::make_mut(known).follows = follows;
-            }
-        }
+        self.replace_predecessor(message_id, follows);
     }
 
     fn apply_event(&mut self, run_id: RunId, at: i64, event: Event) {
@@ -120,6 +116,14 @@ impl ThreadView {
         if is_end {
             self.close_calls_of_turn(run_id, at);
         }
+    }
+
+    /// The run, if the thread has it.
+    fn known_run_mut(&mut self, run_id: RunId) -> Option<&mut RunView> {
+        self.items.iter_mut().rev().find_map(|item| match item {
+            Item::Run(run) if run.run_id == run_id => Some(Arc::make_mut(run)),
+            _ => None,
+        })
     }
 
     /// The run; added here if no message or answer announced it.

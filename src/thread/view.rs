@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::protocol::{
-    Item, Node, NodeBody, RunId, RunState, RunView, ThreadView, agui::Interrupt, extensions::SERVER_RESTARTED,
+    Item, MessageId, Node, NodeBody, RunId, RunState, RunView, ThreadView, agui::Interrupt, extensions::SERVER_RESTARTED,
 };
 
 impl RunState {
@@ -69,6 +69,12 @@ impl ThreadView {
             Item::Run(run) if run.run_id == run_id => Some(&**run),
             _ => None,
         })
+    }
+
+    /// The run whose agent read a message while it was active.
+    #[must_use]
+    pub fn run_that_read(&self, message: MessageId) -> Option<&RunView> {
+        self.runs().find(|run| run.read.iter().any(|read| read.item.message.id == message))
     }
 
     /// The runs that have not ended, oldest first.

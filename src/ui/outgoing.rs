@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::{
-    protocol::{Answer, Attachment, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage, ThreadId},
+    protocol::{Answer, Attachment, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage, SendMode, ThreadId},
     socket::context::Socket,
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct NewMessage {
     pub(crate) uploaded: Vec<Attachment>,
     /// The agent to ask; `None`: the thread's agent.
     pub(crate) agent: Option<String>,
+    /// What happens if a run is active.
+    pub(crate) mode: SendMode,
 }
 
 /// A message that is being sent.
@@ -44,6 +46,7 @@ pub(crate) struct OutgoingMessage {
     /// The agent to ask; `None`: the thread's agent.
     pub(crate) agent: Option<String>,
     pub(crate) place: Place,
+    mode: SendMode,
     /// Why sending failed.
     pub(crate) error: ArcRwSignal<Option<String>>,
     /// The thread to create first.
@@ -78,6 +81,7 @@ impl OutgoingMessage {
             uploaded: self.uploaded.clone(),
             agent: self.agent.clone(),
             place: self.place,
+            mode: self.mode,
             new_thread: self.new_thread.clone().filter(|_| !self.thread_exists.get_untracked()),
         }
     }
@@ -97,6 +101,7 @@ impl OutgoingMessage {
             uploaded: record.uploaded,
             agent: record.agent,
             place: record.place,
+            mode: record.mode,
             error: ArcRwSignal::new(None),
             thread_exists: ArcRwSignal::new(record.new_thread.is_none()),
             new_thread: record.new_thread,
@@ -139,7 +144,7 @@ impl Outgoing {
         place: Place,
         new_thread: Option<Option<String>>,
     ) {
-        let NewMessage { text, files, uploaded, agent } = message;
+        let NewMessage { text, files, uploaded, agent, mode } = message;
         let new_thread = new_thread.map(|agent| NewThread { agent });
         let record = MessageRecord {
             message_id: MessageId::new(),
@@ -149,6 +154,7 @@ impl Outgoing {
             uploaded,
             agent,
             place,
+            mode,
             new_thread,
         };
         let message = OutgoingMessage::from_record(record, files, Vec::new());
@@ -298,13 +304,14 @@ impl Outgoing {
             });
         }
         let (message_id, text, agent) = (message.message_id, message.text.clone(), message.agent.clone());
+        let mode = message.mode;
         let (after, replaces) = match message.place {
             Place::Newest => (None, None),
             Place::After(id) => (Some(id), None),
             Place::Replacing(id) => (None, Some(id)),
         };
         let message =
-            SendMessage { message_id, agent, attachments, after, replaces, ..SendMessage::new(thread_id, text) };
+            SendMessage { message_id, agent, attachments, after, replaces, mode, ..SendMessage::new(thread_id, text) };
         self.socket.send(message).await.map(drop).map_err(|error| error_message(&error))
     }
 }

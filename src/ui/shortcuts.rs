@@ -19,6 +19,8 @@ pub(crate) enum Shortcut {
     NewThread,
     FocusMessage,
     EditLastMessage,
+    Steer,
+    StopAndAsk,
     StopRun,
     PreviousMessage,
     NextMessage,
@@ -48,7 +50,7 @@ pub(crate) struct Binding {
 }
 
 /// All shortcuts, in the order of the list.
-pub(crate) static BINDINGS: [Binding; 8] = [
+pub(crate) static BINDINGS: [Binding; 10] = [
     Binding::new(Shortcut::OpenPalette, Modifiers::Command, "k", "Search or jump to"),
     Binding::new(Shortcut::NewThread, Modifiers::CommandShift, "o", "Start a new thread"),
     Binding::new(Shortcut::FocusMessage, Modifiers::None, "/", "Write a message"),
@@ -58,6 +60,8 @@ pub(crate) static BINDINGS: [Binding; 8] = [
         "ArrowUp",
         "Edit your last message, from an empty message",
     ),
+    Binding::new(Shortcut::Steer, Modifiers::Command, "Enter", "Steer the answer with your message"),
+    Binding::new(Shortcut::StopAndAsk, Modifiers::CommandShift, "Enter", "Stop the answer and send your message"),
     Binding::new(Shortcut::StopRun, Modifiers::None, "Escape", "Stop the answer"),
     Binding::new(Shortcut::PreviousMessage, Modifiers::Alt, "ArrowUp", "Go to the previous message"),
     Binding::new(Shortcut::NextMessage, Modifiers::Alt, "ArrowDown", "Go to the next message"),

@@ -33,6 +33,7 @@ mod schema;
 mod search;
 mod sharing;
 mod socket;
+mod steer;
 mod support;
 mod telemetry;
 mod tools;

@@ -19,16 +19,16 @@ use crate::support::{
 };
 
 /// A thread as a client that follows it sees it.
-struct Follower {
-    socket: Socket,
-    thread_id: ThreadId,
+pub(crate) struct Follower {
+    pub(crate) socket: Socket,
+    pub(crate) thread_id: ThreadId,
     updates: mpsc::Receiver<Update>,
-    view: ThreadView,
-    queue: Vec<Waiting>,
+    pub(crate) view: ThreadView,
+    pub(crate) queue: Vec<Waiting>,
 }
 
 impl Follower {
-    async fn follow(server: &TestServer, thread_id: ThreadId) -> Self {
+    pub(crate) async fn follow(server: &TestServer, thread_id: ThreadId) -> Self {
         let token = server.token(ADMIN).await;
         let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
         let updates = socket.follow(ChannelName::Thread(thread_id), None).await;
@@ -36,7 +36,7 @@ impl Follower {
     }
 
     /// Creates a thread and follows it.
-    async fn new(server: &TestServer, agent: &str) -> Self {
+    pub(crate) async fn new(server: &TestServer, agent: &str) -> Self {
         let (thread_id, token) = (ThreadId::new(), server.token(ADMIN).await);
         let maker = Socket::connect(ClientConfig::bearer(server.socket_url(), token));
         maker
@@ -46,7 +46,7 @@ impl Follower {
         Self::follow(server, thread_id).await
     }
 
-    async fn until(&mut self, is: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, is: impl Fn(&Self) -> bool) {
         let wait = async {
             while !is(self) {
                 match self.updates.recv().await.expect("the client runs") {
@@ -60,7 +60,7 @@ impl Follower {
         timeout(TEST_TIMEOUT, wait).await.expect("the thread reaches the state in time");
     }
 
-    async fn until_over(&mut self, run: RunId) -> RunState {
+    pub(crate) async fn until_over(&mut self, run: RunId) -> RunState {
         self.until(|follower| follower.view.run(run).is_some_and(|run| run.state.is_over())).await;
         self.view.run(run).expect("the run").state.clone()
     }

@@ -33,6 +33,11 @@ pub enum NodeMessage {
         /// The thread.
         thread_id: ThreadId,
     },
+    /// The order of a thread's waiting runs changed: read it from the store again.
+    QueueMoved {
+        /// The thread.
+        thread_id: ThreadId,
+    },
     /// Show everyone a notice of an administrator.
     Notice {
         /// The notice.

@@ -1,11 +1,12 @@
 //! Executes the commands of people, for the WebSocket (`ws`) and the HTTP API (`http`).
 //!
-//! One file for each command. `rename_thread`, `pin_thread`, `archive_thread`, `mark_read` and `give_feedback` are a single call of
-//! [`threads`](super::threads), so they have none; subscriptions belong to a connection, see `ws/subscribe.rs`.
+//! One file for each command. `rename_thread`, `pin_thread`, `archive_thread`, `mark_read`, `edit_queued` and `give_feedback` are a
+//! single call of [`threads`](super::threads), so they have none; subscriptions belong to a connection, see `ws/subscribe.rs`.
 
 mod answer;
 mod create_thread;
 mod delete_thread;
+mod move_queued;
 mod send_message;
 mod set_agent;
 mod stop_run;

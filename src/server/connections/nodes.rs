@@ -102,6 +102,11 @@ impl Nodes {
         self.broadcast(NodeMessage::AgentsChanged {});
     }
 
+    /// The order of a thread's waiting runs changed: the nodes read it again.
+    pub fn queue_moved(&self, thread_id: ThreadId) {
+        self.broadcast(NodeMessage::QueueMoved { thread_id });
+    }
+
     /// A thread was deleted: ends its subscriptions.
     pub fn thread_deleted(&self, thread_id: ThreadId) {
         self.broadcast(NodeMessage::ThreadDeleted { thread_id });
@@ -135,6 +140,7 @@ impl Nodes {
                 recheck.notify_one();
             }
             NodeMessage::AgentsChanged {} => runner.agents().changed.notify_one(),
+            NodeMessage::QueueMoved { thread_id } => runner.queue_moved(thread_id),
             NodeMessage::ThreadDeleted { thread_id } => manager.end_subscriptions(Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.request_comparison(),

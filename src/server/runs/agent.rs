@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::new_messages::NewMessages;
 use crate::{
     protocol::{
         Attachment, Author, InterruptAnswer, RunId, ThreadId,
@@ -28,6 +29,11 @@ pub trait Agent: Send + Sync + 'static {
     /// # Errors
     /// If the run cannot continue. The runner then closes what is open and ends the run with `RUN_ERROR`.
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError>;
+
+    /// Whether the agent reads messages that are sent during its run ([`RunInput::messages`]).
+    fn reads_messages(&self) -> bool {
+        false
+    }
 
     /// Like [`Agent::run`], and also returns findings for the administrators' check.
     async fn probe(&self, input: RunInput, out: Emitter) -> (Result<Done, AgentError>, Vec<Finding>) {
@@ -90,6 +96,8 @@ pub struct RunInput {
     pub resume: Vec<Resume>,
     /// What a calling program sent along.
     pub caller: CallerInput,
+    /// The messages that people send for the agent to read during the run.
+    pub messages: NewMessages,
     /// Cancelled when the run must stop. Awaiting the emitter then returns an error; long computations have to check this.
     pub cancel: CancellationToken,
     /// Cancelled before `cancel` if a person stopped the run: work that was started for it elsewhere must stop, too. If the run
@@ -113,6 +121,7 @@ impl RunInput {
             thread: ThreadView::default(),
             resume: Vec::new(),
             caller: CallerInput::default(),
+            messages: NewMessages::default(),
             cancel: CancellationToken::new(),
             stopped_by_person: CancellationToken::new(),
         }

@@ -148,6 +148,13 @@ impl Agents {
         self.all().iter().find(|known| known.info.id == id).cloned()
     }
 
+    /// The ids of the agents that read messages during their runs.
+    #[must_use]
+    pub fn that_read_messages(&self) -> Vec<String> {
+        let reads = |known: &&Registered| known.agent.as_ref().is_some_and(|agent| agent.reads_messages());
+        self.all().iter().filter(reads).map(|known| known.info.id.clone()).collect()
+    }
+
     /// The limits of an agent's runs.
     #[must_use]
     pub fn limits(&self, id: &str) -> AgentLimits {

@@ -4,7 +4,7 @@
 //! the run, writes `RUN_STARTED` and the terminal event, checks and coalesces events, appends them to the log, stops a run
 //! within a second, and turns a panic, an error or a timeout into `RUN_ERROR` after closing what is open.
 //!
-//! Layers, low to high: [`agent`] and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
+//! Layers, low to high: [`agent`], `new_messages` and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
 //! `chunks`, `coalesce`, `condense` (events before they are stored); `failures`, `tool_tasks` and `restart` (runs that were cut off
 //! when their node stopped); `run_log` (appending); `prepare` (what a run starts with); `run`; `queue`; `runner`.
 
@@ -15,6 +15,7 @@ mod coalesce;
 mod condense;
 mod failures;
 pub mod guard;
+mod new_messages;
 mod prepare;
 mod queue;
 mod restart;
@@ -29,4 +30,5 @@ pub use agent::{Agent, AgentError, CallerInput, Done, Emitter, InputFile, Outcom
 pub use agents::{Agents, Registered};
 pub(crate) use condense::{SINCE_MESSAGE, check_state};
 pub use failures::last_failure;
+pub use new_messages::NewMessages;
 pub use runner::{Runner, RunnerOptions};

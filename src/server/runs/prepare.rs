@@ -7,7 +7,7 @@ use sqlx::{Any, AnyConnection, FromRow, Row, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Agent, CallerInput, InputFile, RunInput, condense,
+    Agent, CallerInput, InputFile, NewMessages, RunInput, condense,
     run::{Run, failed},
 };
 use crate::{
@@ -122,6 +122,8 @@ async fn input(
         resume,
         caller: stored.caller,
         thread,
+        // Set by the run.
+        messages: NewMessages::default(),
         cancel,
         stopped_by_person: CancellationToken::new(),
     })

@@ -66,11 +66,40 @@ impl Queue {
         self.waiting.iter().filter(|run| run.owner == user).count()
     }
 
-    /// The first run of each thread, if according to the store it has to wait for an earlier run of its thread.
-    pub(super) fn blocked(&self) -> Vec<(RunId, ThreadId, RunOrder)> {
+    /// The threads whose first run, according to the store, has to wait for an earlier run of its thread; with all of their runs.
+    pub(super) fn blocked(&self) -> Vec<(ThreadId, Vec<RunId>)> {
         let mut seen = HashSet::new();
         let first = self.waiting.iter().filter(|run| seen.insert(run.thread_id) && run.blocked);
-        first.map(|run| (run.run_id, run.thread_id, run.order)).collect()
+        let runs = |thread| self.waiting.iter().filter(move |run| run.thread_id == thread).map(|run| run.run_id);
+        first.map(|run| (run.thread_id, runs(run.thread_id).collect())).collect()
+    }
+
+    /// Marks that the runs of a thread have to wait until their order is read again.
+    pub(super) fn block(&mut self, thread_id: ThreadId) {
+        self.waiting.iter_mut().filter(|run| run.thread_id == thread_id).for_each(|run| run.blocked = true);
+    }
+
+    /// Gives the runs `known` of a thread their orders, and removes those without one, which have ended. Returns the first run of the
+    /// thread.
+    pub(super) fn reorder(
+        &mut self,
+        thread_id: ThreadId,
+        known: &[RunId],
+        orders: &HashMap<RunId, RunOrder>,
+    ) -> Option<(RunId, RunOrder)> {
+        self.waiting.retain(|run| !known.contains(&run.run_id) || orders.contains_key(&run.run_id));
+        let places: Vec<usize> =
+            (0..self.waiting.len()).filter(|index| self.waiting[*index].thread_id == thread_id).collect();
+        let mut runs: Vec<NewRun> = places.iter().map(|index| self.waiting[*index].clone()).collect();
+        for run in &mut runs {
+            run.order = orders.get(&run.run_id).copied().unwrap_or(run.order);
+        }
+        runs.sort_by_key(|run| run.order);
+        let first = runs.first().map(|run| (run.run_id, run.order));
+        for (index, run) in places.into_iter().zip(runs) {
+            self.waiting[index] = run;
+        }
+        first
     }
 
     /// Marks that a run no longer waits for an earlier one of its thread.

@@ -41,8 +41,8 @@ impl Harness {
 
     fn end(&mut self, run_id: RunId) {
         self.active.retain(|(known, _)| *known != run_id);
-        for (blocked, _, _) in self.queue.blocked() {
-            self.queue.unblock(blocked);
+        for (_, runs) in self.queue.blocked() {
+            self.queue.unblock(runs[0]);
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::{JoinError, JoinHandle},
     time::{sleep_until, timeout},
 };
@@ -23,6 +23,7 @@ use super::{
     condense::{self, CondenseError},
     failures::SERVER_RESTARTING,
     guard::{Guard, MAX_EVENT_BYTES, Violation},
+    new_messages::{NewMessages, ReadRequest},
     prepare,
     run_log::{LogError, RunLog},
     runner::RunnerOptions,
@@ -51,6 +52,8 @@ pub(super) struct Run {
     pub(super) options: Arc<RunnerOptions>,
     /// How long the run may take.
     pub(super) time_limit: Duration,
+    /// Notified when runs of the thread left the queue.
+    pub(super) may_unblock: Arc<Notify>,
     /// Receives how to end the run before its agent returns.
     pub(super) stop: watch::Receiver<Option<RunEnd>>,
 }
@@ -62,6 +65,8 @@ struct AgentTask {
     is_finished: bool,
     /// Cancelled if a person stopped the run.
     stopped_by_person: CancellationToken,
+    /// Its requests for messages that were sent during the run.
+    reads: mpsc::Receiver<ReadRequest>,
 }
 
 type AgentResult = std::result::Result<std::result::Result<Done, AgentError>, JoinError>;
@@ -116,8 +121,10 @@ impl Run {
         log.append(prepare::initial_events(&mut input)).await?;
         let (out, events) = Emitter::channel(MAX_QUEUED_EVENTS);
         let stopped_by_person = input.stopped_by_person.clone();
+        let (messages, reads) = NewMessages::channel();
+        input.messages = messages;
         let task = tokio::spawn(async move { agent.run(input, out).await });
-        let mut task = AgentTask { task, is_finished: false, stopped_by_person };
+        let mut task = AgentTask { task, is_finished: false, stopped_by_person, reads };
         let (ending, kept) = self.record_events(log, events, &mut task).await;
         let ended = match kept {
             Err(error @ LogError::Store(_)) => Err(error),
@@ -146,7 +153,7 @@ impl Run {
         let ending = loop {
             let due = pipeline.coalescer.due();
             let due_at = due.unwrap_or_else(Instant::now).into();
-            let mut checked = Ok(Ok(()));
+            let (mut checked, mut request) = (Ok(Ok(())), None);
             tokio::select! {
                 biased;
                 ending = stopped(&mut self.stop) => {
@@ -166,10 +173,15 @@ impl Run {
                     is_open = count > 0;
                     checked = pipeline.process(&mut received, &mut out, log).await;
                 }
+                // After all events that the agent sent before.
+                Some(new) = task.reads.recv() => {
+                    request = Some(new);
+                    pipeline.coalescer.flush(Instant::now(), &mut out);
+                }
             }
             let kept = log.append(std::mem::take(&mut out)).await;
             match checked.and_then(|checked| kept.map(|()| checked)) {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => self.answer(request, log).await,
                 Ok(Err(error)) => break self.invalid_event(error),
                 Err(error) => return (EndKind::Cancelled.into(), Err(error)),
             }
@@ -192,6 +204,18 @@ impl Run {
         pipeline.coalescer.flush(Instant::now(), &mut out);
         let kept = log.append(out).await;
         (ending, kept)
+    }
+
+    /// Answers the agent's request for messages, if it made one.
+    async fn answer(&self, request: Option<ReadRequest>, log: &mut RunLog) {
+        let Some(request) = request else { return };
+        let messages = log.read_messages().await;
+        if !messages.is_empty() {
+            // Their own runs have ended; the queue drops them.
+            self.may_unblock.notify_one();
+        }
+        // An agent that was stopped meanwhile does not wait for them.
+        let _ = request.send(messages);
     }
 
     fn end_from_result(&self, returned: AgentResult) -> RunEnd {

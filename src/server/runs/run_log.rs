@@ -16,7 +16,7 @@ use super::{
 use crate::{
     json_size::extent,
     protocol::{
-        RunId, RunPhase, ThreadEntry, ThreadId, UserEntry, UserId,
+        RunId, RunPhase, ThreadEntry, ThreadId, UserEntry, UserId, UserMessage,
         agui::{Event, Raw, RunStarted},
     },
     server::{
@@ -25,7 +25,7 @@ use crate::{
         clock::now_ms,
         error::{Error, Result},
         metrics, offload, outage, raw_events,
-        threads::expires_at,
+        threads::{self, expires_at},
         usage,
     },
     thread::{EndKind, RunEnd, ThreadView},
@@ -135,6 +135,22 @@ impl RunLog {
         let events =
             self.view.run(self.run_id).map(|run| run.closing_events(self.thread_id, ending)).unwrap_or_default();
         self.write(events, Some(ending)).await
+    }
+
+    /// Gives the run the messages that wait to be read by its agent; none if the store fails.
+    pub(super) async fn read_messages(&mut self) -> Vec<UserMessage> {
+        let read = threads::read_messages(&self.channels, self.owner, (self.thread_id, self.run_id)).await;
+        let (seq, messages) = read.unwrap_or_else(|error| {
+            tracing::warn!(run = %self.run_id, %error, "messages that were sent during a run cannot be read");
+            Default::default()
+        });
+        self.last_seq = self.last_seq.max(seq);
+        let at = now_ms();
+        for message in &messages {
+            self.view.apply(at, ThreadEntry::Message { message: message.clone() });
+            self.view.apply(at, ThreadEntry::Read { message_id: message.id, run_id: self.run_id });
+        }
+        messages
     }
 
     /// The changes that an event makes to the thread. Large comparisons are executed on a thread that serves no sockets.

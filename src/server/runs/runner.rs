@@ -267,6 +267,20 @@ impl Runner {
         }
     }
 
+    /// The run of a thread that executes on this node.
+    #[must_use]
+    pub fn started(&self, thread_id: ThreadId) -> Option<RunId> {
+        let state = self.0.state.lock();
+        let mut active = state.active.iter();
+        active.find(|(_, active)| active.run.thread_id == thread_id).map(|(run_id, _)| *run_id)
+    }
+
+    /// The order of a thread's waiting runs changed: none of them starts before it is read again.
+    pub fn queue_moved(&self, thread_id: ThreadId) {
+        self.0.state.lock().queue.block(thread_id);
+        self.0.may_unblock.notify_one();
+    }
+
     /// How many runs are executing.
     #[must_use]
     pub fn active(&self) -> usize {
@@ -325,13 +339,14 @@ impl Shared {
         let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
         let (channels, agents, options) = (self.channels.clone(), self.agents.clone(), self.options.clone());
         let time_limit = limit.unwrap_or(options.time_limit);
+        let may_unblock = self.may_unblock.clone();
         let guard = ActiveGuard { shared: self.clone(), run_id };
         // Not a child of the command's span, which ends long before.
         let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %thread_id, user = %owner);
         span.follows_from(tracing::Span::current());
         let execution = async move {
             let _guard = guard;
-            Run { new, agents, channels, options, time_limit, stop: stopped }.execute().await;
+            Run { new, agents, channels, options, time_limit, may_unblock, stop: stopped }.execute().await;
         };
         self.tasks.spawn(execution.instrument(span));
     }

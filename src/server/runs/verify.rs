@@ -53,10 +53,15 @@ async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -
             match entry {
                 ThreadEntry::Message { message } => drop(asked.insert(message.id, message.run_id)),
                 // Its run never started and has no events.
-                ThreadEntry::TakenBack { message_id } => drop(asked.remove(&message_id)),
+                ThreadEntry::TakenBack { message_id } | ThreadEntry::Read { message_id, .. } => {
+                    asked.remove(&message_id);
+                }
                 ThreadEntry::Answer { answer } => drop(asked.insert(answer.id, answer.resumed_by)),
                 ThreadEntry::Agent { run_id, event } => runs.entry(run_id).or_default().check(&event),
-                ThreadEntry::Feedback { .. } | ThreadEntry::Thread { .. } => {}
+                ThreadEntry::Edited { .. }
+                | ThreadEntry::Moved { .. }
+                | ThreadEntry::Feedback { .. }
+                | ThreadEntry::Thread { .. } => {}
             }
         }
     }

@@ -76,6 +76,8 @@ struct Changes {
     titled_at: Option<i64>,
     /// Messages, and answers of runs that ended.
     texts: Vec<Text>,
+    /// Messages whose earlier text may have been stored before.
+    edited: Vec<MessageId>,
     /// Runs that ended.
     ended: Vec<RunId>,
 }
@@ -107,6 +109,14 @@ impl Changes {
                 let text = normalize(&message.content);
                 let bytes = text.len();
                 let (message_id, run_id) = (Some(message.id), Some(message.run_id));
+                self.texts.push(Text { kind: SearchHitKind::Message, message_id, run_id, at: delivery.at, text });
+                return bytes;
+            }
+            Entry::Thread(ThreadEntry::Edited { message_id, run_id, content, .. }) => {
+                let (text, message_id, run_id) = (normalize(&content), Some(message_id), Some(run_id));
+                let bytes = text.len();
+                self.texts.retain(|known| known.kind != SearchHitKind::Message || known.message_id != message_id);
+                self.edited.extend(message_id);
                 self.texts.push(Text { kind: SearchHitKind::Message, message_id, run_id, at: delivery.at, text });
                 return bytes;
             }
@@ -168,6 +178,10 @@ impl Changes {
                 let title = Text { kind: SearchHitKind::Title, message_id: None, run_id: None, at, text };
                 insert(&mut tx, owner, thread, &title).await?;
             }
+        }
+        for message in &self.edited {
+            let sql = "DELETE FROM search_texts WHERE thread_id = $1 AND message_id = $2 AND kind = 'message'";
+            sqlx::query(sql).bind(thread).bind(*message).execute(tx.sql()).await?;
         }
         let kept = self.kept_runs(&mut tx, thread).await?;
         for text in self.texts.iter().filter(|text| text.run_id.is_some_and(|run| kept.contains(&run))) {

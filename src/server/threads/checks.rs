@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::MAX_GENERATED_TITLE_CHARS;
 use crate::{
     json_size::{Extent, extent},
-    protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
+    protocol::{Answer, AnswerStatus, ErrorCode, FileId, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
     server::{
         clock::now_ms,
         error::{Error, Result},
@@ -23,16 +23,7 @@ fn invalid(message: impl Into<String>) -> Error {
 /// # Errors
 /// `invalid_payload`, `too_large`.
 pub fn check_message(command: &SendMessage) -> Result<()> {
-    if command.text.trim().is_empty() {
-        return Err(invalid("the text is empty; write something"));
-    }
-    if command.text.len() > limits::MAX_MESSAGE_BYTES {
-        let message = format!("the text has more than {} bytes; attach it as a file", limits::MAX_MESSAGE_BYTES);
-        return Err(Error::refused(ErrorCode::TooLarge, message));
-    }
-    if command.attachments.len() > limits::MAX_ATTACHMENTS {
-        return Err(invalid(format!("more than {} attachments", limits::MAX_ATTACHMENTS)));
-    }
+    check_text(&command.text, &command.attachments)?;
     if command.external_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > limits::MAX_EXTERNAL_ID_BYTES) {
         return Err(invalid(format!("`external_id` must have 1 to {} bytes", limits::MAX_EXTERNAL_ID_BYTES)));
     }
@@ -41,6 +32,21 @@ pub fn check_message(command: &SendMessage) -> Result<()> {
     }
     if command.after.is_some() && command.replaces.is_some() {
         return Err(invalid("`after` and `replaces` exclude each other; send one of them"));
+    }
+    Ok(())
+}
+
+/// Checks the text and the files of a message.
+pub(super) fn check_text(text: &str, files: &[FileId]) -> Result<()> {
+    if text.trim().is_empty() {
+        return Err(invalid("the text is empty; write something"));
+    }
+    if text.len() > limits::MAX_MESSAGE_BYTES {
+        let message = format!("the text has more than {} bytes; attach it as a file", limits::MAX_MESSAGE_BYTES);
+        return Err(Error::refused(ErrorCode::TooLarge, message));
+    }
+    if files.len() > limits::MAX_ATTACHMENTS {
+        return Err(invalid(format!("more than {} attachments", limits::MAX_ATTACHMENTS)));
     }
     Ok(())
 }

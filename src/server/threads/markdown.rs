@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use crate::protocol::{Item, Node, NodeBody, RunState, RunView, ThreadView};
+use crate::protocol::{Item, MessageItem, Node, NodeBody, RunState, RunView, ThreadView};
 
 /// Writes a thread as Markdown. `agent_name` returns the display name of an agent's id.
 ///
@@ -15,25 +15,34 @@ pub fn to_markdown(view: &ThreadView, agent_name: impl Fn(&str) -> String) -> St
     let mut text = format!("# {}\n", one_line(title));
     for item in view.path(None) {
         match item {
-            Item::Message(item) => {
-                let (author, content) = (one_line(&item.message.author.name), item.message.content.trim_end());
-                // Writing to a string does not fail.
-                let _ = write!(text, "\n## {author}, {}\n\n{content}\n", time(item.at));
-                for file in &item.message.attachments {
-                    let _ = write!(text, "\nAttached: {}\n", one_line(&file.name));
-                }
-            }
+            Item::Message(item) => write_message(&mut text, item),
             Item::Run(run) => write_run(&mut text, run, &agent_name(&run.agent)),
         }
     }
     text
 }
 
-fn write_run(text: &mut String, run: &RunView, agent: &str) {
-    let _ = writeln!(text, "\n## {}, {}", one_line(agent), time(run.started_at));
-    for node in &run.nodes {
-        write_node(text, node);
+fn write_message(text: &mut String, item: &MessageItem) {
+    let (author, content) = (one_line(&item.message.author.name), item.message.content.trim_end());
+    // Writing to a string does not fail.
+    let _ = write!(text, "\n## {author}, {}\n\n{content}\n", time(item.at));
+    for file in &item.message.attachments {
+        let _ = write!(text, "\nAttached: {}\n", one_line(&file.name));
     }
+}
+
+fn write_run(text: &mut String, run: &RunView, agent: &str) {
+    let agent = one_line(agent);
+    let _ = writeln!(text, "\n## {agent}, {}", time(run.started_at));
+    let mut start = 0;
+    for read in &run.read {
+        let end = read.nodes_before.clamp(start, run.nodes.len());
+        run.nodes[start..end].iter().for_each(|node| write_node(text, node));
+        write_message(text, &read.item);
+        let _ = writeln!(text, "\n## {agent}, continued");
+        start = end;
+    }
+    run.nodes[start..].iter().for_each(|node| write_node(text, node));
     let end = match &run.state {
         RunState::Cancelled => "Stopped before it finished.",
         RunState::Failed { message, .. } => message.as_str(),

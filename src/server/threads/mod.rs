@@ -1,4 +1,5 @@
-//! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read; and in [`turns`] messages and answers.
+//! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read; in [`turns`] messages and answers; and in
+//! [`queued`] messages while a run is active.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
 //! (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. Threads of other
@@ -10,6 +11,8 @@ mod feedback;
 mod markdown;
 mod owners;
 mod queries;
+mod queued;
+mod queued_queries;
 mod run_entries;
 mod runs;
 mod sharing;
@@ -20,10 +23,11 @@ pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use feedback::{feedback_counts, give_feedback};
 pub use markdown::to_markdown;
 pub use owners::Owners;
+pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_orders};
 pub use run_entries::run_entries;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use sharing::{links, share, shared_thread, withdraw_link};
-pub use turns::{RequestedRun, answer, send, take_back, was_accepted};
+pub use turns::{RequestedRun, answer, send, send_with, take_back, was_accepted};
 
 use super::{
     channel::{Channel, Channels, CommandTransaction, ThreadUpdate},

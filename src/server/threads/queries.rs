@@ -117,16 +117,16 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
     Ok(open)
 }
 
-/// Inserts a run. `caller_input`: see [`super::send`].
+/// Inserts a run. `caller_input`: see [`super::send`]; `steers`: see [`steering_runs`].
 pub(super) async fn insert_run(
     connection: &mut AnyConnection,
     run: &NewRun,
     message: Option<MessageId>,
     node: &str,
-    caller_input: Option<String>,
+    (caller_input, steers): (Option<String>, bool),
 ) -> Result<()> {
-    let sql = "INSERT INTO runs (id, thread_id, owner, agent, started_at, node, message_id, turn, seq, caller) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    let sql = "INSERT INTO runs (id, thread_id, owner, agent, started_at, node, message_id, turn, seq, caller, steers) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     sqlx::query(sql)
         .bind(run.run_id)
         .bind(run.thread_id)
@@ -138,6 +138,7 @@ pub(super) async fn insert_run(
         .bind(run.order.turn.cast_signed())
         .bind(run.order.seq.cast_signed())
         .bind(caller_input)
+        .bind(i64::from(steers))
         .execute(connection)
         .await?;
     Ok(())
@@ -211,21 +212,20 @@ pub(super) async fn is_taken_back(connection: &mut AnyConnection, run: RunId) ->
     Ok(count > 0)
 }
 
-/// Whether runs of a thread with a lesser order have not ended, or wait for an answer. A run that resumes another waits for later turns
-/// that have begun, too.
+/// Whether runs of a thread with a lesser order have not ended, or wait for an answer, or a later one has begun: a run that resumes
+/// another, or whose message was moved, goes ahead of runs that may have begun before.
 pub(super) async fn is_blocked(connection: &mut AnyConnection, thread: ThreadId, order: RunOrder) -> Result<bool> {
     const EARLIER: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn < $2 OR (turn = $2 AND seq < $3)) \
                            AND (ended_at IS NULL OR (asks_until > $4 AND answered_at IS NULL))";
-    const BEGUN: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND turn > $2 AND ended_at IS NULL \
-                         AND begun_at IS NOT NULL";
+    const BEGUN: &str = "SELECT COUNT(*) FROM runs WHERE thread_id = $1 AND (turn > $2 OR (turn = $2 AND seq > $3)) \
+                         AND ended_at IS NULL AND begun_at IS NOT NULL";
     let (turn, seq) = (order.turn.cast_signed(), order.seq.cast_signed());
     let query = sqlx::query_scalar::<_, i64>(EARLIER).bind(thread).bind(turn).bind(seq).bind(now_ms());
     if query.fetch_one(&mut *connection).await? > 0 {
         return Ok(true);
     }
-    let resumes_another = turn != seq;
-    let query = sqlx::query_scalar::<_, i64>(BEGUN).bind(thread).bind(turn);
-    Ok(resumes_another && query.fetch_one(connection).await? > 0)
+    let query = sqlx::query_scalar::<_, i64>(BEGUN).bind(thread).bind(turn).bind(seq);
+    Ok(query.fetch_one(connection).await? > 0)
 }
 
 /// Whether a run exists and has not ended.
@@ -295,17 +295,18 @@ pub(super) async fn accepted<'c>(
     Ok(query.bind(author).bind(id).fetch_optional(executor).await?)
 }
 
-/// Inserts a message or answer with the run that it requested; returns whether its id was free.
+/// Inserts a message or answer, whose entry is at `seq`, with the run that it requested; returns whether its id was free.
 pub(super) async fn insert_accepted(
     connection: &mut AnyConnection,
     id: MessageId,
     request: String,
     run: &NewRun,
+    seq: u64,
 ) -> Result<bool> {
     let sql = "INSERT INTO messages (id, author, thread_id, request, run_id, seq) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (author, id) DO NOTHING";
     let query = sqlx::query(sql).bind(id).bind(run.owner).bind(run.thread_id).bind(request);
-    let inserted = query.bind(run.run_id).bind(run.order.seq.cast_signed()).execute(connection).await?;
+    let inserted = query.bind(run.run_id).bind(seq.cast_signed()).execute(connection).await?;
     Ok(inserted.rows_affected() > 0)
 }
 

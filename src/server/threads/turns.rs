@@ -5,12 +5,12 @@ use serde_json::{Map, Value};
 use super::{
     NewRun, RunOrder, UNTITLED,
     checks::{check_answers, check_message, check_results, title_of},
-    lock_thread, queries, update_thread,
+    lock_thread, queries, queued::{Place, RunnerState}, update_thread,
 };
 use crate::{
     protocol::{
-        Answer, Attachment, Author, ErrorCode, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase, SendMessage,
-        TakeBack, ThreadEntry, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
+        Answer, Attachment, Author, ErrorCode, FileId, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase, SendMessage,
+        TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
     },
     server::{
         channel::{Channels, CommandTransaction},
@@ -27,6 +27,8 @@ pub struct RequestedRun {
     pub accepted: MessageAccepted,
     /// The run, to be started; `None` if the command was repeated, because its run was started then.
     pub run: Option<NewRun>,
+    /// The run that is to be stopped: see [`SendMode`](crate::protocol::SendMode).
+    pub stops: Option<RunId>,
 }
 
 /// Sends a message to a thread. Interrupts of earlier runs that wait for an answer are abandoned.
@@ -43,13 +45,28 @@ pub async fn send(
     caller_input: Option<String>,
     choose_agent: impl FnOnce(&str) -> Result<String>,
 ) -> Result<RequestedRun> {
+    send_with(channels, user, command, caller_input, choose_agent, &RunnerState::default()).await
+}
+
+/// As [`send`]; `runner` decides what the message's mode does.
+///
+/// # Errors
+/// As [`send`].
+pub async fn send_with(
+    channels: &Channels,
+    user: &User,
+    command: &SendMessage,
+    caller_input: Option<String>,
+    choose_agent: impl FnOnce(&str) -> Result<String>,
+    runner: &RunnerState,
+) -> Result<RequestedRun> {
     check_message(command)?;
     let request = serde_json::to_string(command)?;
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
     let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
-        return Ok(RequestedRun { accepted, run: None });
+        return Ok(RequestedRun { accepted, run: None, stops: None });
     }
     // Only checks that these messages exist in this thread.
     for message in command.after.iter().chain(&command.replaces) {
@@ -58,6 +75,8 @@ pub async fn send(
     let bytes = request.len() + caller_input.as_ref().map_or(0, String::len);
     admission.admit(bytes)?;
     let agent = choose_agent(&thread.agent)?;
+    let place = Place::find(&mut tx, command, &agent, runner).await?;
+    let (steers, stops) = (place.steers, place.stops);
     let message = UserMessage {
         id: command.message_id,
         role: UserRole::User,
@@ -65,26 +84,28 @@ pub async fn send(
         content: command.text.clone(),
         run_id: RunId::new(),
         agent: agent.clone(),
-        attachments: attachments(&mut tx, command).await?,
+        attachments: attachments(&mut tx, command.thread_id, &command.attachments).await?,
         after: command.after,
         replaces: command.replaces,
         external_id: command.external_id.clone(),
+        steer: steers,
     };
     let title = if thread.title == UNTITLED { title_of(&command.text) } else { thread.title.clone() };
     let changed = ThreadInfo { title, archived: false, ..thread.clone() };
     update_thread(&mut tx, &thread, &changed, user.id).await?;
     let (thread_id, run_id) = (command.thread_id, message.run_id);
-    let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Message { message }]).await?;
+    let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Message { message: message.clone() }]).await?;
+    let order = place.take(&mut tx, &message, thread_id, RunOrder { turn: seq, seq }).await?;
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };
     let abandoned = queries::mark_all_answered(tx.sql(), thread_id).await?;
     let mut feed: Vec<_> = abandoned.into_iter().map(|run| phase(run, RunPhase::Answered)).collect();
     feed.push(phase(run_id, RunPhase::Running));
     tx.append_to_feed(user.id, &feed).await?;
     tx.count_bytes(thread_id, bytes);
-    let order = RunOrder { turn: seq, seq };
     let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
-    request_run(tx, channels, run, RunRequest { id: message, request, message: Some(message), caller_input }).await
+    let requested = RunRequest { id: message, seq, request, message: Some(message), caller_input, steers };
+    Ok(RequestedRun { stops, ..request_run(tx, channels, run, requested).await? })
 }
 
 /// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
@@ -112,7 +133,7 @@ pub async fn answer(
     let mut tx = channels.begin().await?;
     lock_thread(&mut tx, user.id, thread_id).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.answer_id, &request).await? {
-        return Ok(RequestedRun { accepted, run: None });
+        return Ok(RequestedRun { accepted, run: None, stops: None });
     }
     let row = queries::answerable_run(tx.sql(), thread_id, answered).await?;
     let row = row.ok_or_else(|| Error::not_found("run in this thread"))?;
@@ -141,8 +162,8 @@ pub async fn answer(
     let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
     let run =
         NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };
-    request_run(tx, channels, run, RunRequest { id: command.answer_id, request, message: row.message_id, caller_input })
-        .await
+    let (id, message) = (command.answer_id, row.message_id);
+    request_run(tx, channels, run, RunRequest { id, seq, request, message, caller_input, steers: false }).await
 }
 
 /// Whether an answer gives what its run waits for.
@@ -165,11 +186,15 @@ fn check_answer(command: &Answer, view: &ThreadView, row: &queries::AnswerableRu
 /// A message or answer that requests a run.
 struct RunRequest {
     id: MessageId,
+    /// The position of its entry.
+    seq: u64,
     /// The command as JSON, by which a repetition is recognised.
     request: String,
     /// The message of the turn.
     message: Option<MessageId>,
     caller_input: Option<String>,
+    /// Whether the agent of an active run may read it.
+    steers: bool,
 }
 
 /// Inserts the run and the message or answer that requests it, and commits.
@@ -179,15 +204,15 @@ async fn request_run(
     mut run: NewRun,
     requested: RunRequest,
 ) -> Result<RequestedRun> {
-    let RunRequest { id, request, message, caller_input } = requested;
-    queries::insert_run(tx.sql(), &run, message, channels.node(), caller_input).await?;
+    let RunRequest { id, seq, request, message, caller_input, steers } = requested;
+    queries::insert_run(tx.sql(), &run, message, channels.node(), (caller_input, steers)).await?;
     run.blocked = queries::is_blocked(tx.sql(), run.thread_id, run.order).await?;
-    if !queries::insert_accepted(tx.sql(), id, request, &run).await? {
+    if !queries::insert_accepted(tx.sql(), id, request, &run, seq).await? {
         return Err(used_before());
     }
     tx.commit().await?;
-    let accepted = MessageAccepted { run_id: run.run_id, seq: run.order.seq };
-    Ok(RequestedRun { accepted, run: Some(run) })
+    let accepted = MessageAccepted { run_id: run.run_id, seq };
+    Ok(RequestedRun { accepted, run: Some(run), stops: None })
 }
 
 /// The part of a run's input from its caller that the run that resumes it inherits: state and results were given for the first run only.
@@ -249,10 +274,14 @@ fn used_before() -> Error {
 }
 
 /// The files that a message names, which must be of its thread.
-async fn attachments(tx: &mut CommandTransaction, command: &SendMessage) -> Result<Vec<Attachment>> {
-    let mut found = Vec::with_capacity(command.attachments.len());
-    for file_id in &command.attachments {
-        let file = quotas::file(tx.sql(), command.thread_id, *file_id).await?;
+pub(super) async fn attachments(
+    tx: &mut CommandTransaction,
+    thread: ThreadId,
+    files: &[FileId],
+) -> Result<Vec<Attachment>> {
+    let mut found = Vec::with_capacity(files.len());
+    for file_id in files {
+        let file = quotas::file(tx.sql(), thread, *file_id).await?;
         let (name, bytes) = file.ok_or_else(|| Error::not_found("file in this thread"))?;
         found.push(Attachment { file_id: *file_id, name, bytes });
     }

@@ -97,6 +97,14 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             commands.take_back(user, &command).await?;
             json!(Accepted {})
         }
+        Command::EditQueued(command) => {
+            threads::edit_queued(channels, user, &command).await?;
+            json!(Accepted {})
+        }
+        Command::MoveQueued(command) => {
+            commands.move_queued(user, &command).await?;
+            json!(Accepted {})
+        }
         Command::StopRun(command) => {
             commands.stop_run(user.id, command.run_id).await?;
             json!(Accepted {})

@@ -57,6 +57,7 @@ impl RunView {
             ended_at: None,
             nodes: Vec::new(),
             nodes_before_message: None,
+            read: Vec::new(),
             encrypted: Vec::new(),
             feedback: None,
             usage: Vec::new(),

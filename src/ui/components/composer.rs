@@ -17,10 +17,11 @@ use super::{
     icons::{Glyph, icon},
     mention::{Mention, MentionList, parse_mention},
     paste::{PasteTarget, PastedTextNotice, paste},
+    send_menu::SendMenu,
     shown_thread::ShownThread,
 };
 use crate::{
-    protocol::{RunId, http::AgentInfo, limits},
+    protocol::{RunId, SendMode, http::AgentInfo, limits},
     socket::context::use_socket,
     ui::{
         browser::take_chosen_files,
@@ -109,16 +110,19 @@ pub(crate) fn Composer(
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
     });
     let mention = Mention::new(text, agents, Callback::new(move |text| draft.fill(text)));
-    let send = move || {
+    let send = Callback::new(move |mode: SendMode| {
         if send_error.get_untracked().is_none() {
-            on_send.run(take_message(draft, agents));
+            on_send.run(NewMessage { mode, ..take_message(draft, agents) });
         }
-    };
+    });
     let submit = move |event: SubmitEvent| {
         event.prevent_default();
-        send();
+        send.run(SendMode::Queue);
     };
-    let on_keydown = Callback::new(move |event: KeyboardEvent| handle_key(&event, draft, mention, shown_thread, send));
+    let on_keydown = Callback::new(move |event: KeyboardEvent| {
+        let is_running = active.get_untracked().is_some();
+        handle_key(&event, draft, mention, shown_thread, |mode| send.run(if is_running { mode } else { SendMode::Queue }));
+    });
     let shown_error = Memo::new(move |_| send_error.get().filter(|error| !error.is_empty()));
     let hint = hint(active, accept);
     view! {
@@ -139,6 +143,7 @@ pub(crate) fn Composer(
                 <button type="submit" class="button" disabled=move || send_error.get().is_some()>
                     {icon(Glyph::Send)} <span>"Send"</span>
                 </button>
+                <Show when=move || active.get().is_some()><SendMenu send send_error/></Show>
             </div>
         </form>
     }
@@ -146,14 +151,25 @@ pub(crate) fn Composer(
 }
 
 /// Handles a key in the text field: chooses from the suggestions, sends, or edits the last message.
-fn handle_key(event: &KeyboardEvent, draft: Draft, mention: Mention, shown_thread: ShownThread, send: impl Fn()) {
+fn handle_key(
+    event: &KeyboardEvent,
+    draft: Draft,
+    mention: Mention,
+    shown_thread: ShownThread,
+    send: impl Fn(SendMode),
+) {
     if mention.on_keydown(event) {
         return;
     }
-    let edits_last = || pressed(event) == Some(Shortcut::EditLastMessage) && draft.is_empty_untracked();
+    let shortcut = pressed(event);
+    let edits_last = || shortcut == Some(Shortcut::EditLastMessage) && draft.is_empty_untracked();
     if key_action(event, Lines::Many) == Some(KeyAction::Submit) {
         event.prevent_default();
-        send();
+        send(match shortcut {
+            Some(Shortcut::Steer) => SendMode::Steer,
+            Some(Shortcut::StopAndAsk) => SendMode::Stop,
+            _ => SendMode::Queue,
+        });
     } else if edits_last() && shown_thread.edit_last_message() {
         event.prevent_default();
     }
@@ -203,7 +219,7 @@ fn take_message(draft: Draft, agents: StoredValue<Vec<AgentInfo>>) -> NewMessage
     draft.error.set(None);
     let (files, uploaded) = draft.clear();
     focus_area(draft.area);
-    NewMessage { text, files, uploaded, agent }
+    NewMessage { text, files, uploaded, agent, mode: SendMode::Queue }
 }
 
 fn focus_area(area: NodeRef<html::Textarea>) {
@@ -243,7 +259,7 @@ fn hint(active: Signal<Option<RunId>>, accept: Memo<String>) -> impl Fn() -> Str
     move || {
         let files = || describe_accepted(&accept.get());
         match (active.get(), touch_only.get()) {
-            (Some(_), false) => "Enter to send after the current run. Escape to stop the run.".to_owned(),
+            (Some(_), false) => "Enter to queue. Escape to stop the run.".to_owned(),
             (None, false) => format!("Enter to send, Shift+Enter for a new line. {}", files()),
             (Some(_), true) => "Your message will be answered after the current run.".to_owned(),
             (None, true) => format!("Return for a new line. {}", files()),

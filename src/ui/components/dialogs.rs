@@ -138,7 +138,7 @@ pub(crate) fn handle_shortcuts(dialogs: Dialogs) {
                 Shortcut::PreviousMessage => shown_thread.focus_neighbour(true),
                 Shortcut::NextMessage => shown_thread.focus_neighbour(false),
                 // In the thread and in its composer.
-                Shortcut::StopRun | Shortcut::EditLastMessage => false,
+                Shortcut::StopRun | Shortcut::EditLastMessage | Shortcut::Steer | Shortcut::StopAndAsk => false,
             };
             if is_handled {
                 event.prevent_default();

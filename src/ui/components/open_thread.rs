@@ -14,7 +14,7 @@ use super::{
     shown_thread::ShownThread,
 };
 use crate::{
-    protocol::{MessageId, RunId, StopRun, ThreadId, UserMessage, Waiting},
+    protocol::{MessageId, RunId, SendMode, StopRun, ThreadId, UserMessage, Waiting},
     socket::context::{Loaded, Socket},
     thread::{Item, RunState, ThreadView},
     ui::{
@@ -176,7 +176,8 @@ impl OpenThread {
             spawn_local(async move { drop(stop.await) });
         }
         let agent = agent.or_else(|| Some(message.agent.clone()));
-        let new = NewMessage { text, files: Vec::new(), uploaded: message.attachments.clone(), agent };
+        let uploaded = message.attachments.clone();
+        let new = NewMessage { text, files: Vec::new(), uploaded, agent, mode: SendMode::Queue };
         self.outgoing.send(self.id, new, Place::Replacing(message.id), None);
         self.auto_scroll.jump_to_end();
     }
@@ -203,16 +204,9 @@ impl OpenThread {
         self.edits.update(|edits| edits.push(message));
     }
 
-    /// Starts editing the last message of the shown branch, unless its run is queued. Returns the message.
+    /// Starts editing the last message of the shown branch. Returns the message.
     pub(crate) fn edit_last_message(self) -> Option<MessageId> {
         let message = self.last_message()?;
-        let is_waiting = self.view.with_untracked(|view| {
-            let run = ready_thread(view).and_then(|thread| thread.run(thread.message(message)?.message.run_id));
-            run.is_some_and(|run| run.state == RunState::Waiting)
-        });
-        if is_waiting {
-            return None;
-        }
         self.rendered.show(ItemKey::Message(message));
         if !untrack(|| self.is_being_edited(message)) {
             self.edit(message);
@@ -276,18 +270,22 @@ impl OpenThread {
 
     /// Shows the branch of a message, scrolls to the message and focuses it. No effect if the thread does not contain it.
     pub(crate) fn reveal(self, message: MessageId) {
-        let key = ItemKey::Message(message);
+        let mut key = ItemKey::Message(message);
         if !self.items.with_untracked(|items| items.iter().any(|(_, shown)| *shown == key)) {
-            let in_thread = |thread: &ThreadView| find_item(thread, key, 0).is_some();
-            if !self.view.with_untracked(|view| ready_thread(view).is_some_and(in_thread)) {
-                return;
-            }
-            self.shown_message.set(Some(message));
+            // A message that an agent read during its run is in the run.
+            let find = |thread: &ThreadView| {
+                let key = thread.run_that_read(message).map_or(key, |run| ItemKey::Run(run.run_id));
+                let item = find_item(thread, key, 0)?;
+                Some((key, if let Item::Run(run) = item { run.message_id } else { Some(message) }))
+            };
+            let Some((found, shown)) = self.view.with_untracked(|view| ready_thread(view).and_then(find)) else { return };
+            key = found;
+            self.shown_message.set(shown);
         }
         self.auto_scroll.show_item(key, REVEALED_BELOW_TOP);
         // In the next frame, the message is in the document.
         request_animation_frame(move || {
-            focus_on(&key.selector());
+            focus_on(&ItemKey::Message(message).selector());
         });
     }
 
@@ -312,6 +310,20 @@ impl OpenThread {
     /// The current state of a message.
     pub(crate) fn message(self, id: MessageId) -> Option<UserMessage> {
         self.view.with_untracked(|view| ready_thread(view)?.message(id).map(|item| item.message.clone()))
+    }
+
+    /// The messages of the shown branch whose runs wait, in order. Reactive; depends on the whole view.
+    pub(crate) fn waiting_messages(self) -> Vec<MessageId> {
+        let items = self.items.get();
+        self.view.with(|view| {
+            let Some(thread) = ready_thread(view) else { return Vec::new() };
+            let is_waiting = |run: &crate::thread::RunView| run.state == RunState::Waiting && run.resumes.is_none();
+            let runs = items.iter().filter_map(|(index, key)| match find_item(thread, *key, *index) {
+                Some(Item::Run(run)) if is_waiting(run) => run.message_id,
+                _ => None,
+            });
+            runs.collect()
+        })
     }
 
     /// The id of the thread's agent.

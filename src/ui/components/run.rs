@@ -193,10 +193,16 @@ fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
             busy.try_set(false);
         });
     };
+    let steers = message_id.and_then(|id| open_thread.message(id)).is_some_and(|message| message.steer);
+    let is_running = open_thread.running();
+    let about = move || match steers && is_running.get().is_some() {
+        true => "Will be read before the next step.",
+        false => starts_when(place),
+    };
     let (glyph, label) = if message_id.is_some() { (Glyph::Undo, "Take back") } else { (Glyph::Stop, "Stop") };
     view! {
         <div class="run-end">
-            <p>{starts_when(place)}</p>
+            <p>{about}</p>
             <button type="button" class="small-button" disabled=move || busy.get() on:click=cancel>{icon(glyph)} {label}</button>
         </div>
     }

@@ -10,6 +10,7 @@ use super::{
     icons::{Glyph, icon},
     json::LongText,
     markdown::{Markdown, text_of},
+    read_message::ReadMessageCard,
     run_tree::{PtrEq, RunSignals, is_report},
     table::TableView,
     tool::ToolCall,
@@ -29,15 +30,42 @@ pub(crate) const TABLE: &str = "netra.table";
 /// The nodes of the run (without `parent`) or of the sub-agent at the index `parent`.
 #[component]
 pub(crate) fn Nodes(run: RunSignals, #[prop(optional_no_strip)] parent: Option<usize>) -> impl IntoView {
-    let indices = Memo::new(move |_| run.tree.with(|tree| tree.children(parent).to_vec()));
-    view! {
-        <For
-            each=move || indices.get()
-            key=|index| *index
-            children=move |index| run.node(index).map(|node| node_view(run, index, node, parent.is_none()))
-        />
+    let read = Memo::new(move |_| {
+        let read = |run: &PtrEq<RunView>| run.read.iter().map(|read| read.nodes_before).collect::<Vec<_>>();
+        if parent.is_none() { run.view.with(read) } else { Vec::new() }
+    });
+    let rows = Memo::new(move |_| run.tree.with(|tree| read.with(|read| rows(tree.children(parent), read))));
+    let children = move |row: Row| match row {
+        Row::Node(index) => run.node(index).map(|node| node_view(run, index, node, parent.is_none())),
+        Row::Read(index) => {
+            let read = run.view.with_untracked(|run| run.read.get(index).cloned());
+            read.map(|read| view! { <ReadMessageCard read/> }.into_any())
+        }
+    };
+    view! { <For each=move || rows.get() key=|row| *row children/> }.into_any()
+}
+
+/// What is shown below each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Row {
+    /// The node at an index.
+    Node(usize),
+    /// A message that the agent read during the run, by its index among these.
+    Read(usize),
+}
+
+/// The nodes, with the messages that were read during the run between them. `read`: how many nodes the run had before each.
+fn rows(nodes: &[usize], read: &[usize]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::with_capacity(nodes.len() + read.len());
+    let mut read = read.iter().enumerate().peekable();
+    for node in nodes {
+        while let Some((index, _)) = read.next_if(|(_, before)| **before <= *node) {
+            rows.push(Row::Read(index));
+        }
+        rows.push(Row::Node(*node));
     }
-    .into_any()
+    rows.extend(read.map(|(index, _)| Row::Read(index)));
+    rows
 }
 
 /// The view of a node. A node's kind never changes; withdrawn nodes are not in the tree.

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::{run::RunCard, run_tree::PtrEq, unread::watch_unread, user_message::UserMessageCard};
 use crate::{
-    thread::{Item, RunState, RunView},
+    thread::{Item, MessageItem, RunState, RunView},
     ui::{
         components::{
             open_thread::{OpenThread, find_item},
@@ -28,10 +28,13 @@ pub(crate) fn Timeline() -> impl IntoView {
             is_first.then(|| view! { <p class="new-mark" role="separator"><span>"New since you left"</span></p> })
         };
         let item = match untrack(current)? {
-            Item::Message(item) => {
-                let item = item.as_ref().clone();
+            Item::Message(initial) => {
+                let run = ItemKey::Run(initial.message.run_id);
+                let item = Memo::new(move |before: Option<&PtrEq<MessageItem>>| match current() {
+                    Some(Item::Message(item)) => PtrEq(item),
+                    _ => before.cloned().unwrap_or_else(|| PtrEq(initial.clone())),
+                });
                 // The message's run is usually the next item.
-                let run = ItemKey::Run(item.message.run_id);
                 let is_waiting = Memo::new(move |_| {
                     view.with(|view| match ready_thread(view).and_then(|thread| find_item(thread, run, hint + 1)) {
                         Some(Item::Run(run)) => run.state == RunState::Waiting,

@@ -13,6 +13,8 @@ use super::{
     icons::{Glyph, icon},
     mention::parse_mention,
     paste::paste,
+    queued_message::{MoveButtons, edit_queued},
+    run_tree::PtrEq,
 };
 use crate::{
     protocol::{Attachment, MessageId, UserMessage, file_types::shown_type, limits},
@@ -29,22 +31,22 @@ use crate::{
 /// A person's message.
 #[component]
 pub(crate) fn UserMessageCard(
-    item: MessageItem,
+    item: Memo<PtrEq<MessageItem>>,
     /// Whether its run is queued.
     is_waiting: Memo<bool>,
 ) -> impl IntoView {
     let app: AppContext = expect_context();
     let open_thread: OpenThread = expect_context();
-    let MessageItem { at, message, .. } = item;
+    let (at, message) = item.with_untracked(|item| (item.at, item.message.clone()));
     let id = message.id;
     let is_being_edited = Memo::new(move |_| open_thread.is_being_edited(id));
     let agent = (app.agents.with_value(Vec::len) > 1)
         .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
-    let copied_text = message.content.clone();
-    let copied_text = Callback::new(move |()| copied_text.clone());
-    let (text, author) = (message.content.clone(), escape_invisible(&message.author.name));
-    let attachments = message.attachments.clone();
-    let message = StoredValue::new(message);
+    let author = escape_invisible(&message.author.name);
+    // Both change if the message is changed while it waits.
+    let text = Memo::new(move |_| item.with(|item| item.message.content.clone()));
+    let attachments = Memo::new(move |_| item.with(|item| item.message.attachments.clone()));
+    let copied_text = Callback::new(move |()| text.get_untracked());
     // An edit restored from storage does not take the focus.
     let takes_focus = StoredValue::new(false);
     let edit_button = NodeRef::<html::Button>::new();
@@ -68,17 +70,18 @@ pub(crate) fn UserMessageCard(
                 {agent}
                 <Timestamp at/>
             </header>
-            <Show when=move || is_being_edited.get() fallback=move || view! { <p class="message-text">{text.clone()}</p> }>
-                <EditForm message=message.get_value() focus=takes_focus.get_value() close/>
+            <Show when=move || is_being_edited.get() fallback=move || view! { <p class="message-text">{text}</p> }>
+                <EditForm message=item.get_untracked().message.clone() is_waiting focus=takes_focus.get_value() close/>
             </Show>
-            <Attachments attachments/>
+            {move || view! { <Attachments attachments=attachments.get()/> }}
             <footer class="question-actions">
                 <CopyButton class="text-button" text=copied_text/>
-                <Show when=move || !is_being_edited.get() && !is_waiting.get()>
+                <Show when=move || !is_being_edited.get()>
                     <button type="button" class="text-button" node_ref=edit_button on:click=edit>
                         {icon(Glyph::Edit)} "Edit"
                     </button>
                 </Show>
+                <Show when=move || is_waiting.get()><MoveButtons id/></Show>
                 <Versions id/>
             </footer>
         </article>
@@ -86,15 +89,17 @@ pub(crate) fn UserMessageCard(
     .into_any()
 }
 
-/// A form that edits a message. Sending adds a new version; the old one stays reachable.
+/// A form that edits a message. While the message waits, saving changes it; later, sending adds a new version, and the old one stays
+/// reachable.
 #[component]
-fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl IntoView {
+fn EditForm(message: UserMessage, is_waiting: Memo<bool>, focus: bool, close: Callback<()>) -> impl IntoView {
     let open_thread: OpenThread = expect_context();
     let app: AppContext = expect_context();
     let id = message.id;
     let text = RwSignal::new(open_thread.drafts.edited_text(id).unwrap_or_else(|| message.content.clone()));
     let error = Memo::new(move |_| text.with(|text| edit_error(text)));
-    let hint = edit_hint(open_thread, id);
+    let refusal = RwSignal::new(None::<String>);
+    let hint = edit_hint(open_thread, id, is_waiting);
     let area = NodeRef::<html::Textarea>::new();
     Effect::new(move |_| {
         if let Some(area) = area.get() {
@@ -106,10 +111,18 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
     });
     let message = StoredValue::new(message);
     let send = move || {
-        if error.get_untracked().is_none() {
-            message.with_value(|message| send_edit(open_thread, app, message, &text.get_untracked()));
-            close.run(());
+        if error.get_untracked().is_some() {
+            return;
         }
+        if is_waiting.get_untracked() {
+            let on_done = Callback::new(move |error: Option<String>| match error {
+                Some(error) => drop(refusal.try_set(Some(error))),
+                None => close.run(()),
+            });
+            return edit_queued(open_thread, id, text.get_untracked().trim().to_owned(), on_done);
+        }
+        message.with_value(|message| send_edit(open_thread, app, message, &text.get_untracked()));
+        close.run(());
     };
     let on_keydown = move |event: KeyboardEvent| {
         let Some(action) = key_action(&event, Lines::Many) else { return };
@@ -139,9 +152,11 @@ fn EditForm(message: UserMessage, focus: bool, close: Callback<()>) -> impl Into
                 on:paste=move |event| paste(&event, None)
             ></textarea>
             <div class="edit-form-row">
-                <span class="hint" role="status">{move || error.get().unwrap_or_else(|| hint().into())}</span>
+                <span class="hint" role="status">{move || error.get().or_else(|| refusal.get()).unwrap_or_else(|| hint().into())}</span>
                 <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
-                <button type="submit" class="button" disabled=move || error.get().is_some()>{icon(Glyph::Send)} "Send"</button>
+                <button type="submit" class="button" disabled=move || error.get().is_some()>
+                    {icon(Glyph::Send)} {move || if is_waiting.get() { "Save" } else { "Send" }}
+                </button>
             </div>
         </form>
     }
@@ -169,10 +184,15 @@ fn edit_error(text: &str) -> Option<String> {
 }
 
 /// What sending does, with a warning if the message got another version since the edit began.
-fn edit_hint(open_thread: OpenThread, id: MessageId) -> impl Fn() -> &'static str + Copy + Send + Sync + 'static {
+fn edit_hint(
+    open_thread: OpenThread,
+    id: MessageId,
+    is_waiting: Memo<bool>,
+) -> impl Fn() -> &'static str + Copy + Send + Sync + 'static {
     let version_count = Memo::new(move |_| versions_of(open_thread, id).len().max(1));
     let count_before = version_count.get_untracked();
     move || match version_count.get() > count_before {
+        _ if is_waiting.get() => "The agent gets the changed message.",
         true => "This message was edited elsewhere. Sending adds another version.",
         false => "The earlier version and its answer are kept.",
     }

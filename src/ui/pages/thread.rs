@@ -306,7 +306,7 @@ impl PartialEq for ById {
 /// Whether the thread contains a message.
 fn contains(thread: &ThreadView, message: &OutgoingMessage) -> bool {
     let is_message = |item: &Item| matches!(item, Item::Message(item) if item.message.id == message.message_id);
-    thread.items.iter().rev().any(is_message)
+    thread.items.iter().rev().any(is_message) || thread.run_that_read(message.message_id).is_some()
 }
 
 /// Marks the thread as read whenever it has something unread and the page is visible.

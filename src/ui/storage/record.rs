@@ -193,6 +193,8 @@ pub(crate) struct MessageRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) agent: Option<String>,
     pub(crate) place: Place,
+    #[serde(default, skip_serializing_if = "SendMode::is_queue")]
+    pub(crate) mode: SendMode,
     /// The thread to create first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) new_thread: Option<NewThread>,

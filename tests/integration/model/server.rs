@@ -15,7 +15,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 /// The reply to one request.
 pub(crate) enum Reply {
@@ -36,6 +36,8 @@ pub(crate) enum Piece {
     Raw(String),
     /// Nothing more, and the connection stays open.
     Hang,
+    /// Nothing, until there is a permit.
+    Gate(Arc<Semaphore>),
     /// The connection breaks.
     Cut,
 }
@@ -119,15 +121,19 @@ async fn answer(State(script): State<Arc<Script>>, uri: Uri, headers: HeaderMap,
         Some(Reply::Stream(pieces)) => {
             let guard = AbandonGuard(Some(Arc::clone(&script.abandoned)));
             let pieces = stream::unfold((pieces.into_iter(), guard), |(mut pieces, mut guard)| async move {
-                let Some(piece) = pieces.next() else {
+                let Some(mut piece) = pieces.next() else {
                     guard.0.take();
                     return None;
                 };
+                if let Piece::Gate(gate) = &piece {
+                    gate.acquire().await.expect("the gate is not closed").forget();
+                    piece = Piece::Raw(String::new());
+                }
                 let bytes = match piece {
                     Piece::Data(data) => Ok(Bytes::from(format!("data: {data}\n\n"))),
                     Piece::Raw(text) => Ok(Bytes::from(text)),
                     Piece::Cut => Err(io::Error::other("cut")),
-                    Piece::Hang => std::future::pending().await,
+                    Piece::Hang | Piece::Gate(_) => std::future::pending().await,
                 };
                 // Each piece is sent on its own.
                 tokio::task::yield_now().await;

@@ -170,6 +170,10 @@ impl Agent for ModelAgent {
         Some(Health { ok: error.is_none(), about })
     }
 
+    fn reads_messages(&self) -> bool {
+        true
+    }
+
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {
         let (spent, omitted_messages, omitted_states) = (Spent::default(), 0, 0);
         let mut run = Run { agent: self, input: &input, out: &out, spent, omitted_messages, omitted_states };
@@ -221,6 +225,7 @@ impl Run<'_> {
                 tools.refresh().await?;
                 request.tools = self.offered_tools(&tools);
             }
+            request.messages.extend(self.new_messages().await?);
             let answer = match step {
                 1 => self.first_answer(&mut request, &mut tools, &mut used_ids).await?,
                 _ => self.ask(&request, &mut used_ids).await?,
@@ -228,11 +233,21 @@ impl Run<'_> {
             let Answer { text, calls, end } = answer;
             if calls.is_empty() {
                 self.explain_end(&text, end.reason).await?;
-                let mut result = json!({"steps": step});
-                if end.reason == EndReason::Length {
-                    result["stopped"] = json!("length");
+                let new = if step < config.max_steps && self.check_budget().await.is_ok() {
+                    self.new_messages().await?
+                } else {
+                    Vec::new()
+                };
+                if new.is_empty() {
+                    let mut result = json!({"steps": step});
+                    if end.reason == EndReason::Length {
+                        result["stopped"] = json!("length");
+                    }
+                    return Ok((Outcome::default(), Some(result)));
                 }
-                return Ok((Outcome::default(), Some(result)));
+                request.messages.push(ModelMessage::Assistant { text, calls, provider_state: end.provider_state });
+                request.messages.extend(new);
+                continue;
             }
             if step >= config.max_steps {
                 tools.decline(&calls, "Not carried out: the agent has used up its steps.").await?;
@@ -265,6 +280,12 @@ impl Run<'_> {
             request.messages.extend(messages);
         }
         unreachable!("the steps are bounded")
+    }
+
+    /// The messages that people sent for the agent to read before its next step.
+    async fn new_messages(&self) -> Result<Vec<ModelMessage>, AgentError> {
+        let messages = self.input.messages.read().await?;
+        Ok(messages.into_iter().map(|message| ModelMessage::user(message.content)).collect())
     }
 
     /// Whether the run may take another step.

@@ -63,7 +63,16 @@ impl Runner {
 
     async fn unblock(&self) -> Result<()> {
         let blocked = self.0.state.lock().queue.blocked();
-        for (run_id, thread_id, order) in blocked {
+        for (thread_id, known) in blocked {
+            // Their order may have changed, and messages may have been read by another run.
+            let orders = threads::run_orders(&self.0.channels, thread_id).await?.into_iter().collect();
+            let first = {
+                let mut state = self.0.state.lock();
+                let first = state.queue.reorder(thread_id, &known, &orders);
+                self.0.start_ready(&mut state);
+                first
+            };
+            let Some((run_id, order)) = first else { continue };
             if threads::is_blocked(&self.0.channels, thread_id, order).await? {
                 continue;
             }

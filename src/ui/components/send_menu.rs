@@ -1,0 +1,62 @@
+//! The menu beside the send button while a run is active: the ways to send a message then.
+
+use leptos::prelude::*;
+
+use super::{
+    icons::{Glyph, icon},
+    menu::Menu,
+};
+use crate::{
+    protocol::SendMode,
+    ui::{
+        browser,
+        shortcuts::{Shortcut, binding},
+    },
+};
+
+/// Each way, with what it does.
+const WAYS: [(SendMode, &str, &str); 3] = [
+    (SendMode::Queue, "Queue", "Answered after the current answer."),
+    (SendMode::Steer, "Steer", "Read before the agent’s next step. Other agents start over."),
+    (SendMode::Stop, "Stop and ask", "Stops the current answer and asks this."),
+];
+
+/// The keys that send a message this way.
+fn keys(mode: SendMode, is_apple: bool) -> Vec<&'static str> {
+    let of = |shortcut| binding(shortcut).map(|binding| binding.keys(is_apple)).unwrap_or_default();
+    match mode {
+        SendMode::Queue => vec!["Enter"],
+        SendMode::Steer => of(Shortcut::Steer),
+        SendMode::Stop => of(Shortcut::StopAndAsk),
+    }
+}
+
+/// The menu.
+#[component]
+pub(super) fn SendMenu(
+    send: Callback<SendMode>,
+    /// Why the message cannot be sent, if it cannot.
+    send_error: Memo<Option<String>>,
+) -> impl IntoView {
+    let open = RwSignal::new(false);
+    let way = move |(mode, name, about): (SendMode, &'static str, &'static str)| {
+        let choose = move |_| {
+            open.set(false);
+            send.run(mode);
+        };
+        view! {
+            <button type="button" class="send-way" disabled=move || send_error.get().is_some() on:click=choose>
+                <span class="send-way-name">{name}</span>
+                <kbd aria-hidden="true">{move || keys(mode, browser::is_apple()).join(" ")}</kbd>
+                <span class="send-way-about">{about}</span>
+            </button>
+        }
+    };
+    view! {
+        <Menu label="Message options" button=|| icon(Glyph::More) class="send-menu" open>
+            {WAYS.map(way).collect_view()}
+            {move || send_error.get().is_some().then(|| view! { <p class="menu-about">"Write a message first."</p> })}
+        </Menu>
+    }
+    .into_any()
+}
