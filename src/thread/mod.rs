@@ -18,6 +18,8 @@ mod shared;
 mod view;
 
 #[cfg(test)]
+mod queued_tests;
+#[cfg(test)]
 mod tests;
 
 pub use crate::protocol::{

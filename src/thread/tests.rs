@@ -70,11 +70,10 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
-    let runs: [RunId; 4] = std::array::from_fn(|_| RunId::new());
-    let messages: [MessageId; 3] = std::array::from_fn(|_| MessageId::new());
+    let (runs, messages) = ([(); 4].map(|()| RunId::new()), [(); 3].map(|()| MessageId::new()));
     let author = Author { id: UserId::new(), name: "Ada".into() };
     let other = prop::option::of(prop::sample::select(messages.to_vec()));
-    let entry = (event(), 0..4usize, 0..13u8, other).prop_map(move |(event, index, kind, other)| match kind {
+    let entry = (event(), 0..4usize, 0..14u8, other).prop_map(move |(event, index, kind, other)| match kind {
         0 | 1 => {
             let (id, run_id) = (messages[index % 3], runs[index]);
             let mut message = UserMessage { id, ..UserMessage::new(author.clone(), "?", run_id, "a") };
@@ -108,6 +107,7 @@ fn log() -> impl Strategy<Value = Vec<ThreadEntry>> {
             let rating = [None, Some(Rating::Good), Some(Rating::Bad)][index % 3];
             ThreadEntry::Feedback { run_id: runs[index], feedback: RunFeedback { rating, note: String::new() } }
         }
+        6 => queued_tests::entry(messages[index % 3], other, (runs[index], index)),
         _ => ThreadEntry::Agent { run_id: runs[index], event: Box::new(event) },
     });
     prop::collection::vec(entry, 0..60)

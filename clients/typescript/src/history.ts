@@ -39,6 +39,17 @@ export const callerIdOf = ({ message }: MessageItem): string => message.external
 /** The messages of an earlier run's nodes. A call with incomplete arguments is left out: the newest run announces it again. */
 const messagesIn = (nodes: Node[]): Message[] => messagesOf(nodes.filter(({ body, state }) => body.is !== 'tool' || state !== 'open'));
 
+const userMessage = (item: MessageItem): Message => ({ id: callerIdOf(item), role: 'user', content: item.message.content });
+
+/** The messages of an earlier run's answer, with those of the user that its agent read meanwhile at their places. */
+function answerIn({ nodes, nodes_before_message: start = 0, read = [] }: RunView): Message[] {
+  const ends = [...read.map(({ nodes_before }) => nodes_before), nodes.length];
+  return ends.flatMap((end, index): Message[] => {
+    const item = read[index]?.item;
+    return [...messagesIn(nodes.slice(ends[index - 1] ?? start, end)), ...(item ? [userMessage(item)] : [])];
+  });
+}
+
 /** The conversation up to the newest run. A run's reaction to a cancelled interrupt comes before the message that the run answers. */
 export function messagesBefore(turns: Turn[]): Message[] {
   const newest = turns.at(-1)?.runs.at(-1);
@@ -46,8 +57,8 @@ export function messagesBefore(turns: Turn[]): Message[] {
     const earlier = runs.filter((run) => run !== newest);
     return [
       ...earlier.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(0, nodes_before_message))),
-      { id: callerIdOf(item), role: 'user', content: item.message.content },
-      ...earlier.flatMap(({ nodes, nodes_before_message = 0 }) => messagesIn(nodes.slice(nodes_before_message))),
+      userMessage(item),
+      ...earlier.flatMap(answerIn),
     ];
   });
 }

@@ -64,6 +64,10 @@ export type Entry =
   | { kind: 'answer'; answer: { id: string; run_id: string; resumed_by: string } }
   | { kind: 'agent'; run_id: string; event: BaseEvent }
   | { kind: 'taken_back'; message_id: string }
+  | { kind: 'edited'; message_id: string; run_id: string; content: string }
+  | { kind: 'moved'; message_id: string; before?: string }
+  /** The agent of the run `run_id` read a message; the message's own run never begins. */
+  | { kind: 'read'; message_id: string; run_id: string }
   | { kind: 'thread' };
 
 /** The reply to `subscribe`. */
@@ -106,6 +110,8 @@ export interface RunView {
   nodes: Node[];
   /** If the run first cancelled interrupts: how many nodes it produced before the agent received the run's own message. */
   nodes_before_message?: number;
+  /** The messages that its agent read while it was active, each with the number of nodes before it. */
+  read?: { nodes_before: number; item: MessageItem }[];
   usage?: unknown[];
   /** The shared state at the run's end. Absent: that of the previous run, with `shared_changes` applied. */
   shared?: unknown;

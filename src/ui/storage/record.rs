@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::protocol::{Answer, Attachment, FileId, MessageId, ThreadId, UserId, json};
+use crate::protocol::{Answer, Attachment, FileId, MessageId, SendMode, ThreadId, UserId, json};
 
 /// The most records in one browser. Loading a page removes the oldest beyond that.
 const MAX_RECORDS: usize = 500;
@@ -290,6 +290,7 @@ mod tests {
                 uploaded: Vec::new(),
                 agent: None,
                 place: Place::Replacing(MessageId::new()),
+                mode: SendMode::Steer,
                 new_thread,
             };
             let record = Record { user: UserId::new(), at: 1, content: Content::Message(message) };
