@@ -10,12 +10,11 @@ use super::agui::{
 };
 use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
-    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead, MessageAccepted, Mode,
-    MoveQueued,
-    Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase,
-    SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadReply,
-    ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact,
-    encode_reply, http,
+    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead,
+    MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread,
+    RunAnswer, RunFeedback, RunPhase, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed,
+    TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
+    WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;

@@ -23,8 +23,8 @@ mod queued_tests;
 mod tests;
 
 pub use crate::protocol::{
-    Encrypted, FeedPlace, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView, ThreadSummary,
-    ThreadView, UserFeed,
+    Encrypted, FeedPlace, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView,
+    ThreadSummary, ThreadView, UserFeed,
 };
 pub use close::{EndKind, RunEnd};
 pub use compact::Compactor;

@@ -7,11 +7,7 @@ use crate::protocol::{
 };
 
 /// An entry about a message that waits.
-pub(super) fn entry(
-    message_id: MessageId,
-    other: Option<MessageId>,
-    (run_id, index): (RunId, usize),
-) -> ThreadEntry {
+pub(super) fn entry(message_id: MessageId, other: Option<MessageId>, (run_id, index): (RunId, usize)) -> ThreadEntry {
     match index % 3 {
         0 => ThreadEntry::Moved { message_id, before: other },
         1 => ThreadEntry::Read { message_id, run_id },

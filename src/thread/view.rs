@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::protocol::{
-    Item, MessageId, Node, NodeBody, RunId, RunState, RunView, ThreadView, agui::Interrupt, extensions::SERVER_RESTARTED,
+    Item, MessageId, Node, NodeBody, RunId, RunState, RunView, ThreadView, agui::Interrupt,
+    extensions::SERVER_RESTARTED,
 };
 
 impl RunState {

@@ -17,7 +17,9 @@ use super::{
     },
 };
 use crate::{
-    protocol::{Answer, Attachment, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage, SendMode, ThreadId},
+    protocol::{
+        Answer, Attachment, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage, SendMode, ThreadId,
+    },
     socket::context::Socket,
 };
 

@@ -35,8 +35,7 @@ impl Commands {
             started: self.runner.started(command.thread_id),
             reading_agents: if command.mode.is_queue() { Vec::new() } else { self.agents().that_read_messages() },
         };
-        let requested =
-            threads::send_with(&self.channels, user, command, caller_input, choose_agent, &runner).await?;
+        let requested = threads::send_with(&self.channels, user, command, caller_input, choose_agent, &runner).await?;
         if requested.run.is_some() && !command.mode.is_queue() {
             self.nodes.queue_moved(command.thread_id);
         }

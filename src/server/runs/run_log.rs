@@ -139,11 +139,23 @@ impl RunLog {
 
     /// Gives the run the messages that wait to be read by its agent; none if the store fails.
     pub(super) async fn read_messages(&mut self) -> Vec<UserMessage> {
-        let read = threads::read_messages(&self.channels, self.owner, (self.thread_id, self.run_id)).await;
-        let (seq, messages) = read.unwrap_or_else(|error| {
+        let (ids, deadline) = ((self.thread_id, self.run_id), Instant::now() + self.store_timeout);
+        let known = self.view.run(self.run_id).map_or(0, |run| run.read.len());
+        let (mut retries, mut read_before) = (0, None);
+        let (seq, messages) = loop {
+            let error = match threads::read_messages(&self.channels, self.owner, ids, read_before).await {
+                Ok(read) => break read,
+                Err(error) => error,
+            };
             tracing::warn!(run = %self.run_id, %error, "messages that were sent during a run cannot be read");
-            Default::default()
-        });
+            if !matches!(error, Error::Store(_) | Error::Shared(_)) || Instant::now() >= deadline {
+                return Vec::new();
+            }
+            outage::count_store_error();
+            read_before = Some(known);
+            sleep(RETRY_BACKOFF.delay(retries)).await;
+            retries += 1;
+        };
         self.last_seq = self.last_seq.max(seq);
         let at = now_ms();
         for message in &messages {

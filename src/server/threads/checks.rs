@@ -5,7 +5,9 @@ use serde_json::Value;
 use super::MAX_GENERATED_TITLE_CHARS;
 use crate::{
     json_size::{Extent, extent},
-    protocol::{Answer, AnswerStatus, ErrorCode, FileId, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits},
+    protocol::{
+        Answer, AnswerStatus, ErrorCode, FileId, InterruptAnswer, MessageId, SendMessage, agui::Interrupt, limits,
+    },
     server::{
         clock::now_ms,
         error::{Error, Result},

@@ -4,7 +4,9 @@
 //! of them stay behind the active run, and before what is sent later.
 
 use super::{
-    RunOrder, checks::check_text, lock_thread, queries,
+    RunOrder,
+    checks::check_text,
+    lock_thread, queries,
     queued_queries::{self as open, OpenRun},
     turns::attachments,
 };
@@ -187,8 +189,10 @@ pub async fn run_orders(channels: &Channels, thread: ThreadId) -> Result<Vec<(Ru
 }
 
 /// Gives a run the messages of its branch that were sent for its agent to read, oldest first: they become part of the run, and their
-/// own runs end. Returns them with the `seq` of the last new entry. Whatever changes the thread meanwhile, each message is either read here
-/// or answered by its own run.
+/// own runs end. Returns them with a `seq` up to which the run's entries are known. Whatever changes the thread meanwhile, each message is either
+/// read here or answered by its own run.
+///
+/// `read_before`: after a failed attempt, which may have been stored nevertheless, how many messages the run had read before it.
 ///
 /// # Errors
 /// If the store fails.
@@ -196,12 +200,17 @@ pub async fn read_messages(
     channels: &Channels,
     owner: UserId,
     (thread_id, run_id): (ThreadId, RunId),
+    read_before: Option<usize>,
 ) -> Result<(u64, Vec<UserMessage>)> {
     for _ in 0..MAX_READ_ATTEMPTS {
-        if open::unread(channels.store().reader(), thread_id).await? == 0 {
+        if read_before.is_none() && open::unread(channels.store().reader(), thread_id).await? == 0 {
             break;
         }
         let (cursor, view) = channels.thread(thread_id).await?;
+        let read = view.run(run_id).map(|run| run.read.as_slice()).unwrap_or_default();
+        if let Some(stored) = read_before.and_then(|before| read.get(before..)).filter(|stored| !stored.is_empty()) {
+            return Ok((cursor.seq, stored.iter().map(|read| read.item.message.clone()).collect()));
+        }
         let messages = readable(&view, run_id);
         if messages.is_empty() {
             break;
@@ -222,9 +231,8 @@ pub async fn read_messages(
         if !all_wait || seq != cursor.seq + entries.len() as u64 {
             continue;
         }
-        let phase = |message: &UserMessage| {
-            UserEntry::Run { thread_id, run_id: message.run_id, phase: RunPhase::TakenBack }
-        };
+        let phase =
+            |message: &UserMessage| UserEntry::Run { thread_id, run_id: message.run_id, phase: RunPhase::TakenBack };
         tx.append_to_feed(owner, &messages.iter().map(phase).collect::<Vec<_>>()).await?;
         tx.commit().await?;
         return Ok((seq, messages));

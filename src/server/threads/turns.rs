@@ -5,12 +5,14 @@ use serde_json::{Map, Value};
 use super::{
     NewRun, RunOrder, UNTITLED,
     checks::{check_answers, check_message, check_results, title_of},
-    lock_thread, queries, queued::{Place, RunnerState}, update_thread,
+    lock_thread, queries,
+    queued::{Place, RunnerState},
+    update_thread,
 };
 use crate::{
     protocol::{
-        Answer, Attachment, Author, ErrorCode, FileId, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase, SendMessage,
-        TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
+        Answer, Attachment, Author, ErrorCode, FileId, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase,
+        SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
     },
     server::{
         channel::{Channels, CommandTransaction},

@@ -121,7 +121,9 @@ pub(crate) fn Composer(
     };
     let on_keydown = Callback::new(move |event: KeyboardEvent| {
         let is_running = active.get_untracked().is_some();
-        handle_key(&event, draft, mention, shown_thread, |mode| send.run(if is_running { mode } else { SendMode::Queue }));
+        handle_key(&event, draft, mention, shown_thread, |mode| {
+            send.run(if is_running { mode } else { SendMode::Queue })
+        });
     });
     let shown_error = Memo::new(move |_| send_error.get().filter(|error| !error.is_empty()));
     let hint = hint(active, accept);

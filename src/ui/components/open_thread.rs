@@ -278,7 +278,9 @@ impl OpenThread {
                 let item = find_item(thread, key, 0)?;
                 Some((key, if let Item::Run(run) = item { run.message_id } else { Some(message) }))
             };
-            let Some((found, shown)) = self.view.with_untracked(|view| ready_thread(view).and_then(find)) else { return };
+            let Some((found, shown)) = self.view.with_untracked(|view| ready_thread(view).and_then(find)) else {
+                return;
+            };
             key = found;
             self.shown_message.set(shown);
         }

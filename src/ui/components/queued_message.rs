@@ -77,7 +77,12 @@ pub(super) fn MoveButtons(id: MessageId) -> impl IntoView {
 }
 
 /// Changes the text of a waiting message; then `on_done` gets the error, if the server refused it.
-pub(super) fn edit_queued(open_thread: OpenThread, message_id: MessageId, text: String, on_done: Callback<Option<String>>) {
+pub(super) fn edit_queued(
+    open_thread: OpenThread,
+    message_id: MessageId,
+    text: String,
+    on_done: Callback<Option<String>>,
+) {
     let command = EditQueued { thread_id: open_thread.id, message_id, text, attachments: None };
     spawn_local(async move {
         let error = open_thread.socket.send(command).await.err();

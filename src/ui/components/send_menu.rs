@@ -17,8 +17,8 @@ use crate::{
 /// Each way, with what it does.
 const WAYS: [(SendMode, &str, &str); 3] = [
     (SendMode::Queue, "Queue", "Answered after the current answer."),
-    (SendMode::Steer, "Steer", "Read before the agent’s next step. Other agents start over."),
-    (SendMode::Stop, "Stop and ask", "Stops the current answer and asks this."),
+    (SendMode::Steer, "Steer", "The agent reads it before its next step, or starts over with it."),
+    (SendMode::Stop, "Stop and ask", "Stops the current answer and asks this instead."),
 ];
 
 /// The keys that send a message this way.
