@@ -7,7 +7,7 @@ import { lastRun, messageField, sendMessage, sentMessages, waitForConnection, wa
 
 const test = base.extend<object, { model: WrittenModel }>({
   model: writtenModelFixture,
-  serverOptions: [async ({ model }, use) => use({ config: model.config + recordedAgent(12) }), { scope: 'worker' }],
+  serverOptions: [async ({ model }, use) => use({ config: model.config + recordedAgent(3) }), { scope: 'worker' }],
 });
 
 /** Asks an agent in a new thread, and waits until it answers. */
@@ -28,7 +28,7 @@ async function sendBy(page: Page, way: string, text: string): Promise<void> {
   await expect(messageField(page)).toHaveValue('');
 }
 
-const message = (page: Page, text: string) => sentMessages(page).filter({ hasText: text });
+const message = (page: Page, text: string) => sentMessages(page).filter({ has: page.getByText(text, { exact: true }) });
 const runs = (page: Page) => page.locator('[data-run-id]');
 
 async function expectMessages(page: Page, texts: string[]): Promise<void> {

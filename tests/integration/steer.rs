@@ -50,8 +50,11 @@ fn is_running(view: &ThreadView, run: RunId) -> bool {
 
 /// The messages' texts, in order.
 fn texts(view: &ThreadView) -> Vec<&str> {
-    let text = |item: &_| if let Item::Message(item) = item { Some(item) } else { None };
-    view.items.iter().filter_map(|item| text(item).map(|item| item.message.content.as_str())).collect()
+    let texts = view.items.iter().filter_map(|item| match item {
+        Item::Message(item) => Some(item.message.content.as_str()),
+        Item::Run(_) => None,
+    });
+    texts.collect()
 }
 
 /// Waits until a run is active, then stops it.

@@ -21,7 +21,7 @@ pub(super) fn ReadMessageCard(read: ReadMessage) -> impl IntoView {
             <p class="message-text">{text}</p>
             <footer class="question-actions">
                 <CopyButton class="text-button" text=Callback::new(move |()| copied.clone())/>
-                <span class="quiet">"Read by the agent"</span>
+                <span class="hint">"Read by the agent"</span>
             </footer>
         </article>
     }

@@ -10,7 +10,7 @@ use netra::{
             builtin::{Analyst, AnalystModel},
             model,
         },
-        runs::{Agent, CallerInput, Done, Emitter, InputFile, RunInput},
+        runs::{Agent, CallerInput, Done, Emitter, InputFile, NewMessages, RunInput},
     },
     thread::ThreadView,
 };
@@ -54,6 +54,7 @@ async fn ask(model: &Model, text: &str) -> Outcome {
         thread: ThreadView::default(),
         resume: Vec::new(),
         caller: CallerInput::default(),
+        messages: NewMessages::default(),
         cancel: CancellationToken::new(),
         stopped_by_person: CancellationToken::new(),
     };
