@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use netra::{
     protocol::{
-        CreateThread, DeleteThread, MessageId, RenameThread, RunId, SendMessage, TakeBack, ThreadEntry, ThreadId,
-        UserId,
+        CreateThread, DeleteThread, EditQueued, MessageId, RenameThread, RunId, SendMessage, TakeBack, ThreadEntry,
+        ThreadId, UserId,
         agui::{
             Event, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole, RunFinished,
             RunStarted, TextMessageContent, TextMessageEnd, TextMessageStart,
@@ -205,6 +205,12 @@ async fn what_was_renamed_deleted_or_taken_back_is_not_found() {
         threads::take_back(channels, user, &take_back).await.expect("the message is taken back");
         library.index().await;
         assert!(library.find("almonds").await.is_empty(), "it was taken back before it was indexed");
+        let (message_id, _) = library.send(thread_id, "Cashews").await;
+        library.index().await;
+        let edit = EditQueued { thread_id, message_id, text: "Peanuts".into(), attachments: None };
+        threads::edit_queued(channels, user, &edit).await.expect("the message is changed");
+        library.index().await;
+        assert!(library.find("cashews").await.is_empty() && library.find("peanuts").await.len() == 1);
         threads::delete(channels, user, &DeleteThread { thread_id }).await.expect("the thread is deleted");
         assert!(library.find("hazelnuts").await.is_empty(), "at once");
         library.index().await;

@@ -100,15 +100,6 @@ fn EditForm(message: UserMessage, is_waiting: Memo<bool>, focus: bool, close: Ca
     let error = Memo::new(move |_| text.with(|text| edit_error(text)));
     let refusal = RwSignal::new(None::<String>);
     let hint = edit_hint(open_thread, id, is_waiting);
-    let area = NodeRef::<html::Textarea>::new();
-    Effect::new(move |_| {
-        if let Some(area) = area.get() {
-            area.set_value(&text.get_untracked());
-            if focus {
-                let _ = area.focus();
-            }
-        }
-    });
     let message = StoredValue::new(message);
     let send = move || {
         if error.get_untracked().is_some() {
@@ -124,33 +115,21 @@ fn EditForm(message: UserMessage, is_waiting: Memo<bool>, focus: bool, close: Ca
         message.with_value(|message| send_edit(open_thread, app, message, &text.get_untracked()));
         close.run(());
     };
-    let on_keydown = move |event: KeyboardEvent| {
+    let on_keydown = Callback::new(move |event: KeyboardEvent| {
         let Some(action) = key_action(&event, Lines::Many) else { return };
         event.prevent_default();
         match action {
             KeyAction::Submit => send(),
             KeyAction::Cancel => close.run(()),
         }
-    };
+    });
     let on_submit = move |event: SubmitEvent| {
         event.prevent_default();
         send();
     };
-    let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
     view! {
         <form class="edit-form" on:submit=on_submit>
-            <textarea
-                aria-label="Edit your message"
-                node_ref=area
-                rows=rows
-                enterkeyhint="enter"
-                on:input:target=move |event| {
-                    text.set(event.target().value());
-                    open_thread.save_edit(id, event.target().value());
-                }
-                on:keydown=on_keydown
-                on:paste=move |event| paste(&event, None)
-            ></textarea>
+            <EditField id text focus on_keydown/>
             <div class="edit-form-row">
                 <span class="hint" role="status">{move || error.get().or_else(|| refusal.get()).unwrap_or_else(|| hint().into())}</span>
                 <button type="button" class="small-button" on:click=move |_| close.run(())>"Cancel"</button>
@@ -159,6 +138,37 @@ fn EditForm(message: UserMessage, is_waiting: Memo<bool>, focus: bool, close: Ca
                 </button>
             </div>
         </form>
+    }
+    .into_any()
+}
+
+/// The text field of an edit. Its text is stored as it changes.
+#[component]
+fn EditField(id: MessageId, text: RwSignal<String>, focus: bool, on_keydown: Callback<KeyboardEvent>) -> impl IntoView {
+    let open_thread: OpenThread = expect_context();
+    let area = NodeRef::<html::Textarea>::new();
+    Effect::new(move |_| {
+        if let Some(area) = area.get() {
+            area.set_value(&text.get_untracked());
+            if focus {
+                let _ = area.focus();
+            }
+        }
+    });
+    let rows = move || text.with(|text| text.lines().count().clamp(2, 12).to_string());
+    view! {
+        <textarea
+            aria-label="Edit your message"
+            node_ref=area
+            rows=rows
+            enterkeyhint="enter"
+            on:input:target=move |event| {
+                text.set(event.target().value());
+                open_thread.save_edit(id, event.target().value());
+            }
+            on:keydown=move |event| on_keydown.run(event)
+            on:paste=move |event| paste(&event, None)
+        ></textarea>
     }
     .into_any()
 }

@@ -46,7 +46,7 @@ use self::{
     answer::{Answer, emit_message},
     calls::{Settled, Tools},
     history::Results,
-    provider::{EndReason, ModelCall, ModelMessage, ModelProvider},
+    provider::{EndReason, ModelCall, ModelMessage, ModelProvider, ModelRequest},
 };
 use super::{
     attached::{IMAGES, LOGS, PACKED_LOGS, PDFS, TEXTS},
@@ -230,25 +230,18 @@ impl Run<'_> {
                 1 => self.first_answer(&mut request, &mut tools, &mut used_ids).await?,
                 _ => self.ask(&request, &mut used_ids).await?,
             };
-            let Answer { text, calls, end } = answer;
-            if calls.is_empty() {
-                self.explain_end(&text, end.reason).await?;
-                let new = if step < config.max_steps && self.check_budget().await.is_ok() {
-                    self.new_messages().await?
-                } else {
-                    Vec::new()
-                };
-                if new.is_empty() {
-                    let mut result = json!({"steps": step});
-                    if end.reason == EndReason::Length {
-                        result["stopped"] = json!("length");
-                    }
-                    return Ok((Outcome::default(), Some(result)));
+            if answer.calls.is_empty() {
+                let is_cut = answer.end.reason == EndReason::Length;
+                if self.has_new_messages(step, answer, &mut request).await? {
+                    continue;
                 }
-                request.messages.push(ModelMessage::Assistant { text, calls, provider_state: end.provider_state });
-                request.messages.extend(new);
-                continue;
+                let mut result = json!({"steps": step});
+                if is_cut {
+                    result["stopped"] = json!("length");
+                }
+                return Ok((Outcome::default(), Some(result)));
             }
+            let Answer { text, calls, end } = answer;
             if step >= config.max_steps {
                 tools.decline(&calls, "Not carried out: the agent has used up its steps.").await?;
                 let last = format!(
@@ -270,16 +263,35 @@ impl Run<'_> {
                     return Ok((Outcome::Success { pending_tool_call_ids }, None));
                 }
             };
-            let messages = calls.iter().map(|call| ModelMessage::Tool {
-                call_id: call.id.clone(),
-                name: call.name.clone(),
-                text: results.get(&call.id).cloned().unwrap_or_default(),
-            });
-            let messages: Vec<ModelMessage> = messages.collect();
+            let messages = result_messages(&calls, &results);
             request.messages.push(ModelMessage::Assistant { text, calls, provider_state: end.provider_state });
             request.messages.extend(messages);
         }
         unreachable!("the steps are bounded")
+    }
+
+    /// After an answer without calls: adds it to the request with the messages that people sent meanwhile. Returns whether there are
+    /// any; without a further step for them, they stay unread, and are answered by their own runs.
+    async fn has_new_messages(
+        &mut self,
+        step: u32,
+        answer: Answer,
+        request: &mut ModelRequest,
+    ) -> Result<bool, AgentError> {
+        let Answer { text, calls, end } = answer;
+        self.explain_end(&text, end.reason).await?;
+        if step >= self.agent.config.max_steps || self.check_budget().await.is_err() {
+            return Ok(false);
+        }
+        let new = self.new_messages().await?;
+        if new.is_empty() {
+            return Ok(false);
+        }
+        if !text.is_empty() {
+            request.messages.push(ModelMessage::Assistant { text, calls, provider_state: end.provider_state });
+        }
+        request.messages.extend(new);
+        Ok(true)
     }
 
     /// The messages that people sent for the agent to read before its next step.
@@ -341,6 +353,16 @@ impl Run<'_> {
         }
         Some(metadata).filter(|metadata| !metadata.is_empty())
     }
+}
+
+/// The results of calls, as the model gets them.
+fn result_messages(calls: &[ModelCall], results: &Results) -> Vec<ModelMessage> {
+    let message = |call: &ModelCall| ModelMessage::Tool {
+        call_id: call.id.clone(),
+        name: call.name.clone(),
+        text: results.get(&call.id).cloned().unwrap_or_default(),
+    };
+    calls.iter().map(message).collect()
 }
 
 /// The ids of the calls of all runs of a thread, on every branch, since a result belongs to its call by the id alone.
