@@ -61,6 +61,8 @@ test('a message stops the current run and is answered before queued ones', async
 });
 
 test('queued messages are changed and moved, in every tab', async ({ page, context, signedIn: _ }) => {
+  // Two tabs, and each message is stopped at the end.
+  test.slow();
   await askAgent(page, 'recorded', 'First');
   for (const text of ['Alpha', 'Beta', 'Gamma']) await sendMessage(page, text);
   await expectMessages(page, ['First', 'Alpha', 'Beta', 'Gamma']);
