@@ -76,6 +76,7 @@ test('queued messages are changed and moved, in every tab', async ({ page, conte
   await expectAccessible(page);
   await message(page, 'Gamma').getByRole('button', { name: 'Move up' }).click();
   for (const tab of [page, other]) await expectMessages(tab, ['First', 'Alpha', 'Gamma', 'Beta']);
+  await expect(message(page, 'Gamma').getByRole('button', { name: 'Move up' })).toBeFocused();
   await message(other, 'Alpha').getByRole('button', { name: 'Move down' }).click();
   for (const tab of [page, other]) await expectMessages(tab, ['First', 'Gamma', 'Alpha', 'Beta']);
 

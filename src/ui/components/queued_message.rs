@@ -3,12 +3,13 @@
 use leptos::{prelude::*, task::spawn_local};
 
 use super::{
+    focus::focus_on,
     icons::{Glyph, icon},
     open_thread::OpenThread,
 };
 use crate::{
     protocol::{EditQueued, MessageId, MoveQueued},
-    ui::format::error_message,
+    ui::{format::error_message, item_key::ItemKey},
 };
 
 /// The messages before which a waiting message goes when it is moved up and down: `None` if it cannot be moved so.
@@ -31,42 +32,59 @@ fn moves(waiting: &[MessageId], message: MessageId) -> Moves {
 #[component]
 pub(super) fn MoveButtons(id: MessageId) -> impl IntoView {
     let open_thread: OpenThread = expect_context();
-    let busy = RwSignal::new(false);
+    let busy = StoredValue::new(false);
     let moves = Memo::new(move |_| moves(&open_thread.waiting_messages(), id));
-    let send = move |before: Option<MessageId>| {
-        busy.set(true);
+    // The pressed button loses the focus when its message moves in the document.
+    let pressed = StoredValue::new(None::<&'static str>);
+    Effect::new(move |_| {
+        moves.track();
+        if let Some(button) = pressed.try_update_value(Option::take).flatten() {
+            let message = ItemKey::Message(id).selector();
+            request_animation_frame(move || {
+                if !focus_on(&format!("{message} .{button}:enabled")) {
+                    focus_on(&format!("{message} .move-button:enabled"));
+                }
+            });
+        }
+    });
+    let send = move |before: Option<MessageId>, button: &'static str| {
+        if busy.get_value() {
+            return;
+        }
+        pressed.set_value(Some(button));
+        busy.set_value(true);
         spawn_local(async move {
             let command = MoveQueued { thread_id: open_thread.id, message_id: id, before };
             if let Err(error) = open_thread.socket.send(command).await {
                 open_thread.draft.show_error(error_message(&error));
             }
-            busy.try_set(false);
+            busy.try_set_value(false);
         });
     };
     let up = move |_| {
         if let Some(before) = moves.get_untracked().up {
-            send(Some(before));
+            send(Some(before), "move-up");
         }
     };
     let down = move |_| {
         if let Some(before) = moves.get_untracked().down {
-            send(before);
+            send(before, "move-down");
         }
     };
     view! {
         <Show when=move || moves.get() != Moves::default()>
             <button
                 type="button"
-                class="text-button"
-                disabled=move || busy.get() || moves.get().up.is_none()
+                class="text-button move-button move-up"
+                disabled=move || moves.get().up.is_none()
                 on:click=up
             >
                 <span class="upwards">{icon(Glyph::Down)}</span> "Move up"
             </button>
             <button
                 type="button"
-                class="text-button"
-                disabled=move || busy.get() || moves.get().down.is_none()
+                class="text-button move-button move-down"
+                disabled=move || moves.get().down.is_none()
                 on:click=down
             >
                 {icon(Glyph::Down)} "Move down"
