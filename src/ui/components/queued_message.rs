@@ -56,6 +56,7 @@ pub(super) fn MoveButtons(id: MessageId) -> impl IntoView {
         spawn_local(async move {
             let command = MoveQueued { thread_id: open_thread.id, message_id: id, before };
             if let Err(error) = open_thread.socket.send(command).await {
+                pressed.try_set_value(None);
                 open_thread.draft.show_error(error_message(&error));
             }
             busy.try_set_value(false);
