@@ -15,7 +15,7 @@ use super::{
     run_tree::{NodeTree, PtrEq, RunSignals},
 };
 use crate::{
-    protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
+    protocol::{MessageId, SendMode, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
     thread::{NodeBody, Resolution, RunState, RunView},
     ui::{
         components::{open_thread::OpenThread, rendered_items::ready_thread},
@@ -283,7 +283,7 @@ fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
             Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
         let go_on = move |_| {
             let text = "Continue where you stopped.".to_owned();
-            open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent: Some(agent.clone()) });
+            open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent: Some(agent.clone()), mode: SendMode::Queue });
         };
         view! {
             <Show when=move || can_continue.get()>
