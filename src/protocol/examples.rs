@@ -5,14 +5,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::agui::{
-    Custom, Event, RunFinished, RunOutcome, RunStarted, StepStarted, SubagentStarted, TextMessageContent,
+    Custom, Event, Interrupt, RunFinished, RunOutcome, RunStarted, StepStarted, SubagentStarted, TextMessageContent,
     TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
 };
 use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
     Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead,
     MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread,
-    RunAnswer, RunFeedback, RunPhase, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed,
+    RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed,
     TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
     WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
 };
@@ -45,9 +45,25 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Value>)> {
         ("Config", values([config()])),
         ("Problem", values([problem()])),
         ("SignedIn", values([http::SignedIn { user: user() }])),
+        ("InboxPage", values([inbox_page()])),
         ("SearchPage", values([search_page()])),
         ("Uploaded", values([http::Uploaded { file_id: id(6), name: "log.csv".into(), bytes: 320_117 }])),
     ]
+}
+
+fn inbox_page() -> http::InboxPage {
+    let interrupt = Interrupt {
+        message: Some("Which month do you mean?".into()),
+        ..serde_json::from_value(json!({"id": "i1", "reason": "question"})).expect("an interrupt")
+    };
+    let run = RunView {
+        message_id: Some(id(2)),
+        state: RunState::Interrupted { interrupts: vec![interrupt] },
+        ended_at: Some(AT),
+        ..RunView::new(id(3), "analyst", AT)
+    };
+    let older = Some(format!("{AT}.{}", run.run_id));
+    http::InboxPage { items: vec![http::InboxItem { thread: thread(), asked_at: AT, run }], older }
 }
 
 fn search_page() -> http::SearchPage {

@@ -4,6 +4,7 @@ pub mod agent_entry;
 mod agents;
 mod auth;
 mod check;
+mod inbox;
 mod raw_events;
 mod run_entries;
 mod search;
@@ -17,6 +18,7 @@ pub use auth::{
     AccessToken, AuthConfig, ChangePassword, Config, Role, Setup, SignIn, SignedIn, SocketConfig, Ticket, User,
 };
 pub use check::{AgentCheck, CheckAgent, Finding, FindingLevel};
+pub use inbox::{InboxItem, InboxPage};
 pub use raw_events::{RawEvent, RawEvents};
 pub use run_entries::{RunEntries, RunEntry};
 pub use search::{ExcerptPart, SearchHit, SearchHitKind, SearchPage};

@@ -30,6 +30,8 @@ pub const MAX_SUBSCRIPTIONS: usize = 64;
 pub const FEED_PAGE: u32 = 50;
 /// The maximum `limit` of `GET /api/threads`.
 pub const MAX_FEED_PAGE: u32 = 200;
+/// The default and maximum `limit` of `GET /api/inbox`.
+pub const INBOX_PAGE: u32 = 50;
 /// The default `limit` of `GET /api/search`.
 pub const SEARCH_PAGE: u32 = 20;
 /// The maximum `limit` of `GET /api/search`.

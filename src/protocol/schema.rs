@@ -140,6 +140,7 @@ fn register(generator: &mut SchemaGenerator) {
         http::AgentInfo,
         http::ThreadPage,
         http::SearchPage,
+        http::InboxPage,
         http::RawEvents,
         http::RunEntries,
         http::AdminAgents,

@@ -22,7 +22,7 @@ use super::{
     drafts::Drafts,
     outgoing::Outgoing,
     pages::{
-        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, archive::ARCHIVE_PAGE, home::Home, not_found::NotFound,
+        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, archive::ARCHIVE_PAGE, home::Home, inbox::INBOX_PAGE, not_found::NotFound,
         setup::SETUP_PAGE, sign_in::SignInPage, thread::ThreadPage,
     },
     reading_positions::ReadingPositions,
@@ -75,7 +75,7 @@ pub(crate) fn hydrate() {
     let mount = || leptos::mount::hydrate_body(App);
     // All parts that the server may render.
     #[cfg(feature = "split")]
-    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &ARCHIVE_PAGE, &FIGURE, &INTERRUPTS, &SETUP_PAGE], mount);
+    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &ARCHIVE_PAGE, &FIGURE, &INBOX_PAGE, &INTERRUPTS, &SETUP_PAGE], mount);
     #[cfg(not(feature = "split"))]
     mount();
 }
@@ -127,6 +127,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("account") view=|| ACCOUNT_PAGE.show(())/>
                     <Route path=path!("admin/agents") view=|| ADMIN_PAGE.show(())/>
                     <Route path=path!("archive") view=|| ARCHIVE_PAGE.show(())/>
+                    <Route path=path!("inbox") view=|| INBOX_PAGE.show(())/>
                     <Route path=path!("threads/:id") view=|| view! { <ThreadPage/> }.into_any()/>
                 </ParentRoute>
                 <Route path=path!("sign-in") view=|| view! { <SignInPage/> }.into_any()/>

@@ -20,6 +20,7 @@ mod feedback;
 mod files;
 mod frameworks;
 mod http;
+mod inbox;
 mod leptos_config;
 mod log;
 mod metrics;

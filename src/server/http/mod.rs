@@ -13,6 +13,7 @@ mod extract;
 pub mod files;
 mod form;
 pub(crate) mod health;
+mod inbox;
 mod info;
 mod runs;
 mod search;
@@ -51,6 +52,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/agents", get(info::agents))
         .route("/threads", get(threads::list))
         .route("/search", get(search::search))
+        .route("/inbox", get(inbox::list))
         .route("/usage", get(admin::own_usage))
         .route("/admin/agents", get(admin::agents))
         .route("/admin/agents/{agent}/check", post(admin::check_agent))

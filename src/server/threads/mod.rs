@@ -8,6 +8,7 @@
 mod checks;
 mod expiry;
 mod feedback;
+mod inbox;
 mod markdown;
 mod owners;
 mod queries;
@@ -21,6 +22,7 @@ mod turns;
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use feedback::{feedback_counts, give_feedback};
+pub use inbox::{InboxPlace, inbox};
 pub use markdown::to_markdown;
 pub use owners::Owners;
 pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_orders};

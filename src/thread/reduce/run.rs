@@ -43,11 +43,12 @@ impl NodeKind {
 }
 
 impl RunView {
-    /// A run that has not begun.
-    pub(super) fn new(run_id: RunId, agent: String, at: i64) -> Self {
+    /// A run that was accepted at `at` (milliseconds since 1970) and has not begun.
+    #[must_use]
+    pub fn new(run_id: RunId, agent: impl Into<String>, at: i64) -> Self {
         Self {
             run_id,
-            agent,
+            agent: agent.into(),
             message_id: None,
             resumes: None,
             state: RunState::Waiting,

@@ -16,6 +16,7 @@ pub(crate) enum Glyph {
     Download,
     Edit,
     File,
+    Inbox,
     Keyboard,
     Link,
     Menu,
@@ -59,6 +60,7 @@ impl Glyph {
             Self::Download => "M12 4v11M7 11l5 5 5-5M5 20h14",
             Self::Edit => "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
             Self::File => "M7 3h7l4 4v14H7zM14 3v4h4M10 13h5M10 17h5",
+            Self::Inbox => "M4 13l3-8h10l3 8v6H4zM4 13h5l1 2.500h4L15 13h5",
             Self::Keyboard => "M3 6h18v12H3zM7 10h.01M12 10h.01M17 10h.01M8 14h8",
             Self::Link => {
                 "M10 13a5 5 0 0 0 7.5.5l3-3a5 5 0 0 0-7-7l-1.5 1.5M14 11a5 5 0 0 0-7.5-.5l-3 3a5 5 0 0 0 7 7l1.5-1.5"

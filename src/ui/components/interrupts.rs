@@ -16,18 +16,33 @@ use super::{
     schema_form::{AnswerSchema, SchemaForm},
 };
 use crate::{
-    protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, agui::Interrupt},
+    protocol::{Answer, AnswerStatus, ErrorCode, InterruptAnswer, MessageId, ThreadId, agui::Interrupt},
     text::escape_invisible,
     thread::{NodeBody, Resolution, RunView},
-    ui::{browser, components::open_thread::OpenThread, format, part::part},
+    ui::{browser, format, outgoing::Outgoing, part::part},
 };
+
+/// A run with interrupts, as the place that shows them knows it.
+#[derive(Clone)]
+pub(crate) struct InterruptedRun {
+    /// The thread of the run; `None` in a replay, where nothing can be answered.
+    pub(crate) thread_id: Option<ThreadId>,
+    pub(crate) run: Memo<PtrEq<RunView>>,
+    pub(crate) interrupts: Vec<Interrupt>,
+    /// Called when answers are sent.
+    pub(crate) on_send: Callback<()>,
+    /// Called when the server has accepted them.
+    pub(crate) on_accepted: Callback<()>,
+}
 
 /// A run's answers while the person gives them.
 #[derive(Clone, Copy)]
 struct AnswerForm {
-    /// `None` in a replay, where nothing can be answered.
-    open_thread: Option<OpenThread>,
+    thread_id: Option<ThreadId>,
     run: Memo<PtrEq<RunView>>,
+    outgoing: Outgoing,
+    on_send: Callback<()>,
+    on_accepted: Callback<()>,
     /// The answer to each interrupt, once given.
     answers: RwSignal<Vec<Option<InterruptAnswer>>>,
     /// The command that was sent last.
@@ -37,9 +52,19 @@ struct AnswerForm {
 }
 
 impl AnswerForm {
-    fn new(open_thread: Option<OpenThread>, run: Memo<PtrEq<RunView>>, count: usize) -> Self {
-        let (sent, busy, error) = (RwSignal::new(None), RwSignal::new(false), RwSignal::new(None));
-        Self { open_thread, run, answers: RwSignal::new(vec![None; count]), sent, busy, error }
+    fn new(run: &InterruptedRun) -> Self {
+        let InterruptedRun { thread_id, run, ref interrupts, on_send, on_accepted } = *run;
+        Self {
+            thread_id,
+            run,
+            outgoing: expect_context(),
+            on_send,
+            on_accepted,
+            answers: RwSignal::new(vec![None; interrupts.len()]),
+            sent: RwSignal::new(None),
+            busy: RwSignal::new(false),
+            error: RwSignal::new(None),
+        }
     }
 
     /// Sets the answer to one interrupt. Sends all answers once none is missing.
@@ -51,8 +76,8 @@ impl AnswerForm {
             }
         });
         let answers = self.answers.with_untracked(|all| all.iter().cloned().collect::<Option<Vec<_>>>());
-        if let Some((answers, open_thread)) = answers.zip(self.open_thread) {
-            let (thread_id, run_id) = (open_thread.id, self.run.with_untracked(|run| run.run_id));
+        if let Some((answers, thread_id)) = answers.zip(self.thread_id) {
+            let run_id = self.run.with_untracked(|run| run.run_id);
             self.send(Answer { answer_id: MessageId::new(), thread_id, run_id, answers });
         }
     }
@@ -62,21 +87,25 @@ impl AnswerForm {
     }
 
     fn send(self, answer: Answer) {
-        let Some(open_thread) = self.open_thread.filter(|_| !self.busy.get_untracked()) else { return };
+        if self.busy.get_untracked() {
+            return;
+        }
         self.sent.set(Some(answer.clone()));
         self.busy.set(true);
         self.error.set(None);
-        let reply = open_thread.outgoing.send_answer(answer);
-        // The run that resumes appears at the end.
-        open_thread.auto_scroll.jump_to_end();
+        let reply = self.outgoing.send_answer(answer);
+        self.on_send.run(());
         spawn_local(async move {
-            if let Err(error) = reply.await {
-                self.error.try_set(Some(format::error_message(&error)));
-                if matches!(error.code, ErrorCode::InvalidPayload | ErrorCode::Conflict) {
-                    // The same command would be refused again.
-                    self.sent.try_set(None);
+            match reply.await {
+                Ok(()) => drop(self.on_accepted.try_run(())),
+                Err(error) => {
+                    self.error.try_set(Some(format::error_message(&error)));
+                    if matches!(error.code, ErrorCode::InvalidPayload | ErrorCode::Conflict) {
+                        // The same command would be refused again.
+                        self.sent.try_set(None);
+                    }
+                    self.busy.try_set(false);
                 }
-                self.busy.try_set(false);
             }
         });
     }
@@ -97,13 +126,13 @@ impl AnswerForm {
 
 part!(
     /// The interrupts of a run, and how they ended.
-    pub(crate) INTERRUPTS, interrupts, |(run, interrupts): (Memo<PtrEq<RunView>>, Vec<Interrupt>)| {
-        view! { <Interrupts run interrupts/> }.into_any()
-    }
+    pub(crate) INTERRUPTS, interrupts, |run: InterruptedRun| view! { <Interrupts run/> }.into_any()
 );
 
 #[component]
-fn Interrupts(run: Memo<PtrEq<RunView>>, interrupts: Vec<Interrupt>) -> impl IntoView {
+fn Interrupts(run: InterruptedRun) -> impl IntoView {
+    let form = AnswerForm::new(&run);
+    let InterruptedRun { run, interrupts, .. } = run;
     if run.with_untracked(|run| run.was_cut_by_restart()) {
         let text = interrupts
             .iter()
@@ -112,7 +141,6 @@ fn Interrupts(run: Memo<PtrEq<RunView>>, interrupts: Vec<Interrupt>) -> impl Int
             .collect::<String>();
         return view! { <p class="outcome">{icon(Glyph::Warning)} <span>{text}</span></p> }.into_any();
     }
-    let form = AnswerForm::new(use_context(), run, interrupts.len());
     let answered = Memo::new(move |_| run.with(|run| run.answered.clone()));
     let is_open = move || answered.with(Option::is_none);
     let is_several = interrupts.len() > 1;
@@ -279,7 +307,7 @@ fn card_body(state: CardState, seconds_left: Memo<Option<i64>>) -> impl Fn() -> 
             }
             .into_any()
         }
-        (None, None, _) if state.form.open_thread.is_none() => {
+        (None, None, _) if state.form.thread_id.is_none() => {
             view! { <p class="outcome">{icon(Glyph::Question)} <span>"Waiting for an answer."</span></p> }.into_any()
         }
         (None, None, true) => view! {

@@ -8,7 +8,7 @@ use super::{
     copy::CopyAnswer,
     feedback::Feedback,
     icons::{Glyph, icon},
-    interrupts::INTERRUPTS,
+    interrupts::{INTERRUPTS, InterruptedRun},
     json::LongText,
     replay::ReplayLink,
     run_nodes::Nodes,
@@ -263,7 +263,20 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
             .into_any(),
         ),
         RunState::Interrupted { interrupts } => {
-            Some(view! { {INTERRUPTS.show((run, interrupts.clone()))} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/> {replay()}</div> }.into_any())
+            let open_thread = use_context::<OpenThread>();
+            let asking = InterruptedRun {
+                thread_id: open_thread.map(|open_thread| open_thread.id),
+                run,
+                interrupts: interrupts.clone(),
+                on_send: Callback::new(move |()| {
+                    // The run that resumes appears at the end.
+                    if let Some(open_thread) = open_thread {
+                        open_thread.auto_scroll.jump_to_end();
+                    }
+                }),
+                on_accepted: Callback::new(|()| {}),
+            };
+            Some(view! { {INTERRUPTS.show(asking)} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/> {replay()}</div> }.into_any())
         }
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));

@@ -149,6 +149,7 @@ impl Sources {
         let all = [
             (self.is_running.get(), Glyph::Stop, "Stop the answer", Some(Shortcut::StopRun), Target::StopRun),
             (true, Glyph::Plus, "New thread", Some(Shortcut::NewThread), open("/")),
+            (true, Glyph::Inbox, "Inbox", None, open("/inbox")),
             (shown, Glyph::Down, "Jump to the latest message", None, Target::JumpToEnd),
             (true, Glyph::Edit, "Your account", None, open("/account")),
             (is_admin, Glyph::Tool, "Agents, tools, usage", None, open("/admin/agents")),

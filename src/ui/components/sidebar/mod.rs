@@ -33,6 +33,9 @@ use selection::{Selection, SelectionBar};
 /// The title of a thread without one.
 const UNTITLED: &str = "New thread";
 
+/// The largest number that the link to the inbox shows.
+const MAX_COUNT: usize = 50;
+
 /// A thread's title for display.
 pub(crate) fn display_title(title: &str) -> String {
     if title.trim().is_empty() { UNTITLED.into() } else { escape_invisible(title) }
@@ -116,6 +119,7 @@ fn ThreadList(search: Search) -> impl IntoView {
         >
             <Show when=move || search.is_active()>{SEARCH_RESULTS.show(search.query)}</Show>
             <div class="thread-list" hidden=move || search.is_active()>
+                <InboxLink/>
                 <p id="threads-keys" hidden>"Use the up and down arrow keys to move between threads, and the right arrow key for a thread's actions."</p>
                 {move || list.error.get().map(error_message)}
                 <Show when=move || list.selection.is_active()><SelectionBar list/></Show>
@@ -135,11 +139,31 @@ fn ThreadList(search: Search) -> impl IntoView {
                     </ul>
                     <LoadMore older/>
                 </Show>
-                <A href="/archive" attr:class="archive-link">{icon(Glyph::Archive)} "Archived"</A>
+                <A href="/archive" attr:class="page-link archive-link">{icon(Glyph::Archive)} "Archived"</A>
             </div>
         </nav>
     }
     .into_any()
+}
+
+/// The link to the inbox, with the number of runs that wait for the user.
+#[component]
+fn InboxLink() -> impl IntoView {
+    let feed = use_socket().feed();
+    let deletions: Deletions = expect_context();
+    let waiting = Memo::new(move |_| {
+        feed.with(|feed| {
+            let listed = feed.threads.iter().filter(|thread| !thread.info.archived && !deletions.is_hidden(thread.info.id));
+            listed.map(|thread| thread.asking.len()).sum::<usize>()
+        })
+    });
+    let count = move || {
+        let waiting = waiting.get();
+        // The page may lack further threads that wait.
+        let shown = if waiting > MAX_COUNT { format!("{MAX_COUNT}+") } else { waiting.to_string() };
+        (waiting > 0).then(|| view! { <span class="count">{shown} <span class="sr-only">" waiting"</span></span> })
+    };
+    view! { <A href="/inbox" attr:class="page-link">{icon(Glyph::Inbox)} "Inbox" {count}</A> }
 }
 
 /// The heading of a group, or the row of a thread.
