@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::MAX_GENERATED_TITLE_CHARS;
 use crate::{
     json_size::{Extent, extent},
     protocol::{
@@ -11,7 +10,6 @@ use crate::{
     server::{
         clock::now_ms,
         error::{Error, Result},
-        graphemes::cut,
         json_schema,
     },
 };
@@ -129,28 +127,4 @@ pub fn check_sizes(answers: &[InterruptAnswer]) -> Result<()> {
 #[must_use]
 pub fn expires_at(interrupt: &Interrupt) -> Option<i64> {
     interrupt.expires_at.as_deref()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
-}
-
-/// The title of a thread, made of its first message.
-pub(super) fn title_of(text: &str) -> String {
-    let words: Vec<&str> =
-        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).collect();
-    let words = words.join(" ");
-    if words.chars().nth(MAX_GENERATED_TITLE_CHARS).is_none() {
-        return words;
-    }
-    format!("{}…", cut(&words, MAX_GENERATED_TITLE_CHARS).trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_title_is_not_cut_inside_an_emoji() {
-        let family = "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}";
-        let before = "x".repeat(MAX_GENERATED_TITLE_CHARS - 2);
-        assert_eq!(title_of(&format!("{before}{family}")), format!("{before}…"));
-        assert_eq!(title_of(&format!("  two\nlines {family} ")), format!("two lines {family}"));
-    }
 }

@@ -17,6 +17,7 @@ mod queued_queries;
 mod run_entries;
 mod runs;
 mod sharing;
+mod title;
 mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
@@ -43,8 +44,6 @@ use crate::protocol::{
 
 /// The title of a thread without messages.
 pub const UNTITLED: &str = "New thread";
-/// The most characters of a title that is made of the first message.
-const MAX_GENERATED_TITLE_CHARS: usize = 60;
 
 /// Creates a thread. `agent` answers in it; the caller has checked it.
 ///

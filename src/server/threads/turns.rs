@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use super::{
     NewRun, RunOrder, UNTITLED,
-    checks::{check_answers, check_message, check_results, title_of},
+    checks::{check_answers, check_message, check_results},
     lock_thread, queries,
     queued::{Place, RunnerState},
+    title::title_for,
     update_thread,
 };
 use crate::{
@@ -92,7 +93,13 @@ pub async fn send_with(
         external_id: command.external_id.clone(),
         steer: steers,
     };
-    let title = if thread.title == UNTITLED { title_of(&command.text) } else { thread.title.clone() };
+    let title = match &*thread.title {
+        UNTITLED => {
+            let files: Vec<&str> = message.attachments.iter().map(|file| file.name.as_str()).collect();
+            title_for(&command.text, &files)
+        }
+        title => title.to_owned(),
+    };
     let changed = ThreadInfo { title, archived: false, ..thread.clone() };
     update_thread(&mut tx, &thread, &changed, user.id).await?;
     let (thread_id, run_id) = (command.thread_id, message.run_id);
