@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, Cursor, EditQueued, Epoch, FileId, InterruptAnswer, MessageId, MoveQueued, RunFeedback, RunId,
-    SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
+    ChannelName, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer, MessageId, MoveQueued, RunFeedback,
+    RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -58,6 +58,8 @@ commands! {
     Unsubscribe = "unsubscribe" -> Accepted;
     /// Create a thread.
     CreateThread = "create_thread" -> ThreadReply;
+    /// Create a thread with a copy of a part of another one.
+    ForkThread = "fork_thread" -> ThreadReply;
     /// Change a thread's title.
     RenameThread = "rename_thread" -> ThreadReply;
     /// Pin a thread, or unpin it.
@@ -354,7 +356,7 @@ pub struct Subscribed<S = Snapshot> {
     pub channel_number: Option<u32>,
 }
 
-/// The reply to `create_thread`, `rename_thread`, `pin_thread`, `archive_thread` and `set_agent`.
+/// The reply to `create_thread`, `fork_thread`, `rename_thread`, `pin_thread`, `archive_thread` and `set_agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadReply {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ChannelName, FileId, MessageId, RunId, ThreadId, ThreadSignal, UserId, agui::Event};
+use super::{ChannelName, FileId, ForkOrigin, MessageId, RunId, ThreadId, ThreadSignal, UserId, agui::Event};
 
 /// Who wrote a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,13 +179,16 @@ pub struct ThreadInfo {
     /// Whether its owner archived it: it is listed with the archived threads only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
+    /// Where it comes from, if it was forked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<ForkOrigin>,
 }
 
 impl ThreadInfo {
-    /// A new thread, neither pinned nor archived.
+    /// A new thread, neither pinned nor archived nor forked.
     #[must_use]
     pub fn new(id: ThreadId, title: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
-        Self { id, title: title.into(), agent: agent.into(), created_at, pinned: false, archived: false }
+        Self { id, title: title.into(), agent: agent.into(), created_at, pinned: false, archived: false, forked_from: None }
     }
 }
 

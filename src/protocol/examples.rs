@@ -10,7 +10,7 @@ use super::agui::{
 };
 use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
-    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, GiveFeedback, InterruptAnswer, MarkRead,
+    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, MarkRead,
     MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread,
     RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed,
     TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
@@ -93,6 +93,7 @@ fn commands() -> Vec<Command> {
         Subscribe { channel, after: Some(Cursor { epoch: Epoch("1".into()), seq: 41 }), newest: None }.into(),
         Unsubscribe { channel }.into(),
         CreateThread { thread_id: id(1), title: Some("Tokens".into()), agent: None }.into(),
+        ForkThread { thread_id: id(12), from: id(1), message_id: id(2) }.into(),
         RenameThread { thread_id: id(1), title: "Where the tokens go".into() }.into(),
         PinThread { thread_id: id(1), pinned: true }.into(),
         ArchiveThread { thread_id: id(1), archived: true }.into(),
@@ -162,7 +163,7 @@ fn pushes() -> Vec<Push> {
             expires_at: AT + 86_400_000,
         }),
         event(ChannelName::Thread(id(1)), 2, json!(thread_entries()[1])),
-        event(ChannelName::User, 7, json!(user_entries()[3])),
+        event(ChannelName::User, 7, json!(user_entries()[4])),
         Push::Error(ErrorBody::new(ErrorCode::BadFrame, "not a JSON object; send {\"type\", \"id\", \"payload\"}")),
         Push::Draining(Draining { reconnect_in_ms: 1_840 }),
         Push::Notice(Notice { id: id(7), text: "Maintenance at noon.".into(), at: AT }),
@@ -196,6 +197,11 @@ fn answers() -> Vec<InterruptAnswer> {
 
 fn thread() -> ThreadInfo {
     ThreadInfo::new(id(1), "Tokens", "analyst", AT)
+}
+
+fn fork() -> ThreadInfo {
+    let forked_from = Some(ForkOrigin { thread_id: id(1), message_id: id(2), title: "Tokens".into() });
+    ThreadInfo { forked_from, ..ThreadInfo::new(id(12), "Tokens (fork)", "analyst", AT) }
 }
 
 fn user() -> http::User {
@@ -235,6 +241,7 @@ fn thread_entries() -> Vec<ThreadEntry> {
 fn user_entries() -> Vec<UserEntry> {
     vec![
         UserEntry::Thread { thread: thread() },
+        UserEntry::Thread { thread: fork() },
         UserEntry::ThreadRemoved { thread_id: id(8) },
         UserEntry::Archived { thread: ThreadInfo { archived: true, ..thread() } },
         UserEntry::Run { thread_id: id(1), run_id: id(3), phase: RunPhase::Running },

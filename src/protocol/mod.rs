@@ -18,6 +18,7 @@ mod examples;
 pub mod extensions;
 mod feed;
 pub mod file_types;
+mod fork;
 mod frame;
 pub mod http;
 mod ids;
@@ -43,6 +44,7 @@ pub use entry::{
 };
 pub use error::{ErrorBody, ErrorCode};
 pub use feed::{FeedPlace, ThreadSummary, UserFeed};
+pub use fork::{ForkOrigin, ForkThread};
 pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_ok, encode_push, encode_reply,
 };

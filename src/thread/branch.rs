@@ -69,7 +69,8 @@ impl ThreadView {
     }
 
     /// The messages and runs of a message's branch, up to the runs that answer it.
-    pub(super) fn path_to(&self, message: Option<MessageId>) -> Vec<&Item> {
+    #[must_use]
+    pub fn path_to(&self, message: Option<MessageId>) -> Vec<&Item> {
         let mut branch = self.branch(message);
         let end = branch.iter().position(|id| Some(*id) == message).map_or(branch.len(), |at| at + 1);
         branch.truncate(end);

@@ -18,6 +18,7 @@ mod drain;
 mod faults;
 mod feedback;
 mod files;
+mod fork;
 mod frameworks;
 mod http;
 mod inbox;

@@ -55,6 +55,22 @@ impl CommandTransaction {
         self.append(Channel::Thread(id), entries).await
     }
 
+    /// Appends copies of another thread's entries, each with its original time in milliseconds since 1970; returns their bytes.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn append_copies(&mut self, id: ThreadId, entries: &[(i64, ThreadEntry)]) -> Result<usize> {
+        let (channel, mut bytes) = (Channel::Thread(id), 0);
+        let mut seq = self.head(channel).await?;
+        for (at, entry) in entries {
+            let entry = serde_json::to_string(entry)?;
+            (seq, bytes) = (seq + 1, bytes + entry.len());
+            self.changes.entries.push(AppendedEntry { channel, seq, at: *at, entry });
+        }
+        self.changes.heads.insert(channel, seq);
+        Ok(bytes)
+    }
+
     /// Appends to a person's feed; returns the last entry's `seq`. A transaction that also appends to a thread must do that first,
     /// so that all transactions lock channels in one order.
     ///

@@ -65,13 +65,14 @@ impl ThreadRows {
                 created_at: i64,
                 pinned: i64,
                 archived: i64,
+                forked_from: Option<String>,
             }
         }
         let mut rows = HashMap::with_capacity(threads.len());
         for chunk in chunks(threads) {
             let (ids, lock) = (placeholders(engine, 1, chunk.len()), engine.for_update());
             let sql = format!(
-                "SELECT id, owner, title, agent, created_at, pinned, archived FROM threads \
+                "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from FROM threads \
                  WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
             );
             let mut query = sqlx::query_as(AssertSqlSafe(sql));
@@ -79,11 +80,12 @@ impl ThreadRows {
                 query = query.bind(*thread);
             }
             let found: Vec<Row> = query.fetch_all(&mut *connection).await?;
-            rows.extend(found.into_iter().map(|row| {
-                let Row { id, owner, title, agent, created_at, pinned, archived } = row;
+            for row in found {
+                let Row { id, owner, title, agent, created_at, pinned, archived, forked_from } = row;
                 let (pinned, archived) = (pinned != 0, archived != 0);
-                (id, (owner, ThreadInfo { id, title, agent, created_at, pinned, archived }))
-            }));
+                let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
+                rows.insert(id, (owner, ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from }));
+            }
         }
         Ok(Self { rows, changed: BTreeSet::new() })
     }

@@ -6,6 +6,7 @@
 mod answer;
 mod create_thread;
 mod delete_thread;
+mod fork_thread;
 mod move_queued;
 mod send_message;
 mod set_agent;

@@ -56,6 +56,22 @@ impl Quotas {
         Ok(reservation)
     }
 
+    /// Checks that there is space for a file and records it, in a transaction that also adds its thread.
+    ///
+    /// # Errors
+    /// As [`Quotas::reserve`].
+    pub async fn add_file(
+        &self,
+        tx: &mut AnyConnection,
+        store: &Store,
+        upload: Upload,
+        name: &str,
+        bytes: u64,
+    ) -> Result<()> {
+        self.space_for(tx, store, &upload, bytes).await?;
+        insert_file(tx, upload, name, bytes).await
+    }
+
     /// How many bytes a file can have in addition to all other files and reservations; an error if fewer than `least`.
     async fn space_for(&self, tx: &mut AnyConnection, store: &Store, upload: &Upload, least: u64) -> Result<u64> {
         let (limits, engine) = (&self.0.limits, store.engine());
@@ -171,25 +187,24 @@ impl Reservation {
     /// # Errors
     /// As [`Quotas::reserve`].
     pub async fn record(mut self, name: &str, bytes: u64) -> Result<()> {
-        let Upload { file, thread, owner } = self.upload;
         let mut tx = self.store.begin().await?;
         self.quotas.space_for(&mut tx, &self.store, &self.upload, bytes).await?;
-        let sql = "INSERT INTO files (id, thread_id, owner, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-                   ON CONFLICT (id) DO NOTHING";
-        sqlx::query(sql)
-            .bind(file)
-            .bind(thread)
-            .bind(owner)
-            .bind(name)
-            .bind(bytes.cast_signed())
-            .bind(now_ms())
-            .execute(&mut *tx)
-            .await?;
-        release(&mut tx, file).await?;
+        insert_file(&mut tx, self.upload, name, bytes).await?;
+        release(&mut tx, self.upload.file).await?;
         tx.commit().await?;
         self.open = false;
         Ok(())
     }
+}
+
+/// Records a file, unless it is recorded.
+async fn insert_file(tx: &mut AnyConnection, upload: Upload, name: &str, bytes: u64) -> Result<()> {
+    let Upload { file, thread, owner } = upload;
+    let sql = "INSERT INTO files (id, thread_id, owner, name, bytes, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
+               ON CONFLICT (id) DO NOTHING";
+    let query = sqlx::query(sql).bind(file).bind(thread).bind(owner).bind(name);
+    query.bind(bytes.cast_signed()).bind(now_ms()).execute(tx).await?;
+    Ok(())
 }
 
 impl Drop for Reservation {

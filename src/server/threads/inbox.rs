@@ -46,12 +46,7 @@ impl FromStr for InboxPlace {
 ///
 /// # Errors
 /// If the store fails.
-pub async fn inbox(
-    channels: &Channels,
-    user: UserId,
-    before: Option<InboxPlace>,
-    limit: u32,
-) -> Result<InboxPage> {
+pub async fn inbox(channels: &Channels, user: UserId, before: Option<InboxPlace>, limit: u32) -> Result<InboxPage> {
     let asking = asking_runs(channels.store().reader(), user, before, limit).await?;
     let is_last = asking.len() < limit as usize;
     let place = |run: &AskingRun| InboxPlace { asked_at: run.asked_at, run_id: run.run_id };

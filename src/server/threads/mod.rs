@@ -8,6 +8,7 @@
 mod checks;
 mod expiry;
 mod feedback;
+mod fork;
 mod inbox;
 mod markdown;
 mod owners;
@@ -23,6 +24,7 @@ mod turns;
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use feedback::{feedback_counts, give_feedback};
+pub use fork::{CopiedFile, Fork, PreparedFork, prepare_fork, store_fork};
 pub use inbox::{InboxPlace, inbox};
 pub use markdown::to_markdown;
 pub use owners::Owners;

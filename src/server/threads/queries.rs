@@ -21,10 +21,11 @@ pub(super) async fn insert_thread(
     thread: &ThreadInfo,
     request: &str,
 ) -> Result<bool> {
-    let sql = "INSERT INTO threads (id, owner, title, agent, request, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-               ON CONFLICT (id) DO NOTHING";
+    let sql = "INSERT INTO threads (id, owner, title, agent, request, created_at, forked_from) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
     let query = sqlx::query(sql).bind(thread.id).bind(owner).bind(&thread.title).bind(&thread.agent);
-    let inserted = query.bind(request).bind(thread.created_at).execute(connection).await?;
+    let forked_from = thread.forked_from.as_ref().map(serde_json::to_string).transpose()?;
+    let inserted = query.bind(request).bind(thread.created_at).bind(forked_from).execute(connection).await?;
     Ok(inserted.rows_affected() > 0)
 }
 
@@ -52,13 +53,16 @@ pub(super) async fn thread<'c>(
     id: ThreadId,
     lock: &'static str,
 ) -> Result<ThreadInfo> {
-    row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64 } }
-    let sql = "SELECT title, agent, created_at, pinned, archived FROM threads \
+    row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64, forked_from: Option<String> } }
+    let sql = "SELECT title, agent, created_at, pinned, archived, forked_from FROM threads \
                WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
     let query = sqlx::query_as(AssertSqlSafe(format!("{sql}{lock}"))).bind(id).bind(owner);
     let row: Option<Row> = query.fetch_optional(executor).await?;
-    let Row { title, agent, created_at, pinned, archived } = row.ok_or_else(|| Error::not_found("thread"))?;
-    Ok(ThreadInfo { id, title, agent, created_at, pinned: pinned != 0, archived: archived != 0 })
+    let row = row.ok_or_else(|| Error::not_found("thread"))?;
+    let Row { title, agent, created_at, pinned, archived, forked_from } = row;
+    let (pinned, archived) = (pinned != 0, archived != 0);
+    let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
+    Ok(ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from })
 }
 
 /// The owner of each of these threads; threads that do not exist are left out.
@@ -112,7 +116,7 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
     ] {
         sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
     }
-    let query = sqlx::query("UPDATE threads SET title = '', request = '', deleted_at = $2 WHERE id = $1");
+    let query = sqlx::query("UPDATE threads SET title = '', request = '', forked_from = NULL, deleted_at = $2 WHERE id = $1");
     query.bind(thread).bind(now_ms()).execute(connection).await?;
     Ok(open)
 }

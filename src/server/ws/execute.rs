@@ -71,6 +71,10 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             let thread = commands.create_thread(user, &command).await?;
             json!(ThreadReply { thread })
         }
+        Command::ForkThread(command) => {
+            let thread = commands.fork_thread(user, &command).await?;
+            json!(ThreadReply { thread })
+        }
         Command::RenameThread(command) => {
             let thread = threads::rename(channels, user, &command).await?;
             json!(ThreadReply { thread })

@@ -16,6 +16,7 @@ pub(crate) enum Glyph {
     Download,
     Edit,
     File,
+    Fork,
     Inbox,
     Keyboard,
     Link,
@@ -60,6 +61,7 @@ impl Glyph {
             Self::Download => "M12 4v11M7 11l5 5 5-5M5 20h14",
             Self::Edit => "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
             Self::File => "M7 3h7l4 4v14H7zM14 3v4h4M10 13h5M10 17h5",
+            Self::Fork => "M7 20V4M7 14c6 0 10-1.500 10-8M13.500 9L17 5.500L20.500 9",
             Self::Inbox => "M4 13l3-8h10l3 8v6H4zM4 13h5l1 2.500h4L15 13h5",
             Self::Keyboard => "M3 6h18v12H3zM7 10h.01M12 10h.01M17 10h.01M8 14h8",
             Self::Link => {

@@ -18,6 +18,7 @@ pub(crate) mod error_message;
 pub(crate) mod feedback;
 pub(crate) mod field;
 pub(crate) mod focus;
+pub(crate) mod fork;
 pub(crate) mod icons;
 pub(crate) mod interrupt_outcome;
 pub(crate) mod interrupts;

@@ -7,6 +7,7 @@ use super::{
     collapsible::Collapsible,
     copy::CopyAnswer,
     feedback::Feedback,
+    fork::ForkButton,
     icons::{Glyph, icon},
     interrupts::{INTERRUPTS, InterruptedRun},
     json::LongText,
@@ -252,13 +253,13 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
                     <Continue run/>
                     <AskAgain run/>
                 </div>
-                <div class="run-end"><CopyAnswer run/> {replay()}</div>
+                <div class="run-end"><CopyAnswer run/> <ForkButton run/> {replay()}</div>
             }
             .into_any(),
         ),
         RunState::Cancelled => Some(
             view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <Continue run/> <CopyAnswer run/> <AskAgain run/> {replay()} <Feedback run/></div>
+                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <Continue run/> <CopyAnswer run/> <AskAgain run/> <ForkButton run/> {replay()} <Feedback run/></div>
             }
             .into_any(),
         ),
@@ -281,7 +282,7 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <Continue run/> <CopyAnswer run/> <AskAgain run/> {replay()} <Feedback run/></div> }.into_any())
+            Some(view! { <div class="run-end">{note} <Continue run/> <CopyAnswer run/> <AskAgain run/> <ForkButton run/> {replay()} <Feedback run/></div> }.into_any())
         }
         RunState::Waiting | RunState::Running => None,
     }

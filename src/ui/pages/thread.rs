@@ -21,6 +21,7 @@ use crate::{
             composer::Composer,
             draft::Draft,
             focus::{FocusKeeper, focus_on, is_focus_lost},
+            fork::ForkedFrom,
             icons::{Glyph, icon},
             open_thread::OpenThread,
             outgoing_message::OutgoingMessageCard,
@@ -277,6 +278,7 @@ fn ConversationArea(
                     <Show when=move || is_empty.get()>
                         <p class="quiet centred">"No messages yet."</p>
                     </Show>
+                    <Show when=move || !open_thread.rendered.has_earlier()><ForkedFrom/></Show>
                     <Timeline/>
                     // After the last turn, which is not in the document while the reader is far from it.
                     <Show when=move || !open_thread.rendered.has_later()><SendingList sending/></Show>

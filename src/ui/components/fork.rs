@@ -1,0 +1,89 @@
+//! Forking a thread at an answer, and the line that says where a fork comes from.
+
+use leptos::{prelude::*, task::spawn_local};
+use leptos_router::{NavigateOptions, components::A, hooks::use_navigate};
+
+use super::{
+    error_message::error_message,
+    focus::ComposerFocus,
+    icons::{Glyph, icon},
+    open_thread::OpenThread,
+    rendered_items::ready_thread,
+    run_tree::PtrEq,
+    sidebar::display_title,
+};
+use crate::{
+    protocol::{ForkOrigin, ForkThread, ThreadId},
+    thread::RunView,
+    ui::format,
+};
+
+/// A button that creates a thread with a copy of this one up to a run, and opens it.
+#[component]
+pub(crate) fn ForkButton(run: Memo<PtrEq<RunView>>) -> impl IntoView {
+    let open_thread: OpenThread = expect_context();
+    let composer_focus: ComposerFocus = expect_context();
+    let navigate = StoredValue::new(use_navigate());
+    let (busy, error) = (RwSignal::new(false), RwSignal::new(None::<String>));
+    // A retry names the same thread, in case only the reply was lost.
+    let new_thread = StoredValue::new(None::<ThreadId>);
+    let message_id = run.with_untracked(|run| run.message_id);
+    let fork = move |message_id| {
+        if busy.get_untracked() {
+            return;
+        }
+        busy.set(true);
+        error.set(None);
+        let thread_id = new_thread.get_value().unwrap_or_else(ThreadId::new);
+        new_thread.set_value(Some(thread_id));
+        spawn_local(async move {
+            let outcome = open_thread.socket.send(ForkThread { thread_id, from: open_thread.id, message_id }).await;
+            busy.try_set(false);
+            match outcome {
+                Ok(_) => {
+                    new_thread.try_set_value(None);
+                    let path = format!("/threads/{thread_id}");
+                    composer_focus.request(&path);
+                    // Not if the person has left the thread meanwhile.
+                    navigate.try_with_value(|navigate| navigate(&path, NavigateOptions::default()));
+                }
+                Err(refusal) => drop(error.try_set(Some(format::error_message(&refusal)))),
+            }
+        });
+    };
+    message_id.map(|message_id| {
+        view! {
+            <button
+                type="button"
+                class="small-button"
+                title="Continue in a new thread with a copy of this one up to here"
+                aria-disabled=move || busy.get().to_string()
+                on:click=move |_| fork(message_id)
+            >
+                {icon(Glyph::Fork)} {move || if busy.get() { "Forking" } else { "Fork from here" }}
+            </button>
+            {move || error.get().map(error_message)}
+        }
+    })
+}
+
+/// Where the thread comes from, if it is a fork: a link to the message at which it was forked.
+#[component]
+pub(crate) fn ForkedFrom() -> impl IntoView {
+    let OpenThread { view, socket, .. } = expect_context();
+    let origin = Memo::new(move |_| {
+        view.with(|view| ready_thread(view).and_then(|thread| thread.info.as_ref()?.forked_from.clone()))
+    });
+    let link = move |ForkOrigin { thread_id, message_id, title }| {
+        let title = Memo::new(move |_| {
+            socket.feed().with(|feed| display_title(feed.thread(thread_id).map_or(&title, |known| &known.info.title)))
+        });
+        view! {
+            <p class="forked-from">
+                {icon(Glyph::Fork)}
+                <span>"Forked from " <A href=format!("/threads/{thread_id}?m={message_id}")><span dir="auto">{title}</span></A></span>
+            </p>
+        }
+    };
+    move || origin.get().map(link)
+}
