@@ -29,7 +29,7 @@ streamed('a thread is forked at an answer, goes on by itself, and links to where
   await expect(lastRun(page)).toContainText('Into long conversations.');
   await expect(page.getByText('Forked from')).toBeVisible();
   await expectAccessible(page);
-  const file = page.getByRole('link', { name: /log\.csv/ }).first();
+  const file = sentMessages(page).getByRole('link', { name: /log\.csv/ }).first();
   const response = await page.request.get((await file.getAttribute('href')) ?? '');
   expect(await response.text()).toBe('a,b\n1,2\n');
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer, MessageId, MoveQueued, RunFeedback,
-    RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
+    ChannelName, CreateTemporaryThread, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer, KeepThread,
+    MessageId, MoveQueued, RunFeedback, RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -58,6 +58,10 @@ commands! {
     Unsubscribe = "unsubscribe" -> Accepted;
     /// Create a thread.
     CreateThread = "create_thread" -> ThreadReply;
+    /// Create a thread that is deleted soon.
+    CreateTemporaryThread = "create_temporary_thread" -> ThreadReply;
+    /// Make a temporary thread an ordinary one.
+    KeepThread = "keep_thread" -> ThreadReply;
     /// Create a thread with a copy of a part of another one.
     ForkThread = "fork_thread" -> ThreadReply;
     /// Change a thread's title.

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ChannelName, FileId, ForkOrigin, MessageId, RunId, ThreadId, ThreadSignal, UserId, agui::Event};
+use super::{
+    ChannelName, FileId, ForkOrigin, MessageId, RunId, Temporary, ThreadId, ThreadSignal, UserId, agui::Event,
+};
 
 /// Who wrote a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,13 +184,17 @@ pub struct ThreadInfo {
     /// Where it comes from, if it was forked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkOrigin>,
+    /// When it is deleted, if it is temporary. Temporary threads are not listed, and not found by search.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temporary: Option<Temporary>,
 }
 
 impl ThreadInfo {
-    /// A new thread, neither pinned nor archived nor forked.
+    /// A new thread, neither pinned, archived, forked nor temporary.
     #[must_use]
     pub fn new(id: ThreadId, title: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
-        Self { id, title: title.into(), agent: agent.into(), created_at, pinned: false, archived: false, forked_from: None }
+        let (title, agent, pinned, archived) = (title.into(), agent.into(), false, false);
+        Self { id, title, agent, created_at, pinned, archived, forked_from: None, temporary: None }
     }
 }
 

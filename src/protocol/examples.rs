@@ -9,8 +9,8 @@ use super::agui::{
     TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
 };
 use super::{
-    Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateThread, Cursor, DeleteThread,
-    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, MarkRead,
+    Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread, CreateThread, Cursor, DeleteThread,
+    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead,
     MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread,
     RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed,
     TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
@@ -93,6 +93,8 @@ fn commands() -> Vec<Command> {
         Subscribe { channel, after: Some(Cursor { epoch: Epoch("1".into()), seq: 41 }), newest: None }.into(),
         Unsubscribe { channel }.into(),
         CreateThread { thread_id: id(1), title: Some("Tokens".into()), agent: None }.into(),
+        CreateTemporaryThread { thread_id: id(13), agent: None }.into(),
+        KeepThread { thread_id: id(13) }.into(),
         ForkThread { thread_id: id(12), from: id(1), message_id: id(2) }.into(),
         RenameThread { thread_id: id(1), title: "Where the tokens go".into() }.into(),
         PinThread { thread_id: id(1), pinned: true }.into(),

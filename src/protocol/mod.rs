@@ -29,6 +29,7 @@ mod queued;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod sharing;
+mod temporary;
 mod thread_view;
 pub mod untrusted;
 
@@ -56,6 +57,7 @@ pub use push::{
 };
 pub use queued::{EditQueued, MoveQueued, SendMode};
 pub use sharing::{ShareLink, ShareLinks, ShareThread, WithdrawLink};
+pub use temporary::{CreateTemporaryThread, KeepThread, Temporary};
 pub use thread_view::{
     Encrypted, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView, ThreadView,
 };

@@ -43,6 +43,8 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::Subscribe>(&mut out, generator);
     one::<super::Unsubscribe>(&mut out, generator);
     one::<super::CreateThread>(&mut out, generator);
+    one::<super::CreateTemporaryThread>(&mut out, generator);
+    one::<super::KeepThread>(&mut out, generator);
     one::<super::ForkThread>(&mut out, generator);
     one::<super::RenameThread>(&mut out, generator);
     one::<super::PinThread>(&mut out, generator);

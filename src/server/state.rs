@@ -24,7 +24,7 @@ use super::{
     site::Site,
     store::Store,
     sweep,
-    threads::Owners,
+    threads::{Owners, TemporaryLimits},
     ws::Gateway,
 };
 use crate::protocol::{
@@ -103,7 +103,11 @@ impl AppState {
             runs => tracing::warn!(runs, "ended runs that an earlier process left open"),
         }
         let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus, &auth);
-        let commands = Commands::new(channels.clone(), runner.clone(), nodes.clone(), config.files_dir());
+        let commands = Commands::new(channels.clone(), runner.clone(), nodes.clone(), config.files_dir())
+            .with_temporary_limits(TemporaryLimits {
+                max_hours: config.store.temporary_max_hours,
+                idle_minutes: config.store.temporary_idle_minutes,
+            });
         let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
         let config = Arc::new(config);
@@ -135,6 +139,7 @@ impl AppState {
         self.tasks.spawn(stored::run(store.clone(), self.registry.clone(), stopping.clone()));
         self.tasks.spawn(self.channels.clone().run_trimming(Trimming::from(&self.config.store), stopping.clone()));
         self.tasks.spawn(Indexer::new(self.channels.clone(), changed).run(stopping.clone()));
+        self.tasks.spawn(self.commands.clone().run_temporary_threads(self.manager.clone(), stopping.clone()));
         self.tasks.spawn(sweep::run(store, self.files(), stopping.clone()));
         self.tasks.spawn(self.auth.clone().run_sweep(stopping.clone()));
         self.tasks.spawn(rates::run(self.manager.rates().clone(), stopping.clone()));

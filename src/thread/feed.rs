@@ -8,6 +8,8 @@ use crate::protocol::{FeedPlace, RunPhase, ThreadId, ThreadSummary, UserEntry, U
 const MAX_ASKING: usize = 50;
 /// How many pinned threads the first page contains beside the newest threads.
 const MAX_PINNED: usize = 100;
+/// How many temporary threads the first page contains.
+const MAX_TEMPORARY: usize = 20;
 
 impl ThreadSummary {
     /// Its place in the feed's order.
@@ -19,16 +21,25 @@ impl ThreadSummary {
 
 impl UserFeed {
     /// A page of at most `limit` threads that are not archived: those older than the place `older_than`, or the newest. The newest
-    /// page also contains further threads: up to [`MAX_ASKING`] that wait for the person's answer, and up to [`MAX_PINNED`] pinned ones.
+    /// page also contains further threads: up to [`MAX_ASKING`] that wait for the person's answer, up to [`MAX_PINNED`] pinned ones, and up to
+    /// [`MAX_TEMPORARY`] temporary ones, which are not listed, but whose state pages that show them need.
     #[must_use]
     pub fn page(&self, older_than: Option<FeedPlace>, limit: usize) -> Self {
         let (page, left) = self.split(older_than, limit, false);
         let further = || left.iter().filter(|_| older_than.is_none());
         let pinned = further().filter(|thread| thread.info.pinned).take(MAX_PINNED);
         let asking = further().filter(|thread| !thread.asking.is_empty() && !thread.info.pinned).take(MAX_ASKING);
+        let temporary = self.threads.iter().filter(|thread| older_than.is_none() && thread.info.temporary.is_some());
+        let temporary: Vec<&ThreadSummary> = temporary.take(MAX_TEMPORARY).collect();
         Self {
             older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(older_than) },
-            threads: page.iter().chain(pinned).chain(asking).map(|thread| (*thread).clone()).collect(),
+            threads: page
+                .iter()
+                .chain(pinned)
+                .chain(asking)
+                .chain(&temporary)
+                .map(|thread| (*thread).clone())
+                .collect(),
         }
     }
 
@@ -42,16 +53,17 @@ impl UserFeed {
         }
     }
 
-    /// The threads after a place, archived ones or the others, most recently active first: the first `limit`, and the rest.
+    /// The threads after a place that are not temporary, archived ones or the others, most recently active first: the first `limit`, and the rest.
     fn split(
         &self,
         older_than: Option<FeedPlace>,
         limit: usize,
         archived: bool,
     ) -> (Vec<&ThreadSummary>, Vec<&ThreadSummary>) {
+        let is_listed = |thread: &ThreadSummary| thread.info.archived == archived && thread.info.temporary.is_none();
         let is_after = |thread: &&ThreadSummary| older_than.is_none_or(|place| thread.place() < place);
         let mut page: Vec<&ThreadSummary> =
-            self.threads.iter().filter(|thread| thread.info.archived == archived).filter(is_after).collect();
+            self.threads.iter().filter(|thread| is_listed(thread)).filter(is_after).collect();
         page.sort_by_key(|thread| Reverse(thread.place()));
         let rest = page.split_off(limit.min(page.len()));
         (page, rest)

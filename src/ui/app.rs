@@ -22,8 +22,8 @@ use super::{
     drafts::Drafts,
     outgoing::Outgoing,
     pages::{
-        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, archive::ARCHIVE_PAGE, home::Home, inbox::INBOX_PAGE, not_found::NotFound,
-        setup::SETUP_PAGE, sign_in::SignInPage, thread::ThreadPage,
+        account::ACCOUNT_PAGE, admin::ADMIN_PAGE, archive::ARCHIVE_PAGE, home::Home, inbox::INBOX_PAGE,
+        not_found::NotFound, setup::SETUP_PAGE, sign_in::SignInPage, thread::ThreadPage,
     },
     reading_positions::ReadingPositions,
     sign_out::SignOut,
@@ -75,7 +75,10 @@ pub(crate) fn hydrate() {
     let mount = || leptos::mount::hydrate_body(App);
     // All parts that the server may render.
     #[cfg(feature = "split")]
-    part::after_loading(&[&ACCOUNT_PAGE, &ADMIN_PAGE, &ARCHIVE_PAGE, &FIGURE, &INBOX_PAGE, &INTERRUPTS, &SETUP_PAGE], mount);
+    part::after_loading(
+        &[&ACCOUNT_PAGE, &ADMIN_PAGE, &ARCHIVE_PAGE, &FIGURE, &INBOX_PAGE, &INTERRUPTS, &SETUP_PAGE],
+        mount,
+    );
     #[cfg(not(feature = "split"))]
     mount();
 }

@@ -7,18 +7,19 @@
 
 use leptos::{prelude::*, task::spawn_local};
 
-pub(crate) use super::storage::record::Place;
+pub(crate) use super::storage::record::{NewThread, Place};
 use super::{
     browser::{LocalFile, upload},
     format::error_message,
     storage::{
         Storage,
-        record::{Content, FileRecord, MessageRecord, NewThread, Slot},
+        record::{Content, FileRecord, MessageRecord, Slot},
     },
 };
 use crate::{
     protocol::{
-        Answer, Attachment, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage, SendMode, ThreadId,
+        Answer, Attachment, CreateTemporaryThread, CreateThread, ErrorBody, ErrorCode, FileId, MessageId, SendMessage,
+        SendMode, ThreadId,
     },
     socket::context::Socket,
 };
@@ -138,16 +139,9 @@ impl Outgoing {
         outgoing
     }
 
-    /// Sends a message. `new_thread` creates the thread first, for the given agent or the server's default one.
-    pub(crate) fn send(
-        self,
-        thread_id: ThreadId,
-        message: NewMessage,
-        place: Place,
-        new_thread: Option<Option<String>>,
-    ) {
+    /// Sends a message. `new_thread` is the thread to create first.
+    pub(crate) fn send(self, thread_id: ThreadId, message: NewMessage, place: Place, new_thread: Option<NewThread>) {
         let NewMessage { text, files, uploaded, agent, mode } = message;
-        let new_thread = new_thread.map(|agent| NewThread { agent });
         let record = MessageRecord {
             message_id: MessageId::new(),
             thread_id,
@@ -280,11 +274,14 @@ impl Outgoing {
             ));
         }
         let thread_id = message.thread_id;
-        if let Some(NewThread { agent }) =
-            message.new_thread.as_ref().filter(|_| !message.thread_exists.get_untracked())
+        if let Some(NewThread { agent, temporary }) =
+            message.new_thread.clone().filter(|_| !message.thread_exists.get_untracked())
         {
-            let create = CreateThread { thread_id, title: None, agent: agent.clone() };
-            self.socket.send(create).await.map_err(|error| error_message(&error))?;
+            let created = match temporary {
+                true => self.socket.send(CreateTemporaryThread { thread_id, agent }).await,
+                false => self.socket.send(CreateThread { thread_id, title: None, agent }).await,
+            };
+            created.map_err(|error| error_message(&error))?;
             message.thread_exists.set(true);
             self.store(message);
         }

@@ -72,6 +72,27 @@ async fn ask(socket: &Socket) -> (ThreadId, RunId) {
     (thread_id, sent.run_id)
 }
 
+/// An answer that refuses what is asked.
+fn refusal(thread_id: ThreadId, run_id: RunId) -> Answer {
+    let refused = InterruptAnswer {
+        interrupt_id: "i".into(),
+        status: AnswerStatus::Resolved,
+        payload: Some(json!({"approved": false})),
+        metadata: None,
+    };
+    Answer { answer_id: MessageId::new(), thread_id, run_id, answers: vec![refused] }
+}
+
+/// Others see nothing of the inbox, and wrong queries are refused.
+async fn expect_refusals(server: &TestServer, client: &Client) {
+    let ada = server.signed_in(ADA).await;
+    assert!(page(&ada, "").await.items.is_empty(), "others see nothing of it");
+    problem(Client::new(server).get("/api/inbox").await, 401, "unauthorized").await;
+    for wrong in ["before=yesterday", "limit=0", "limit=51", "limit=x"] {
+        problem(client.get(&format!("/api/inbox?{wrong}")).await, 422, "invalid_payload").await;
+    }
+}
+
 async fn questions_wait_in_the_inbox_until_they_are_answered(deployment: Deployment) {
     let folder = tempfile::tempdir().expect("a folder");
     let server = Setup::default().deployment(deployment).file(&asking_agent(folder.path())).start().await;
@@ -110,14 +131,7 @@ async fn questions_wait_in_the_inbox_until_they_are_answered(deployment: Deploym
     else {
         panic!("five runs")
     };
-    let refusal = InterruptAnswer {
-        interrupt_id: "i".into(),
-        status: AnswerStatus::Resolved,
-        payload: Some(json!({"approved": false})),
-        metadata: None,
-    };
-    let answer =
-        Answer { answer_id: MessageId::new(), thread_id: answered_thread, run_id: answered, answers: vec![refusal] };
+    let answer = refusal(answered_thread, answered);
     // The recording asks again.
     let resumed = socket.send(answer).await.expect("the answer is accepted").run_id;
     let again = socket.send(SendMessage::new(continued_thread, "Well?")).await.expect("the message is accepted").run_id;
@@ -128,13 +142,7 @@ async fn questions_wait_in_the_inbox_until_they_are_answered(deployment: Deploym
     assert!(![answered, continued, deleted_run].iter().any(|run| runs(&now).contains(run)));
     let item = now.items.iter().find(|item| item.run.run_id == archived_run).expect("archived threads wait, too");
     assert!(item.thread.archived);
-
-    let ada = server.signed_in(ADA).await;
-    assert!(page(&ada, "").await.items.is_empty(), "others see nothing of it");
-    problem(Client::new(&server).get("/api/inbox").await, 401, "unauthorized").await;
-    for wrong in ["before=yesterday", "limit=0", "limit=51", "limit=x"] {
-        problem(client.get(&format!("/api/inbox?{wrong}")).await, 422, "invalid_payload").await;
-    }
+    expect_refusals(&server, &client).await;
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ mod socket;
 mod steer;
 mod support;
 mod telemetry;
+mod temporary;
 mod tools;
 mod turns;
 mod wire;

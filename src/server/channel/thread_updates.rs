@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Channel, encode};
 use crate::{
-    protocol::{ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
+    protocol::{Temporary, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
     server::{
         error::{Error, Result},
         store::{Engine, chunks, placeholders, row, row_placeholders},
@@ -66,13 +66,15 @@ impl ThreadRows {
                 pinned: i64,
                 archived: i64,
                 forked_from: Option<String>,
+                delete_at: Option<i64>,
+                idle_minutes: Option<i64>,
             }
         }
         let mut rows = HashMap::with_capacity(threads.len());
         for chunk in chunks(threads) {
             let (ids, lock) = (placeholders(engine, 1, chunk.len()), engine.for_update());
             let sql = format!(
-                "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from FROM threads \
+                "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes FROM threads \
                  WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
             );
             let mut query = sqlx::query_as(AssertSqlSafe(sql));
@@ -81,10 +83,13 @@ impl ThreadRows {
             }
             let found: Vec<Row> = query.fetch_all(&mut *connection).await?;
             for row in found {
-                let Row { id, owner, title, agent, created_at, pinned, archived, forked_from } = row;
+                let Row { id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes } =
+                    row;
                 let (pinned, archived) = (pinned != 0, archived != 0);
                 let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
-                rows.insert(id, (owner, ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from }));
+                let temporary = Temporary::from_columns(delete_at, idle_minutes);
+                let info = ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary };
+                rows.insert(id, (owner, info));
             }
         }
         Ok(Self { rows, changed: BTreeSet::new() })

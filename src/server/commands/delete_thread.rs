@@ -4,7 +4,7 @@ use std::io;
 
 use super::Commands;
 use crate::{
-    protocol::{DeleteThread, ThreadId, http::User},
+    protocol::{DeleteThread, ThreadId, UserId, http::User},
     server::{error::Result, threads},
 };
 
@@ -14,10 +14,15 @@ impl Commands {
     /// # Errors
     /// As [`threads::delete`]; the files cannot be deleted.
     pub async fn delete_thread(&self, user: &User, command: &DeleteThread) -> Result<()> {
-        let running = threads::delete(&self.channels, user, command).await?;
-        self.nodes.thread_deleted(command.thread_id);
+        self.delete(user.id, command.thread_id).await
+    }
+
+    /// Deletes a thread of `owner`.
+    pub(super) async fn delete(&self, owner: UserId, thread: ThreadId) -> Result<()> {
+        let running = threads::delete_of(&self.channels, owner, thread).await?;
+        self.nodes.thread_deleted(thread);
         running.into_iter().for_each(|run| self.nodes.stop_run(run));
-        self.remove_files(command.thread_id).await
+        self.remove_files(thread).await
     }
 
     async fn remove_files(&self, thread: ThreadId) -> Result<()> {

@@ -12,6 +12,7 @@ mod send_message;
 mod set_agent;
 mod stop_run;
 mod take_back;
+mod temporary;
 
 use std::path::PathBuf;
 
@@ -22,7 +23,7 @@ use super::{
     connections::Nodes,
     error::{Error, Result},
     runs::{Agents, Runner},
-    threads::RequestedRun,
+    threads::{RequestedRun, TemporaryLimits},
 };
 use crate::protocol::MessageAccepted;
 
@@ -34,13 +35,21 @@ pub struct Commands {
     nodes: Nodes,
     /// The folder of the threads' files.
     files: PathBuf,
+    /// When temporary threads are deleted.
+    temporary: TemporaryLimits,
 }
 
 impl Commands {
     /// Commands over these parts. The files of a thread are in a folder named by its id, below `files`.
     #[must_use]
     pub fn new(channels: Channels, runner: Runner, nodes: Nodes, files: PathBuf) -> Self {
-        Self { channels, runner, nodes, files }
+        Self { channels, runner, nodes, files, temporary: TemporaryLimits::default() }
+    }
+
+    /// With limits for temporary threads.
+    #[must_use]
+    pub fn with_temporary_limits(self, temporary: TemporaryLimits) -> Self {
+        Self { temporary, ..self }
     }
 
     fn agents(&self) -> &Agents {

@@ -105,23 +105,38 @@ pub struct StoreConfig {
     /// Most bytes of a thread's log; its oldest runs are removed first; 0: no limit.
     #[serde(deserialize_with = "within::<0, 1_099_511_627_776, _, _>")]
     pub keep_thread_bytes: u64,
+    /// Hours after which a temporary thread is deleted at the latest.
+    #[serde(deserialize_with = "within::<1, 720, _, _>")]
+    pub temporary_max_hours: u32,
+    /// Minutes without a connection that follows it after which a temporary thread is deleted.
+    #[serde(deserialize_with = "within::<1, 1_440, _, _>")]
+    pub temporary_idle_minutes: u32,
 }
 
 /// Without the URL, which may contain a password.
 impl std::fmt::Debug for StoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { compact_after_minutes, keep_days, keep_thread_bytes, .. } = self;
+        let Self { compact_after_minutes, keep_days, keep_thread_bytes, temporary_max_hours, .. } = self;
         f.debug_struct("StoreConfig")
             .field("compact_after_minutes", compact_after_minutes)
             .field("keep_days", keep_days)
             .field("keep_thread_bytes", keep_thread_bytes)
+            .field("temporary_max_hours", temporary_max_hours)
+            .field("temporary_idle_minutes", &self.temporary_idle_minutes)
             .finish_non_exhaustive()
     }
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
-        Self { url: None, compact_after_minutes: 10, keep_days: 0, keep_thread_bytes: 0 }
+        Self {
+            url: None,
+            compact_after_minutes: 10,
+            keep_days: 0,
+            keep_thread_bytes: 0,
+            temporary_max_hours: 24,
+            temporary_idle_minutes: 10,
+        }
     }
 }
 

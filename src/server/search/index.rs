@@ -154,14 +154,16 @@ impl Changes {
         Ok(())
     }
 
-    /// Stores the texts, and that the thread is indexed up to these entries. Returns false, and changes nothing, if the thread was deleted, or
+    /// Stores the texts, and that the thread is indexed up to these entries. Returns false, and changes nothing, if the thread was deleted or is temporary, or
     /// another node has indexed it meanwhile.
     async fn store(&self, channels: &Channels, thread: ThreadId, indexed: u64) -> Result<bool> {
         row! { struct Row { owner: UserId, title: String } }
         let mut tx = channels.begin().await?;
         let lock = tx.engine().for_share();
         // Whatever deletes texts of the thread locks its row first.
-        let sql = format!("SELECT owner, title FROM threads WHERE id = $1 AND deleted_at IS NULL{lock}");
+        let sql = format!(
+            "SELECT owner, title FROM threads WHERE id = $1 AND deleted_at IS NULL AND delete_at IS NULL{lock}"
+        );
         let row = sqlx::query_as(AssertSqlSafe(sql)).bind(thread).fetch_optional(tx.sql()).await?;
         let Some(Row { owner, title }) = row else { return Ok(false) };
         let sql = "INSERT INTO search_progress (thread_id, indexed_seq) VALUES ($1, $2) ON CONFLICT (thread_id) \

@@ -14,7 +14,7 @@ type File = (i64, &'static str, &'static str);
 
 /// Each file of `migrations/`, in order. The store keeps version, description and a checksum of the SQL, and refuses to open where the
 /// checksum differs.
-const FILES: [File; 16] = [
+const FILES: [File; 17] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -31,6 +31,7 @@ const FILES: [File; 16] = [
     (850, "steering", include_str!("../../../migrations/0850_steering.sql")),
     (900, "inbox", include_str!("../../../migrations/0900_inbox.sql")),
     (910, "fork", include_str!("../../../migrations/0910_fork.sql")),
+    (920, "temporary", include_str!("../../../migrations/0920_temporary.sql")),
 ];
 
 /// Each file of `migrations/sqlite/`: what only SQLite has.

@@ -18,6 +18,7 @@ mod queued_queries;
 mod run_entries;
 mod runs;
 mod sharing;
+mod temporary;
 mod title;
 mod turns;
 
@@ -32,6 +33,7 @@ pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_order
 pub use run_entries::run_entries;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use sharing::{links, share, shared_thread, withdraw_link};
+pub use temporary::{ExpiredThread, TemporaryLimits, create_temporary, expired_threads, keep, record_followed};
 pub use turns::{RequestedRun, answer, send, send_with, take_back, was_accepted};
 
 use super::{
@@ -156,15 +158,22 @@ async fn change_info(
 /// # Errors
 /// `not_found` if it never was a thread of this person.
 pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) -> Result<Vec<RunId>> {
-    let thread_id = command.thread_id;
+    delete_of(channels, user.id, command.thread_id).await
+}
+
+/// As [`delete`], of the person with this id.
+///
+/// # Errors
+/// As [`delete`].
+pub async fn delete_of(channels: &Channels, owner: UserId, thread_id: ThreadId) -> Result<Vec<RunId>> {
     let mut tx = channels.begin().await?;
-    if queries::is_deleted(tx.sql(), user.id, thread_id).await? {
+    if queries::is_deleted(tx.sql(), owner, thread_id).await? {
         return Ok(Vec::new());
     }
-    lock_thread(&mut tx, user.id, thread_id).await?;
+    lock_thread(&mut tx, owner, thread_id).await?;
     let open = queries::delete_thread(tx.sql(), thread_id).await?;
     tx.delete(Channel::Thread(thread_id)).await?;
-    tx.append_to_feed(user.id, &[UserEntry::ThreadRemoved { thread_id }]).await?;
+    tx.append_to_feed(owner, &[UserEntry::ThreadRemoved { thread_id }]).await?;
     tx.commit().await?;
     Ok(open)
 }

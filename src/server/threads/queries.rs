@@ -6,7 +6,7 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
 
 use super::{NewRun, RunOrder, Unanswered};
 use crate::{
-    protocol::{MessageId, RunId, ThreadId, ThreadInfo, UserId},
+    protocol::{MessageId, RunId, Temporary, ThreadId, ThreadInfo, UserId},
     server::{
         clock::now_ms,
         error::{Error, Result},
@@ -53,16 +53,19 @@ pub(super) async fn thread<'c>(
     id: ThreadId,
     lock: &'static str,
 ) -> Result<ThreadInfo> {
-    row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64, forked_from: Option<String> } }
-    let sql = "SELECT title, agent, created_at, pinned, archived, forked_from FROM threads \
+    row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64, forked_from: Option<String>,
+    delete_at: Option<i64>, idle_minutes: Option<i64> } }
+    let sql = "SELECT title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes \
+               FROM threads \
                WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
     let query = sqlx::query_as(AssertSqlSafe(format!("{sql}{lock}"))).bind(id).bind(owner);
     let row: Option<Row> = query.fetch_optional(executor).await?;
     let row = row.ok_or_else(|| Error::not_found("thread"))?;
-    let Row { title, agent, created_at, pinned, archived, forked_from } = row;
+    let Row { title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes } = row;
     let (pinned, archived) = (pinned != 0, archived != 0);
     let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
-    Ok(ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from })
+    let temporary = Temporary::from_columns(delete_at, idle_minutes);
+    Ok(ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary })
 }
 
 /// The owner of each of these threads; threads that do not exist are left out.
@@ -116,7 +119,9 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
     ] {
         sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
     }
-    let query = sqlx::query("UPDATE threads SET title = '', request = '', forked_from = NULL, deleted_at = $2 WHERE id = $1");
+    let query = sqlx::query(
+        "UPDATE threads SET title = '', request = '', forked_from = NULL, delete_at = NULL, deleted_at = $2 WHERE id = $1",
+    );
     query.bind(thread).bind(now_ms()).execute(connection).await?;
     Ok(open)
 }

@@ -10,7 +10,9 @@ use super::{
     subscribe::{Granted, subscribe},
 };
 use crate::{
-    protocol::{Accepted, Command, ErrorBody, ErrorCode, Pong, Subscribe, ThreadReply, encode_ok, http::User},
+    protocol::{
+        Accepted, Command, ErrorBody, ErrorCode, Pong, Subscribe, ThreadInfo, ThreadReply, encode_ok, http::User,
+    },
     server::{
         auth::Refusal,
         clock::now_ms,
@@ -71,10 +73,11 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             let thread = commands.create_thread(user, &command).await?;
             json!(ThreadReply { thread })
         }
-        Command::ForkThread(command) => {
-            let thread = commands.fork_thread(user, &command).await?;
-            json!(ThreadReply { thread })
+        Command::CreateTemporaryThread(command) => {
+            thread_reply(commands.create_temporary_thread(user, &command).await?)
         }
+        Command::KeepThread(command) => thread_reply(threads::keep(channels, user, &command).await?),
+        Command::ForkThread(command) => thread_reply(commands.fork_thread(user, &command).await?),
         Command::RenameThread(command) => {
             let thread = threads::rename(channels, user, &command).await?;
             json!(ThreadReply { thread })
@@ -134,6 +137,10 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));
         }
     })
+}
+
+fn thread_reply(thread: ThreadInfo) -> Value {
+    json!(ThreadReply { thread })
 }
 
 /// The payload of the reply to `ping`.

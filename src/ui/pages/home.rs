@@ -7,9 +7,12 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
-        components::{agent_select::AgentChoice, composer::Composer, draft::Draft, focus::ComposerFocus},
+        components::{
+            agent_select::AgentChoice, composer::Composer, draft::Draft, focus::ComposerFocus,
+            temporary::TemporarySwitch,
+        },
         context::{AppContext, RequestedAgent},
-        outgoing::{NewMessage, Outgoing, Place},
+        outgoing::{NewMessage, NewThread, Outgoing, Place},
         pages::thread::DropArea,
     },
 };
@@ -37,9 +40,11 @@ pub(crate) fn Home() -> impl IntoView {
         }
     });
     let agent = AgentChoice { current: chosen.into(), choose: Callback::new(move |id| chosen.set(Some(id))) };
+    let is_temporary = RwSignal::new(false);
     let send = move |message: NewMessage| {
         let thread_id = ThreadId::new();
-        outgoing.send(thread_id, message, Place::Newest, Some(chosen.get_untracked()));
+        let new_thread = NewThread { agent: chosen.get_untracked(), temporary: is_temporary.get_untracked() };
+        outgoing.send(thread_id, message, Place::Newest, Some(new_thread));
         let path = format!("/threads/{thread_id}");
         composer_focus.request(&path);
         navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
@@ -59,6 +64,7 @@ pub(crate) fn Home() -> impl IntoView {
                 <h1>"What would you like to know?"</h1>
                 <p class="lead">{description}</p>
                 <Composer draft placeholder="Ask a question, or drop a usage log here" agent on_send=send active=Signal::stored(None)/>
+                <TemporarySwitch is_on=is_temporary/>
                 <Examples draft chosen/>
             </div>
         </DropArea>

@@ -31,6 +31,7 @@ use crate::{
             replay::ReplayDialog,
             scroll::{JumpToEnd, Scroller},
             sidebar::display_title,
+            temporary::TemporaryNotice,
             timeline::Timeline,
         },
         context::AppContext,
@@ -272,6 +273,7 @@ fn ConversationArea(
                 <PinnedQuestion open_thread/>
                 <Scroller auto_scroll label="Conversation">
                     <h1 class="sr-only">{title}</h1>
+                    <TemporaryNotice/>
                     <Show when=move || is_loading.get()>
                         <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
                     </Show>

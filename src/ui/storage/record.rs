@@ -205,6 +205,9 @@ pub(crate) struct MessageRecord {
 pub(crate) struct NewThread {
     /// The agent that answers in it; `None`: the server's default.
     pub(crate) agent: Option<String>,
+    /// Whether it is temporary.
+    #[serde(default)]
+    pub(crate) temporary: bool,
 }
 
 /// The current records: those of the database, overlaid with the newer ones of local storage (`None`: removed). A record
@@ -281,7 +284,11 @@ mod tests {
 
     #[test]
     fn a_stored_message_is_read_back_unchanged_with_and_without_a_new_thread() {
-        for new_thread in [None, Some(NewThread { agent: None }), Some(NewThread { agent: Some("analyst".into()) })] {
+        for new_thread in [
+            None,
+            Some(NewThread { agent: None, temporary: false }),
+            Some(NewThread { agent: Some("analyst".into()), temporary: true }),
+        ] {
             let message = MessageRecord {
                 message_id: MessageId::new(),
                 thread_id: ThreadId::new(),

@@ -122,9 +122,10 @@ impl Sources {
         let entry = |id: ThreadId, title: &str| {
             Entry::matching(query, Glyph::Thread, &display_title(title), Target::Open(thread_address(id)))
         };
-        self.socket
-            .feed()
-            .with(|feed| feed.threads.iter().filter_map(|thread| entry(thread.info.id, &thread.info.title)).collect())
+        self.socket.feed().with(|feed| {
+            let listed = feed.threads.iter().filter(|thread| thread.info.temporary.is_none());
+            listed.filter_map(|thread| entry(thread.info.id, &thread.info.title)).collect()
+        })
     }
 
     /// Agents to start a thread with, if there are several.

@@ -1,5 +1,5 @@
 //! The lines of the list of threads: a heading for each group, and the rows of its threads. Pinned threads come first, then all others by
-//! the date of their latest activity in the reader's time zone. Archived threads are left out.
+//! the date of their latest activity in the reader's time zone. Archived and temporary threads are left out.
 
 use crate::{
     protocol::ThreadId,
@@ -81,7 +81,8 @@ impl Lines {
     /// The lines of at most [`MAX_ROWS`] threads, from the index `first` on; those of the last threads if there are fewer after it.
     /// `hidden` threads are left out.
     pub(super) fn new(feed: &UserFeed, hidden: &[ThreadId], first: usize, today: Option<LocalDay>) -> Self {
-        let listed = || feed.threads.iter().filter(|thread| !thread.info.archived && !hidden.contains(&thread.info.id));
+        let is_listed = |thread: &ThreadSummary| !thread.info.archived && thread.info.temporary.is_none();
+        let listed = || feed.threads.iter().filter(|thread| is_listed(thread) && !hidden.contains(&thread.info.id));
         let pinned = listed().filter(|thread| thread.info.pinned);
         let all: Vec<&ThreadSummary> = pinned.chain(listed().filter(|thread| !thread.info.pinned)).collect();
         let before = first.min(all.len().saturating_sub(MAX_ROWS));
