@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
     ChannelName, CreateTemporaryThread, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer, KeepThread,
-    MessageId, MoveQueued, RunFeedback, RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
+    MessageId, MoveQueued, RunFeedback, RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed,
+    WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.

@@ -9,12 +9,13 @@ use super::agui::{
     TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
 };
 use super::{
-    Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread, CreateThread, Cursor, DeleteThread,
-    Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead,
-    MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread,
-    RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed,
-    TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
-    WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
+    Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
+    CreateThread, Cursor, DeleteThread, Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin,
+    ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead, MessageAccepted, Mode, MoveQueued, Notice, Person,
+    PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView,
+    SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo,
+    ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser,
+    WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;

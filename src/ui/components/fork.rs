@@ -18,10 +18,14 @@ use crate::{
     ui::format,
 };
 
-/// A button that creates a thread with a copy of this one up to a run, and opens it.
+/// A button that creates a thread with a copy of the open one up to a run, and opens it. Nothing without an open thread.
 #[component]
 pub(crate) fn ForkButton(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let open_thread: OpenThread = expect_context();
+    use_context::<OpenThread>().map(|open_thread| view! { <ForkButtonIn open_thread run/> })
+}
+
+#[component]
+fn ForkButtonIn(open_thread: OpenThread, run: Memo<PtrEq<RunView>>) -> impl IntoView {
     let composer_focus: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let (busy, error) = (RwSignal::new(false), RwSignal::new(None::<String>));

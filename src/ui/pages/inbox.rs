@@ -197,7 +197,7 @@ fn Question(item: InboxItem, questions: Questions) -> impl IntoView {
     let interrupts = run.interrupts().to_vec();
     let run = PtrEq(std::sync::Arc::new(run));
     let asking = InterruptedRun {
-        thread_id,
+        thread_id: Some(thread_id),
         run: Memo::new(move |_| run.clone()),
         interrupts,
         on_send: Callback::new(|()| {}),

@@ -1,11 +1,11 @@
 //! Copies the entries of a branch, with new ids. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde_json::Value;
 
 use crate::{
-    protocol::{FileId, ForkThread, Item, MessageId, RunId, ThreadEntry, ThreadView},
+    protocol::{FileId, ForkThread, Item, MessageId, RunId, ThreadEntry, ThreadView, UserMessage},
     server::{
         error::{Error, Result},
         threads::RunOrder,
@@ -29,7 +29,10 @@ pub struct CopiedFile {
 pub(super) struct NewIds {
     /// All of them, as text.
     texts: HashMap<String, String>,
-    messages: HashSet<MessageId>,
+    /// The messages of the branch in order, as they are now.
+    messages: Vec<UserMessage>,
+    /// The messages that agents read during their runs, as they are now.
+    read: HashMap<MessageId, UserMessage>,
     runs: HashMap<RunId, RunId>,
     pub(super) files: Vec<CopiedFile>,
 }
@@ -42,26 +45,39 @@ impl NewIds {
         for item in view.path_to(Some(command.message_id)) {
             match item {
                 Item::Message(item) => {
-                    ids.messages.insert(item.message.id);
-                    ids.texts.insert(item.message.id.to_string(), MessageId::new().to_string());
-                    for file in &item.message.attachments {
-                        // A message that was asked again has the files of the version before.
-                        if ids.files.iter().all(|known| known.from != file.file_id) {
-                            let id = FileId::new();
-                            ids.texts.insert(file.file_id.to_string(), id.to_string());
-                            let (name, bytes) = (file.name.clone(), file.bytes);
-                            ids.files.push(CopiedFile { from: file.file_id, id, name, bytes });
-                        }
-                    }
+                    ids.add_message(&item.message);
+                    // It waited for its turn then; it does not in the copy.
+                    ids.messages.push(UserMessage { steer: false, ..item.message.clone() });
                 }
                 Item::Run(run) => {
                     let id = RunId::new();
                     ids.runs.insert(run.run_id, id);
                     ids.texts.insert(run.run_id.to_string(), id.to_string());
+                    for read in &run.read {
+                        let message = &read.item.message;
+                        ids.add_message(message);
+                        // Its own run never began, and has no entries.
+                        ids.texts.insert(message.run_id.to_string(), RunId::new().to_string());
+                        ids.read.insert(message.id, message.clone());
+                    }
                 }
             }
         }
         ids
+    }
+
+    /// New ids for a message and its files.
+    fn add_message(&mut self, message: &UserMessage) {
+        self.texts.insert(message.id.to_string(), MessageId::new().to_string());
+        for file in &message.attachments {
+            // A message that was asked again has the files of the version before.
+            if self.files.iter().all(|known| known.from != file.file_id) {
+                let id = FileId::new();
+                self.texts.insert(file.file_id.to_string(), id.to_string());
+                let (name, bytes) = (file.name.clone(), file.bytes);
+                self.files.push(CopiedFile { from: file.file_id, id, name, bytes });
+            }
+        }
     }
 
     /// The run's id in the copy; `None` if it is not of the branch.
@@ -69,13 +85,25 @@ impl NewIds {
         self.runs.get(&run).copied()
     }
 
-    /// Whether an entry belongs to the branch.
-    fn has(&self, entry: &ThreadEntry) -> bool {
+    /// The entry to copy for one of the original log; `None` if it is not of the branch. `messages` are the messages of the branch that
+    /// are not copied yet: in place of each one in the log, the next of them is copied, so that all are in the order of the branch and as
+    /// they are now, whatever was moved and changed before its run began.
+    fn of_branch(&self, entry: ThreadEntry, messages: &mut std::slice::Iter<'_, UserMessage>) -> Option<ThreadEntry> {
         match entry {
-            ThreadEntry::Message { message } => self.messages.contains(&message.id),
-            ThreadEntry::Agent { run_id, .. } => self.runs.contains_key(run_id),
-            ThreadEntry::Answer { answer } => self.runs.contains_key(&answer.resumed_by),
-            ThreadEntry::TakenBack { .. } | ThreadEntry::Feedback { .. } | ThreadEntry::Thread { .. } => false,
+            ThreadEntry::Message { message } => {
+                let is_of_branch = |message: &UserMessage| self.messages.iter().any(|known| known.id == message.id);
+                let read = self.read.get(&message.id);
+                let message = read.or_else(|| is_of_branch(&message).then(|| messages.next()).flatten())?.clone();
+                Some(ThreadEntry::Message { message })
+            }
+            ThreadEntry::Agent { run_id, .. } => self.runs.contains_key(&run_id).then_some(entry),
+            ThreadEntry::Answer { ref answer } => self.runs.contains_key(&answer.resumed_by).then_some(entry),
+            ThreadEntry::Read { message_id, .. } => self.read.contains_key(&message_id).then_some(entry),
+            ThreadEntry::TakenBack { .. }
+            | ThreadEntry::Edited { .. }
+            | ThreadEntry::Moved { .. }
+            | ThreadEntry::Feedback { .. }
+            | ThreadEntry::Thread { .. } => None,
         }
     }
 
@@ -93,11 +121,8 @@ impl NewIds {
         }
     }
 
-    /// The copy of an entry; `None` if it is not of the branch.
-    fn copy(&self, entry: ThreadEntry) -> Result<Option<ThreadEntry>> {
-        if !self.has(&entry) {
-            return Ok(None);
-        }
+    /// The copy of an entry of the branch.
+    fn copy(&self, entry: ThreadEntry) -> Result<ThreadEntry> {
         let mut value = serde_json::to_value(entry)?;
         self.replace(&mut value);
         let mut entry: ThreadEntry = serde_json::from_value(value)?;
@@ -107,7 +132,7 @@ impl NewIds {
             ThreadEntry::Answer { answer } => answer.id = MessageId::new(),
             _ => {}
         }
-        Ok(Some(entry))
+        Ok(entry)
     }
 }
 
@@ -130,10 +155,11 @@ pub(super) struct Copied {
 impl Copied {
     /// Copies entries of the original thread, which are JSON, in order. Deltas are merged.
     pub(super) fn new(ids: &NewIds, log: Vec<(i64, String)>) -> Result<Self> {
-        let (mut copied, mut compactor) = (Vec::new(), Compactor::default());
+        let (mut copied, mut compactor, mut messages) = (Vec::new(), Compactor::default(), ids.messages.iter());
         for (at, text) in log {
             let entry = serde_json::from_str(&text).map_err(|error| Error::Corrupt(format!("an entry: {error}")))?;
-            if let Some(entry) = ids.copy(entry)? {
+            if let Some(entry) = ids.of_branch(entry, &mut messages) {
+                let entry = ids.copy(entry)?;
                 compactor.read(copied.len() as u64, entry.clone());
                 copied.push(Some((at, entry)));
             }
@@ -182,7 +208,7 @@ impl Copied {
 mod tests {
     use super::*;
     use crate::protocol::{
-        Attachment, Author, ThreadId, UserId, UserMessage,
+        Attachment, Author, ThreadId, UserId,
         agui::{Event, RunFinished, RunStarted, TextMessageContent, TextMessageEnd, TextMessageStart},
     };
 
@@ -255,5 +281,50 @@ mod tests {
         let orders: Vec<(u64, u64)> = requests.iter().map(|request| (request.order.turn, request.order.seq)).collect();
         assert_eq!(orders, [(1, 1), (7, 7)], "the two deltas of each answer are one entry");
         assert_eq!(ids.run(second.run_id), Some(requests[1].run_id));
+    }
+
+    #[test]
+    fn messages_that_were_moved_changed_or_read_are_copied_as_they_are_now() {
+        let (mut log, from) = (Log::default(), ThreadId::new());
+        let author = Author { id: UserId::new(), name: "Ada".into() };
+        let message = |text: &str| UserMessage::new(author.clone(), text, RunId::new(), "analyst");
+        let [first, read, second, other, third] = ["first", "read", "second", "other", "third"].map(message);
+        let event = |run_id, event: Event| ThreadEntry::Agent { run_id, event: Box::new(event) };
+        log.add(ThreadEntry::Message { message: first.clone() });
+        log.add(event(first.run_id, RunStarted::new(from, first.run_id).into()));
+        for message in [&read, &other, &second, &third] {
+            log.add(ThreadEntry::Message { message: message.clone() });
+        }
+        let edited = |message: &UserMessage, content: &str| ThreadEntry::Edited {
+            message_id: message.id,
+            run_id: message.run_id,
+            content: content.into(),
+            attachments: Vec::new(),
+        };
+        log.add(edited(&read, "read 2"));
+        log.add(ThreadEntry::Read { message_id: read.id, run_id: first.run_id });
+        log.add(event(first.run_id, RunFinished::new(from, first.run_id).into()));
+        // `third` is moved before a message that is not of the branch at the end.
+        log.add(ThreadEntry::Moved { message_id: third.id, before: Some(other.id) });
+        log.add(ThreadEntry::Moved { message_id: other.id, before: None });
+        log.add(edited(&third, "third 2"));
+        for message in [&third, &second] {
+            log.add(event(message.run_id, RunStarted::new(from, message.run_id).into()));
+            log.add(event(message.run_id, RunFinished::new(from, message.run_id).into()));
+        }
+        let command = ForkThread { thread_id: ThreadId::new(), from, message_id: second.id };
+        let ids = NewIds::new(&log.view, &command);
+        let copied = Copied::new(&ids, log.entries.clone()).expect("it is copied");
+        let mut view = ThreadView::default();
+        copied.entries.iter().for_each(|(at, entry)| view.apply(*at, entry.clone()));
+        let texts = view.path(None).into_iter().flat_map(|item| match item {
+            Item::Message(item) => vec![item.message.content.clone()],
+            Item::Run(run) => run.read.iter().map(|read| format!("({})", read.item.message.content)).collect(),
+        });
+        assert_eq!(texts.collect::<Vec<_>>(), ["first", "(read 2)", "third 2", "second"]);
+        let texts = serde_json::to_string(&copied.entries).expect("JSON");
+        for old in [&first, &read, &second, &other, &third] {
+            assert!(!texts.contains(&old.id.to_string()) && !texts.contains(&old.run_id.to_string()), "{texts}");
+        }
     }
 }
