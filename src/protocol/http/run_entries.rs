@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::protocol::ThreadEntry;
 
 /// The response to `GET /api/runs/<run_id>/entries?after=<next>&limit=500`: a page of the entries of one of the caller's runs, in the
-/// order of the log. The first is the message or the answer that requested the run; the run's events follow, to its end. Feedback that
-/// was given later is not among them.
+/// order of the log. The first is the message or the answer that requested the run; the run's events follow, to its end, and between
+/// them entries `read`, for messages that its agent read meanwhile. Feedback that was given later is not among them.
 ///
 /// A page may have fewer entries than `limit`, even none, while `next` says that there are more: entries of other runs lie between them.
 /// For a run that has not ended, ask for further entries after the `seq` of the last one.

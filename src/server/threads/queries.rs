@@ -247,7 +247,7 @@ row! {
     /// Where a run is.
     pub(super) struct RunPlace {
         pub(super) thread_id: ThreadId,
-        /// The `seq` of the message or answer that requested it; 0 if that is not known.
+        /// A `seq` at or before that of the message or answer that requested it; 0 if that is not known.
         pub(super) seq: i64,
     }
 }
@@ -261,7 +261,10 @@ pub(super) async fn place_of_run<'c>(
     owner: UserId,
     run: RunId,
 ) -> Result<RunPlace> {
-    let query = sqlx::query_as("SELECT thread_id, seq FROM runs WHERE id = $1 AND owner = $2").bind(run).bind(owner);
+    // A message that was moved in the queue has another `seq` in `runs`, which may be a later one.
+    let sql = "SELECT r.thread_id, CASE WHEN r.turn = r.seq AND m.seq < r.seq THEN m.seq ELSE r.seq END AS seq FROM runs r \
+               LEFT JOIN messages m ON m.author = r.owner AND m.id = r.message_id WHERE r.id = $1 AND r.owner = $2";
+    let query = sqlx::query_as(sql).bind(run).bind(owner);
     query.fetch_optional(executor).await?.ok_or_else(|| Error::not_found("run"))
 }
 

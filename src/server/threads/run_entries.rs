@@ -39,7 +39,7 @@ pub async fn run_entries(
             after = delivery.seq;
             // An entry of an unknown kind belongs to no run.
             let Ok(entry) = serde_json::from_str::<ThreadEntry>(delivery.entry()) else { continue };
-            if entry.run_id() != Some(run) {
+            if entry.run_id() != Some(run) && !was_read_by(&entry, run) {
                 continue;
             }
             let is_end = is_end(&entry);
@@ -57,6 +57,11 @@ pub async fn run_entries(
         }
     }
     Ok(RunEntries { entries, next: Some(after) })
+}
+
+/// Whether an entry says that a run's agent read a message of another run.
+fn was_read_by(entry: &ThreadEntry, run: RunId) -> bool {
+    matches!(entry, ThreadEntry::Read { run_id, .. } if *run_id == run)
 }
 
 /// Whether an entry is a run's last event.

@@ -18,6 +18,8 @@ pub(super) fn kind(entry: &ThreadEntry) -> &'static str {
     match entry {
         ThreadEntry::Message { .. } => "MESSAGE",
         ThreadEntry::Answer { .. } => "ANSWER",
+        ThreadEntry::Edited { .. } => "MESSAGE_EDITED",
+        ThreadEntry::Read { .. } => "MESSAGE_READ",
         ThreadEntry::Agent { event, .. } => event.kind(),
         _ => "OTHER",
     }

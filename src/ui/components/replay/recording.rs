@@ -16,14 +16,16 @@ const MAX_KEPT_STATES: usize = 48;
 /// The least distance of kept states, in entries.
 const MIN_KEPT_DISTANCE: usize = 64;
 
-/// The thread before a run: what the run's own entries are reduced on.
+/// The thread before a run: what the run's own entries are reduced on. It has the messages that the run's agent read, which the entries
+/// only name.
 fn before_run(thread: &ThreadView, run: &RunView) -> ThreadView {
     let is_of_run = |item: &Item| match item {
         Item::Message(item) => item.message.run_id == run.run_id,
         Item::Run(other) => other.run_id == run.run_id,
     };
-    let items = thread.items.iter().take_while(|item| !is_of_run(item)).cloned().collect();
-    ThreadView { items, ..thread.clone() }
+    let earlier = thread.items.iter().take_while(|item| !is_of_run(item)).cloned();
+    let read = run.read.iter().map(|read| Item::Message(read.item.clone()));
+    ThreadView { items: earlier.chain(read).collect(), ..thread.clone() }
 }
 
 /// A run that has ended, with its entries.
@@ -112,9 +114,13 @@ pub(super) mod tests {
         for entry in &entries {
             thread.apply(entry.at, entry.entry.clone());
         }
-        let run = thread.items.iter().find_map(|item| if let Item::Run(run) = item { Some(run.clone()) } else { None });
-        let recording = Recording::new(&thread, run.expect("a run"), Arc::new(entries));
+        let recording = Recording::new(&thread, first_run(&thread), Arc::new(entries));
         (thread, recording)
+    }
+
+    fn first_run(thread: &ThreadView) -> Arc<RunView> {
+        let run = |item: &Item| if let Item::Run(run) = item { Some(run.clone()) } else { None };
+        thread.items.iter().find_map(run).expect("a run")
     }
 
     /// A run with a step, a tool call in a sub-agent, and a text of this many pieces.
@@ -177,5 +183,23 @@ pub(super) mod tests {
         assert_eq!(other.kept[0], ThreadView::default());
         let end = other.run_at(other.entries.len());
         assert_eq!(end.map(|run| (*run).clone()), thread.run(recording.run.run_id).cloned());
+    }
+
+    #[test]
+    fn a_message_that_the_agent_read_is_there_from_that_entry_on() {
+        let (mut thread, recording) = recorded(|run| events(run, 3)[..3].to_vec());
+        let run_id = recording.run.run_id;
+        let author = Author { id: UserId::new(), name: "Ada".into() };
+        let message = UserMessage::new(author, "Shorter, please", RunId::new(), "analyst");
+        let read = ThreadEntry::Read { message_id: message.id, run_id };
+        thread.apply(2_000, ThreadEntry::Message { message });
+        thread.apply(2_100, read.clone());
+        let mut entries = recording.entries.to_vec();
+        entries.push(RunEntry { seq: 90, at: 2_100, entry: read });
+        let count = entries.len();
+        let mut replayed = Recording::new(&thread, first_run(&thread), Arc::new(entries));
+        assert!(replayed.run_at(count - 1).expect("the run").read.is_empty());
+        let end = replayed.run_at(count).expect("the run");
+        assert_eq!((end.read.len(), Some(&*end)), (1, thread.run(run_id)));
     }
 }
