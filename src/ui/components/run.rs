@@ -297,7 +297,8 @@ fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
             Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
         let go_on = move |_| {
             let text = "Continue where you stopped.".to_owned();
-            open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent: Some(agent.clone()), mode: SendMode::Queue });
+            let (agent, mode) = (Some(agent.clone()), SendMode::Queue);
+            open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent, mode });
         };
         view! {
             <Show when=move || can_continue.get()>
