@@ -69,74 +69,36 @@ async fn reply_to_subscribe(
 async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Value> {
     let Gateway { channels, commands, .. } = gateway;
     Ok(match command {
-        Command::CreateThread(command) => {
-            let thread = commands.create_thread(user, &command).await?;
-            json!(ThreadReply { thread })
-        }
+        Command::CreateThread(command) => thread_reply(commands.create_thread(user, &command).await?),
         Command::CreateTemporaryThread(command) => {
             thread_reply(commands.create_temporary_thread(user, &command).await?)
         }
         Command::KeepThread(command) => thread_reply(threads::keep(channels, user, &command).await?),
         Command::ForkThread(command) => thread_reply(commands.fork_thread(user, &command).await?),
-        Command::RenameThread(command) => {
-            let thread = threads::rename(channels, user, &command).await?;
-            json!(ThreadReply { thread })
-        }
-        Command::PinThread(command) => {
-            let thread = threads::pin(channels, user, &command).await?;
-            json!(ThreadReply { thread })
-        }
-        Command::ArchiveThread(command) => {
-            let thread = threads::archive(channels, user, &command).await?;
-            json!(ThreadReply { thread })
-        }
-        Command::SetAgent(command) => {
-            let thread = commands.set_agent(user, &command).await?;
-            json!(ThreadReply { thread })
-        }
-        Command::DeleteThread(command) => {
-            commands.delete_thread(user, &command).await?;
-            json!(Accepted {})
-        }
+        Command::RenameThread(command) => thread_reply(threads::rename(channels, user, &command).await?),
+        Command::PinThread(command) => thread_reply(threads::pin(channels, user, &command).await?),
+        Command::ArchiveThread(command) => thread_reply(threads::archive(channels, user, &command).await?),
+        Command::SetAgent(command) => thread_reply(commands.set_agent(user, &command).await?),
+        Command::DeleteThread(command) => accepted(commands.delete_thread(user, &command).await?),
         Command::SendMessage(command) => json!(commands.send_message(user, &command, None).await?),
         Command::Answer(command) => json!(commands.answer(user, &command, None).await?),
-        Command::TakeBack(command) => {
-            commands.take_back(user, &command).await?;
-            json!(Accepted {})
-        }
-        Command::EditQueued(command) => {
-            threads::edit_queued(channels, user, &command).await?;
-            json!(Accepted {})
-        }
-        Command::MoveQueued(command) => {
-            commands.move_queued(user, &command).await?;
-            json!(Accepted {})
-        }
-        Command::StopRun(command) => {
-            commands.stop_run(user.id, command.run_id).await?;
-            json!(Accepted {})
-        }
-        Command::MarkRead(command) => {
-            threads::mark_read(channels, user, &command).await?;
-            json!(Accepted {})
-        }
-        Command::GiveFeedback(command) => {
-            threads::give_feedback(channels, user, &command).await?;
-            json!(Accepted {})
-        }
-        Command::ShareThread(command) => {
-            threads::share(channels, user, &command).await?;
-            json!(Accepted {})
-        }
-        Command::WithdrawLink(command) => {
-            threads::withdraw_link(channels, user, &command).await?;
-            json!(Accepted {})
-        }
+        Command::TakeBack(command) => accepted(commands.take_back(user, &command).await?),
+        Command::EditQueued(command) => accepted(threads::edit_queued(channels, user, &command).await?),
+        Command::MoveQueued(command) => accepted(commands.move_queued(user, &command).await?),
+        Command::StopRun(command) => accepted(commands.stop_run(user.id, command.run_id).await?),
+        Command::MarkRead(command) => accepted(threads::mark_read(channels, user, &command).await?),
+        Command::GiveFeedback(command) => accepted(threads::give_feedback(channels, user, &command).await?),
+        Command::ShareThread(command) => accepted(threads::share(channels, user, &command).await?),
+        Command::WithdrawLink(command) => accepted(threads::withdraw_link(channels, user, &command).await?),
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));
         }
     })
+}
+
+fn accepted((): ()) -> Value {
+    json!(Accepted {})
 }
 
 fn thread_reply(thread: ThreadInfo) -> Value {

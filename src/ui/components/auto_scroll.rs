@@ -6,11 +6,13 @@ use leptos::{
     ev::{FocusEvent, KeyboardEvent, MouseEvent, WheelEvent, pointercancel, pointerup},
     html,
     prelude::*,
-    wasm_bindgen::JsCast,
     web_sys,
 };
 
-use super::rendered_items::RenderedItems;
+use super::{
+    event_target::{is_in, target},
+    rendered_items::RenderedItems,
+};
 use crate::{
     protocol::{MessageId, ThreadId},
     ui::{
@@ -90,6 +92,11 @@ impl AutoScroll {
         }
     }
 
+    /// The scroll box and its content, if they are in the document.
+    fn boxes(self) -> Option<(web_sys::HtmlDivElement, web_sys::HtmlDivElement)> {
+        self.area.try_get_untracked().flatten().zip(self.content.try_get_untracked().flatten())
+    }
+
     fn geometry(self) -> Option<Geometry> {
         let area = self.area.try_get_untracked().flatten()?;
         Some(Geometry {
@@ -152,14 +159,10 @@ impl AutoScroll {
         }
         // The items are in the document by the next frame.
         request_animation_frame(move || {
-            let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
-            let (Some(area), Some(content)) = boxes else { return };
-            let fits = match area.query_selector(&item.selector()) {
-                Ok(Some(article)) => {
-                    height_from(&article, &content) <= f64::from(area.client_height()) - OPENED_BELOW_TOP
-                }
-                _ => false,
-            };
+            let Some((area, content)) = self.boxes() else { return };
+            let article = area.query_selector(&item.selector()).ok().flatten();
+            let window = f64::from(area.client_height()) - OPENED_BELOW_TOP;
+            let fits = article.is_some_and(|article| height_from(&article, &content) <= window);
             if !fits {
                 self.show_item(item, OPENED_BELOW_TOP);
             }
@@ -168,8 +171,7 @@ impl AutoScroll {
 
     /// Finds out which question is above the window.
     fn find_question_above(self) {
-        let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
-        let (Some(area), Some(content)) = boxes else { return };
+        let Some((area, content)) = self.boxes() else { return };
         let question = question_above(&area, &content);
         let question = question.and_then(|article| article.get_attribute("data-message-id")?.parse().ok());
         if self.question_above.get_untracked() != question {
@@ -221,8 +223,7 @@ impl AutoScroll {
 
     /// The number of articles that begin less than this many windows below the top of the window.
     fn articles_above(self, windows: i32) -> usize {
-        let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
-        let (Some(area), Some(content)) = boxes else { return 0 };
+        let Some((area, content)) = self.boxes() else { return 0 };
         articles_above(&area, &content, f64::from(area.client_height() * windows))
     }
 
@@ -250,8 +251,7 @@ impl AutoScroll {
                 self.positions.set(self.thread, None);
             }
         }
-        let boxes = (self.area.try_get_untracked().flatten(), self.content.try_get_untracked().flatten());
-        let (Some(area), Some(content)) = boxes else { return };
+        let Some((area, content)) = self.boxes() else { return };
         match action {
             ScrollAction::Nothing => {}
             ScrollAction::ScrollToEnd => area.set_scroll_top(area.scroll_height()),
@@ -396,13 +396,4 @@ fn item_key(article: &web_sys::Element) -> Option<ItemKey> {
     let id = |name| article.get_attribute(name);
     let run = || id("data-run-id")?.parse().ok().map(ItemKey::Run);
     id("data-message-id").and_then(|id| id.parse().ok()).map(ItemKey::Message).or_else(run)
-}
-
-fn target(event: &web_sys::Event) -> Option<web_sys::Element> {
-    event.target().and_then(|target| target.dyn_into().ok())
-}
-
-/// Whether an event's target matches a selector or is inside an element that does.
-fn is_in(event: &web_sys::Event, selector: &str) -> bool {
-    target(event).is_some_and(|target| target.closest(selector).is_ok_and(|found| found.is_some()))
 }

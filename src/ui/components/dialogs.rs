@@ -5,8 +5,6 @@ use leptos::{
     ev::{KeyboardEvent, MouseEvent, keydown},
     html,
     prelude::*,
-    wasm_bindgen::JsCast,
-    web_sys,
 };
 use leptos_router::{
     NavigateOptions,
@@ -15,6 +13,7 @@ use leptos_router::{
 
 use super::{
     agent_select::AgentChoice,
+    event_target,
     focus::{ComposerFocus, focus_on, is_focus_lost},
     palette::{AGENT_DIALOG, PALETTE},
     share::SHARE_DIALOG,
@@ -169,7 +168,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
         });
     };
     let close_on_backdrop = move |event: MouseEvent| {
-        let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        let target = event_target::target(&event);
         let is_backdrop = dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref()));
         if is_backdrop {
             dialogs.close();

@@ -62,16 +62,10 @@ pub(super) fn MoveButtons(id: MessageId) -> impl IntoView {
             busy.try_set_value(false);
         });
     };
-    let up = move |_| {
-        if let Some(before) = moves.get_untracked().up {
-            send(Some(before), "move-up");
-        }
-    };
-    let down = move |_| {
-        if let Some(before) = moves.get_untracked().down {
-            send(before, "move-down");
-        }
-    };
+    let up =
+        move |_| moves.with_untracked(|moves| moves.up.into_iter().for_each(|before| send(Some(before), "move-up")));
+    let down =
+        move |_| moves.with_untracked(|moves| moves.down.into_iter().for_each(|before| send(before, "move-down")));
     view! {
         <Show when=move || moves.get() != Moves::default()>
             <button

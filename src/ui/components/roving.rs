@@ -3,6 +3,8 @@
 
 use leptos::{ev::KeyboardEvent, wasm_bindgen::JsCast, web_sys};
 
+use super::event_target;
+
 /// Where a key moves the focus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
@@ -31,7 +33,7 @@ pub(crate) fn move_focus(event: &KeyboardEvent, row_selector: &str, columns: [&s
         return;
     }
     let list = event.current_target().and_then(|list| list.dyn_into::<web_sys::Element>().ok());
-    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    let target = event_target::target(event);
     let (Some(list), Some(target)) = (list, target) else { return };
     // Other elements of a row, such as a text field, handle these keys themselves.
     let Some(column) = columns.iter().position(|column| target.matches(column).is_ok_and(|is| is)) else { return };

@@ -93,7 +93,8 @@ fn ArchivePage() -> impl IntoView {
         })
     });
     Effect::new(move |_| {
-        archived.track();
+        // Reads the value, as a memo that is only tracked is never computed.
+        archived.with(|_| ());
         archive.load(None);
     });
     let listed = Memo::new(move |_| {

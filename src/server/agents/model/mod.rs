@@ -231,13 +231,9 @@ impl Run<'_> {
                 _ => self.ask(&request, &mut used_ids).await?,
             };
             if answer.calls.is_empty() {
-                let is_cut = answer.end.reason == EndReason::Length;
+                let result = end_result(step, answer.end.reason);
                 if self.has_new_messages(step, answer, &mut request).await? {
                     continue;
-                }
-                let mut result = json!({"steps": step});
-                if is_cut {
-                    result["stopped"] = json!("length");
                 }
                 return Ok((Outcome::default(), Some(result)));
             }
@@ -363,6 +359,14 @@ fn result_messages(calls: &[ModelCall], results: &Results) -> Vec<ModelMessage> 
         text: results.get(&call.id).cloned().unwrap_or_default(),
     };
     calls.iter().map(message).collect()
+}
+
+/// The result of a run that ended after a number of steps with an answer without calls.
+fn end_result(steps: u32, reason: EndReason) -> Value {
+    match reason {
+        EndReason::Length => json!({"steps": steps, "stopped": "length"}),
+        EndReason::Stop | EndReason::ToolCalls | EndReason::Filtered => json!({"steps": steps}),
+    }
 }
 
 /// The ids of the calls of all runs of a thread, on every branch, since a result belongs to its call by the id alone.

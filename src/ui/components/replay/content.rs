@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use leptos::{
-    context::Provider, ev::KeyboardEvent, html, prelude::*, task::spawn_local, wasm_bindgen::JsCast, web_sys,
-};
+use leptos::{context::Provider, ev::KeyboardEvent, html, prelude::*, task::spawn_local, web_sys};
 
 use super::{
     drawer::Drawer,
@@ -26,6 +24,7 @@ use crate::{
         components::{
             clock::use_clock,
             error_message::error_message,
+            event_target,
             focus::focus_on,
             icons::{Glyph, icon},
             rendered_items::ready_thread,
@@ -215,7 +214,7 @@ fn on_keydown(event: &KeyboardEvent, player: Player) {
     if event.default_prevented() || event.ctrl_key() || event.alt_key() || event.meta_key() {
         return;
     }
-    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    let target = event_target::target(event);
     let has_own = |selector: &str| target.as_ref().is_some_and(|target| target.matches(selector).unwrap_or(false));
     match event.key().as_str() {
         " " if !has_own(OWN_KEYS) => player.toggle(),

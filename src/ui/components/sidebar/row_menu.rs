@@ -67,11 +67,6 @@ pub(super) fn RowMenu(
         open.set(false);
         dialogs.open(DialogKind::Share(id));
     };
-    let export = move |format: &'static str, label: &'static str| {
-        let address = format!("/api/threads/{id}/export?format={format}");
-        // `rel="external"` keeps the router from handling the link.
-        view! { <a href=address rel="external" download on:click=move |_| open.set(false)>{icon(Glyph::Download)} {label}</a> }
-    };
     view! {
         <Menu
             label=Signal::derive(move || format!("Actions for {}", title.get()))
@@ -85,17 +80,29 @@ pub(super) fn RowMenu(
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
             <button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button>
-            <a href=format!("/threads/{id}/print") rel="external" target="_blank" on:click=move |_| open.set(false)>
-                {icon(Glyph::File)} "Print"
-            </a>
-            {export("markdown", "Export as Markdown")}
-            {export("jsonl", "Export the log (JSON Lines)")}
+            {exports(id, open)}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
             <button type="button" on:click=archive>{icon(Glyph::Archive)} "Archive"</button>
             <button type="button" class="danger" on:click=delete>{icon(Glyph::Trash)} "Delete"</button>
         </Menu>
     }
     .into_any()
+}
+
+/// Links to print and to download a thread. They close the menu.
+fn exports(id: ThreadId, open: RwSignal<bool>) -> impl IntoView {
+    let export = move |format: &'static str, label: &'static str| {
+        let address = format!("/api/threads/{id}/export?format={format}");
+        // `rel="external"` keeps the router from handling the link.
+        view! { <a href=address rel="external" download on:click=move |_| open.set(false)>{icon(Glyph::Download)} {label}</a> }
+    };
+    view! {
+        <a href=format!("/threads/{id}/print") rel="external" target="_blank" on:click=move |_| open.set(false)>
+            {icon(Glyph::File)} "Print"
+        </a>
+        {export("markdown", "Export as Markdown")}
+        {export("jsonl", "Export the log (JSON Lines)")}
+    }
 }
 
 /// Sends a command about a thread, and shows its refusal.

@@ -6,12 +6,11 @@ use leptos::{
     ev::{KeyboardEvent, MouseEvent},
     prelude::*,
     task::spawn_local,
-    wasm_bindgen::JsCast,
-    web_sys,
 };
 
 use super::{
     super::{
+        event_target,
         focus::{focus_on, is_focus_lost},
         icons::{Glyph, icon},
     },
@@ -84,9 +83,7 @@ impl Selection {
 
     /// Handles a click on a row.
     pub(super) fn on_click(self, event: &MouseEvent, list: List, id: ThreadId) {
-        let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
-        let is_title = target.is_some_and(|target| target.closest(".thread-link").is_ok_and(|link| link.is_some()));
-        if !is_title || event.default_prevented() {
+        if !event_target::is_in(event, ".thread-link") || event.default_prevented() {
             return;
         }
         let (shift, active) = (event.shift_key(), self.chosen.with_untracked(Option::is_some));
