@@ -35,6 +35,15 @@ async function bundle(entry) {
   return outputFiles[0].contents;
 }
 
+/** The packages whose code is in a script. */
+const packages = { highlight: ['highlight.js'], math: ['katex'], answers: [] };
+
+/** The licences of packages, as a comment at the beginning of a file that contains their code. */
+async function licences(names) {
+  const texts = names.map(async (name) => `/*!\n${name}\n\n${(await readFile(`end2end/node_modules/${name}/LICENSE`, 'utf8')).trim()}\n*/\n`);
+  return (await Promise.all(texts)).join('');
+}
+
 /** Writes a compressed copy next to each file that is not compressed already. */
 async function compress(folder) {
   for (const file of await readdir(folder, { recursive: true })) {
@@ -62,8 +71,8 @@ const withScripts = (js) => {
   if (missing) throw new Error(`there is no script ${missing[0]}`);
   return js;
 };
-for (const name of ['highlight', 'math', 'answers']) {
-  const content = withScripts(Buffer.from(await bundle(`src/ui/scripts/${name}.js`)).toString());
+for (const name of Object.keys(packages)) {
+  const content = (await licences(packages[name])) + withScripts(Buffer.from(await bundle(`src/ui/scripts/${name}.js`)).toString());
   const file = `netra-${name}.${hashOf(content)}.js`;
   scripts.set(name, file);
   await writeFile(join(site, 'pkg', file), content);

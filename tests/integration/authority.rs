@@ -2,10 +2,7 @@
 
 use std::{path::Path, process::Output, time::Instant};
 
-use netra::socket::{
-    machine::Status,
-    native::{Client as Socket, ClientConfig},
-};
+use netra::socket::{machine::Status, native::Client as Socket};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -24,7 +21,7 @@ fn text(path: &Path) -> String {
 }
 
 async fn open(server: &TestServer, account: Account) -> Socket {
-    let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await));
+    let socket = server.socket(account).await;
     until(&socket, |status| *status == Status::Connected).await;
     socket
 }

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use netra::{
-    protocol::{CreateThread, SendMessage, ThreadId},
-    socket::native::{Client as Socket, ClientConfig},
-};
+use netra::protocol::{CreateThread, SendMessage, ThreadId};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -64,7 +61,7 @@ async fn ready(client: &Client, status: StatusCode) -> Value {
 
 async fn assert_reports_and_recovers(server: TestServer, shortage: Shortage) {
     let client = server.signed_in(ADMIN).await;
-    let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
+    let socket = server.socket(ADMIN).await;
     let thread_id = ThreadId::new();
     socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     ready(&client, StatusCode::OK).await;

@@ -7,16 +7,12 @@ use netra::{
         ChannelName, CreateThread, ErrorCode, GiveFeedback, Item, Rating, RunFeedback, RunId, SendMessage, Snapshot,
         Subscribe, ThreadId, limits::MAX_FEEDBACK_NOTE_BYTES,
     },
-    socket::native::{Client as Socket, ClientConfig},
+    socket::native::Client as Socket,
     thread::ThreadView,
 };
 use serde_json::Value;
 
-use crate::support::{ADA, ADMIN, Account, Deployment, Setup, TEST_TIMEOUT, TestServer, replay_agent};
-
-async fn socket(server: &TestServer, account: Account) -> Socket {
-    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
-}
+use crate::support::{ADA, ADMIN, Deployment, Setup, TEST_TIMEOUT, TestServer, replay_agent};
 
 async fn view(socket: &Socket, thread: ThreadId) -> ThreadView {
     let subscribe = Subscribe { channel: ChannelName::Thread(thread), after: None, newest: None };
@@ -59,7 +55,7 @@ async fn counts(server: &TestServer) -> Value {
 
 async fn feedback_is_kept_replaced_and_withdrawn(deployment: Deployment) {
     let server = Setup::default().deployment(deployment).file(&replay_agent(100_000)).start().await;
-    let socket = socket(&server, ADMIN).await;
+    let socket = server.socket(ADMIN).await;
     let (thread_id, run_id) = answered(&socket).await;
     let give = async |feedback| socket.send(GiveFeedback { thread_id, run_id, feedback }).await;
     let head = async || {
@@ -96,12 +92,12 @@ async fn feedback_is_kept_replaced_and_withdrawn_on_postgresql() {
 async fn feedback_of_others_on_unended_runs_or_of_a_wrong_shape_is_refused() {
     let server = Setup::default().file(&replay_agent(100_000)).file(&slow_agent()).start().await;
     server.add_member(ADA).await;
-    let owner = socket(&server, ADMIN).await;
+    let owner = server.socket(ADMIN).await;
     let (thread_id, run_id) = answered(&owner).await;
     let refused =
         async |socket: &Socket, command: GiveFeedback| socket.send(command).await.expect_err("it is refused").code;
     let command = |feedback| GiveFeedback { thread_id, run_id, feedback };
-    let ada = socket(&server, ADA).await;
+    let ada = server.socket(ADA).await;
     assert_eq!(refused(&ada, command(feedback(Rating::Good, ""))).await, ErrorCode::NotFound);
     let unknown = GiveFeedback { run_id: RunId::new(), ..command(feedback(Rating::Good, "")) };
     assert_eq!(refused(&owner, unknown).await, ErrorCode::NotFound);

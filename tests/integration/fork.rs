@@ -8,15 +8,11 @@ use netra::{
         Subscribe, ThreadId,
         http::{SearchPage, Uploaded},
     },
-    socket::native::{Client as Socket, ClientConfig},
+    socket::native::Client as Socket,
     thread::ThreadView,
 };
 
-use crate::support::{ADA, ADMIN, Account, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, replay_agent};
-
-async fn socket(server: &TestServer, account: Account) -> Socket {
-    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
-}
+use crate::support::{ADA, ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, replay_agent};
 
 async fn view(socket: &Socket, thread: ThreadId) -> ThreadView {
     let subscribe = Subscribe { channel: ChannelName::Thread(thread), after: None, newest: None };
@@ -66,7 +62,7 @@ async fn hits(client: &Client, query: &str) -> Vec<ThreadId> {
 
 async fn a_fork_has_the_branch_up_to_an_answer_with_its_files(deployment: Deployment) {
     let server = Setup::default().deployment(deployment).file(&replay_agent(100_000)).start().await;
-    let (client, socket) = (server.signed_in(ADMIN).await, socket(&server, ADMIN).await);
+    let (client, socket) = (server.signed_in(ADMIN).await, server.socket(ADMIN).await);
     let from = ThreadId::new();
     let create = CreateThread { thread_id: from, title: Some("Costs".into()), agent: Some("replay".into()) };
     socket.send(create).await.expect("the thread is created");
@@ -122,14 +118,14 @@ async fn forks_of_other_peoples_threads_unknown_messages_and_unended_answers_are
     let setup = Setup::default().with("QUOTAS__MAX_THREADS_PER_USER", 2);
     let server = setup.file(&replay_agent(100_000)).file(&slow).start().await;
     server.add_member(ADA).await;
-    let owner = socket(&server, ADMIN).await;
+    let owner = server.socket(ADMIN).await;
     let from = ThreadId::new();
     let create = CreateThread { thread_id: from, title: None, agent: Some("replay".into()) };
     owner.send(create.clone()).await.expect("the thread is created");
     let message_id = ask(&owner, SendMessage::new(from, "Go on")).await;
     let fork = ForkThread { thread_id: ThreadId::new(), from, message_id };
     let refused = async |socket: &Socket, fork: ForkThread| socket.send(fork).await.expect_err("it is refused").code;
-    assert_eq!(refused(&socket(&server, ADA).await, fork.clone()).await, ErrorCode::NotFound);
+    assert_eq!(refused(&server.socket(ADA).await, fork.clone()).await, ErrorCode::NotFound);
     let unknown = ForkThread { message_id: MessageId::new(), ..fork.clone() };
     assert_eq!(refused(&owner, unknown).await, ErrorCode::NotFound);
     assert_eq!(refused(&owner, ForkThread { thread_id: from, ..fork.clone() }).await, ErrorCode::Conflict);

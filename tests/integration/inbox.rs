@@ -7,11 +7,11 @@ use netra::{
         Answer, AnswerStatus, ArchiveThread, CreateThread, DeleteThread, InterruptAnswer, MessageId, NodeBody, RunId,
         SendMessage, ThreadId, http::InboxPage,
     },
-    socket::native::{Client as Socket, ClientConfig},
+    socket::native::Client as Socket,
 };
 use serde_json::json;
 
-use crate::support::{ADA, ADMIN, Account, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, problem};
+use crate::support::{ADA, ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, problem};
 
 /// An agent whose runs write a long text, call two tools, and end with a question about the second call.
 fn asking_agent(folder: &Path) -> String {
@@ -35,10 +35,6 @@ fn asking_agent(folder: &Path) -> String {
     });
     std::fs::write(&file, lines).expect("the file is written");
     format!("[[agents]]\nid = \"asks\"\nname = \"Asks\"\nkind = \"replay\"\nfile = \"{}\"\n", file.display())
-}
-
-async fn socket(server: &TestServer, account: Account) -> Socket {
-    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
 }
 
 async fn page(client: &Client, query: &str) -> InboxPage {
@@ -97,7 +93,7 @@ async fn questions_wait_in_the_inbox_until_they_are_answered(deployment: Deploym
     let folder = tempfile::tempdir().expect("a folder");
     let server = Setup::default().deployment(deployment).file(&asking_agent(folder.path())).start().await;
     server.add_member(ADA).await;
-    let (client, socket) = (server.signed_in(ADMIN).await, socket(&server, ADMIN).await);
+    let (client, socket) = (server.signed_in(ADMIN).await, server.socket(ADMIN).await);
     assert_eq!(page(&client, "").await, InboxPage { items: Vec::new(), older: None });
     let mut asked = Vec::new();
     for count in 1..=5 {

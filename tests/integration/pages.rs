@@ -1,10 +1,7 @@
 //! The pages of the real program: complete under concurrent loads, bounded in size, and an error where they cannot be rendered.
 
 use futures_util::{StreamExt, stream};
-use netra::{
-    protocol::{ArchiveThread, CreateThread, PinThread, RenameThread, ThreadId, http::ThreadPage},
-    socket::native::{Client as SocketClient, ClientConfig},
-};
+use netra::protocol::{ArchiveThread, CreateThread, PinThread, RenameThread, ThreadId, http::ThreadPage};
 use reqwest::{Method, Response, StatusCode, header};
 
 use crate::support::{ADMIN, Account, Client, Setup, TestServer, problem};
@@ -24,7 +21,7 @@ async fn html(answer: Response) -> String {
 
 /// Creates threads; returns their ids, the oldest first.
 async fn create_threads(server: &TestServer, account: Account, threads: usize) -> Vec<ThreadId> {
-    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(account).await));
+    let socket = server.socket(account).await;
     let mut ids = Vec::new();
     for n in 0..threads {
         let thread_id = ThreadId::new();
@@ -96,7 +93,7 @@ async fn a_page_starts_with_the_newest_threads_and_the_rest_is_loaded_page_by_pa
     seen.sort_unstable();
     assert_eq!(seen, made, "all of them, each once");
     // Pinned threads are on the first page; archived ones on pages of their own.
-    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
+    let socket = server.socket(ADMIN).await;
     socket.send(PinThread { thread_id: made[0], pinned: true }).await.expect("the thread is pinned");
     for thread_id in &made[100..] {
         let archive = ArchiveThread { thread_id: *thread_id, archived: true };
@@ -143,7 +140,7 @@ async fn a_users_rate_counts_over_all_their_sockets_calls_and_pages() {
     assert_eq!(page.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(html(page).await.contains("more than 4 commands and calls a minute"));
     assert_eq!(load(&bob, "/").await.status(), StatusCode::OK);
-    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(BOB).await));
+    let socket = server.socket(BOB).await;
     let renamed = socket.send(RenameThread { thread_id: thread, title: "Mine".into() }).await;
     assert_eq!(
         renamed.expect_err("another user's thread").code,

@@ -18,7 +18,6 @@ use netra::{
         search::{ChangedThreads, Indexer, Query, find},
         threads,
     },
-    socket::native::{Client as SocketClient, ClientConfig},
 };
 use reqwest::StatusCode;
 use tokio::time::{sleep, timeout};
@@ -368,7 +367,7 @@ async fn a_server_finds_what_was_sent_and_refuses_what_it_cannot_search() {
         let server = Setup::default().deployment(deployment).start().await;
         server.add_member(BOB).await;
         let browser = server.signed_in(ADMIN).await;
-        let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
+        let socket = server.socket(ADMIN).await;
         let thread_id = ThreadId::new();
         let create = CreateThread { thread_id, title: Some("Gardens of Kyoto".into()), agent: None };
         socket.send(create).await.expect("the thread is created");

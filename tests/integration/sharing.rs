@@ -5,17 +5,13 @@ use netra::{
         CreateThread, DeleteThread, ErrorCode, SendMessage, ShareId, ShareLink, ShareLinks, ShareThread, ThreadId,
         WithdrawLink, limits::MAX_SHARE_LINKS,
     },
-    socket::native::{Client as Socket, ClientConfig},
+    socket::native::Client as Socket,
 };
 use reqwest::StatusCode;
 
-use crate::support::{ADA, ADMIN, Account, Client, Deployment, Setup, TestServer, replay_agent};
+use crate::support::{ADA, ADMIN, Client, Deployment, Setup, TestServer, replay_agent};
 
 const AT_THE_END_OF_TIME: i64 = 4_102_444_800_000;
-
-async fn socket(server: &TestServer, account: Account) -> Socket {
-    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
-}
 
 /// Creates a thread with a question to the replay agent.
 async fn thread(socket: &Socket) -> ThreadId {
@@ -39,7 +35,7 @@ async fn read(server: &TestServer, path: &str) -> (StatusCode, String) {
 
 async fn a_link_shows_a_thread_until_it_is_withdrawn_or_the_thread_deleted(deployment: Deployment) {
     let server = Setup::default().deployment(deployment).file(&replay_agent(100_000)).start().await;
-    let (owner, client) = (socket(&server, ADMIN).await, server.signed_in(ADMIN).await);
+    let (owner, client) = (server.socket(ADMIN).await, server.signed_in(ADMIN).await);
     let thread_id = thread(&owner).await;
     assert_eq!(links(&client, thread_id).await, []);
     let share = |share_id, expires_at| ShareThread { share_id, thread_id, expires_at };
@@ -86,7 +82,7 @@ async fn a_link_shows_a_thread_until_it_is_withdrawn_or_the_thread_deleted_on_po
 async fn links_are_their_owners_and_bounded() {
     let server = Setup::default().file(&replay_agent(100_000)).start().await;
     server.add_member(ADA).await;
-    let (owner, ada) = (socket(&server, ADMIN).await, socket(&server, ADA).await);
+    let (owner, ada) = (server.socket(ADMIN).await, server.socket(ADA).await);
     let thread_id = thread(&owner).await;
     let share = |share_id, expires_at| ShareThread { share_id, thread_id, expires_at };
     let refused =
@@ -113,7 +109,7 @@ async fn links_are_their_owners_and_bounded() {
 async fn only_the_owner_can_print_a_thread() {
     let server = Setup::default().file(&replay_agent(100_000)).start().await;
     server.add_member(ADA).await;
-    let owner = socket(&server, ADMIN).await;
+    let owner = server.socket(ADMIN).await;
     let path = format!("/threads/{}/print", thread(&owner).await);
     let answer = server.signed_in(ADMIN).await.get(&path).await;
     assert_eq!(answer.status(), StatusCode::OK);

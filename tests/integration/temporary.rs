@@ -10,7 +10,6 @@ use netra::{
         search::{ChangedThreads, Indexer, Query, find},
         threads::{self, ExpiredThread, TemporaryLimits},
     },
-    socket::native::{Client as Socket, ClientConfig},
 };
 
 use crate::support::{
@@ -108,7 +107,7 @@ async fn temporary_threads_are_marked_in_the_first_page_of_threads_and_in_no_oth
     let server = Setup::default().start().await;
     server.add_member(ADA).await;
     let client = server.signed_in(ADMIN).await;
-    let socket = Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(ADMIN).await));
+    let socket = server.socket(ADMIN).await;
     let thread_id = ThreadId::new();
     let created = socket.send(CreateTemporaryThread { thread_id, agent: None }).await.expect("it is created").thread;
     assert!(created.temporary.is_some());
@@ -123,7 +122,7 @@ async fn temporary_threads_are_marked_in_the_first_page_of_threads_and_in_no_oth
     let second = page(&format!("/api/threads?limit=2&before={}", first.older.expect("another page"))).await;
     assert_eq!((second.threads.len(), second.older), (1, None));
     assert!(second.threads[0].info.temporary.is_none());
-    let ada = Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(ADA).await));
+    let ada = server.socket(ADA).await;
     let refused = ada.send(KeepThread { thread_id }).await.expect_err("it is not hers");
     assert_eq!(refused.code, ErrorCode::NotFound);
     socket.send(KeepThread { thread_id }).await.expect("it is kept");

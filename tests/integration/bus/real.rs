@@ -6,7 +6,7 @@ use netra::{
     protocol::{ChannelName, CreateThread, Entry, ThreadEntry, ThreadId, ThreadSignal},
     socket::{
         machine::Status,
-        native::{Client as Socket, ClientConfig, Update},
+        native::{Client as Socket, Update},
     },
 };
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tokio::{sync::mpsc, time::timeout};
 use crate::support::{ADA, ADMIN, Account, Deployment, Setup, TEST_TIMEOUT, TestServer};
 
 async fn open(server: &TestServer, account: Account) -> Socket {
-    Socket::connect(ClientConfig::bearer(server.socket_url(), server.token(account).await))
+    server.socket(account).await
 }
 
 async fn until(socket: &Socket, is: impl Fn(&Status) -> bool) {

@@ -6,10 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use netra::{
-    protocol::{CreateThread, ThreadId},
-    socket::native::{Client as SocketClient, ClientConfig},
-};
+use netra::protocol::{CreateThread, ThreadId};
 
 use crate::support::{ADMIN, TestServer};
 
@@ -37,7 +34,7 @@ fn assert_private(folder: &Path) {
 }
 
 async fn upload(server: &TestServer) {
-    let socket = SocketClient::connect(ClientConfig::bearer(server.socket_url(), &server.token(ADMIN).await));
+    let socket = server.socket(ADMIN).await;
     let thread_id = ThreadId::new();
     socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
     let browser = server.signed_in(ADMIN).await;

@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use netra::socket::native::{Client as Socket, ClientConfig};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -261,6 +262,11 @@ impl TestServer {
     /// The socket's address.
     pub fn socket_url(&self) -> String {
         format!("{}/ws", self.url.replacen("http", "ws", 1))
+    }
+
+    /// A socket of an account.
+    pub async fn socket(&self, account: Account) -> Socket {
+        Socket::connect(ClientConfig::bearer(self.socket_url(), self.token(account).await))
     }
 
     /// Sends SIGTERM and waits for the end; returns the exit code.
