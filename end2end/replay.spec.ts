@@ -1,4 +1,4 @@
-/** The replay of a run: positions, the strip, the raw entries, and its way into and out of the address. */
+/** The replay of a run: positions, the strip, the log entries, and its way into and out of the address. */
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -135,10 +135,10 @@ test('bars of the strip lead to the beginnings of agents, steps and tool calls',
   await expect(strip.locator('[tabindex="0"]'), 'one tab stop').toHaveCount(1);
 });
 
-test('raw entries are filtered, lead to their positions, and are downloaded', async ({ page, signedIn: _ }) => {
+test('log entries are filtered, lead to their positions, and are downloaded', async ({ page, signedIn: _ }) => {
   await askUntil(page, '@recorded Go on', 'finished');
   const count = await openReplay(page);
-  await dialog(page).getByRole('button', { name: 'Raw entries' }).click();
+  await dialog(page).getByRole('button', { name: 'Log entries' }).click();
   await expect(dialog(page).getByText(`${count} entries`)).toBeVisible();
   await expect(selectedEntry(page)).toContainText('MESSAGE');
   await dialog(page).getByLabel('Kind of entry').selectOption('TOOL_CALL_START');
@@ -170,7 +170,7 @@ test('ten thousand entries stay responsive', async ({ page, signedIn: _ }) => {
   await askUntil(page, '@long Go on', 'finished');
   const count = await openReplay(page);
   expect(count).toBeGreaterThan(10_000);
-  await dialog(page).getByRole('button', { name: 'Raw entries' }).click();
+  await dialog(page).getByRole('button', { name: 'Log entries' }).click();
   await entries(page).focus();
   await page.keyboard.press('End');
   await expect(selectedEntry(page)).toContainText('RUN_FINISHED');
@@ -234,7 +234,7 @@ test('the address of a run that is not in the thread says so', async ({ page, si
   const path = await ask(page, '@recorded Go on');
   await waitForRunState(page, 'finished');
   await page.goto(`${path}?replay=00000000-0000-7000-8000-000000000000`);
-  await expect(dialog(page)).toContainText('This run is not in the thread any more.');
+  await expect(dialog(page)).toContainText('This answer is no longer in the thread.');
   await page.keyboard.press('Escape');
   await expect(dialog(page)).toBeHidden();
   await waitForConnection(page);
@@ -246,7 +246,7 @@ test('a replay is accessible, with and without the entries', async ({ page, sign
   const count = await openReplay(page);
   await slider(page).fill(String(Math.floor(count / 2)));
   await expectAccessible(page);
-  await dialog(page).getByRole('button', { name: 'Raw entries' }).click();
+  await dialog(page).getByRole('button', { name: 'Log entries' }).click();
   await expect(selectedEntry(page)).toBeVisible();
   await expectAccessible(page);
   await page.emulateMedia({ colorScheme: 'dark' });

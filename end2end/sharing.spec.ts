@@ -22,10 +22,10 @@ test('a thread is shared by a link that can be withdrawn', async ({ page, contex
   await openMenu(page, path);
   await page.getByRole('button', { name: 'Share' }).click();
   const dialog = page.getByRole('dialog', { name: 'Share this thread' });
-  await expect(dialog).toContainText('There are no links.');
-  await dialog.getByLabel('Works for').selectOption('30 days');
+  await expect(dialog).toContainText('No links yet.');
+  await dialog.getByLabel('Expires after').selectOption('30 days');
   await dialog.getByRole('button', { name: 'Create link' }).click();
-  await expect(dialog).toContainText('Works until');
+  await expect(dialog.locator('.share-link')).toContainText('Expires ');
   await expectAccessible(page);
   const address = await dialog.getByRole('link').innerText();
   // A visitor without an account.
@@ -39,7 +39,7 @@ test('a thread is shared by a link that can be withdrawn', async ({ page, contex
   await expect(shared.getByRole('textbox')).toHaveCount(0);
   await expectAccessible(shared);
   await dialog.getByRole('button', { name: 'Withdraw' }).click();
-  await expect(dialog).toContainText('There are no links.');
+  await expect(dialog).toContainText('No links yet.');
   await shared.goto(address);
   await expect(shared.getByText('it has expired, or its owner withdrew it')).toBeVisible();
   await visitor.close();

@@ -106,7 +106,7 @@ test('a model reads a message before its next step', async ({ page, model, signe
   model.write('Ten dollars.');
   await expect(lastRun(page)).toContainText('Ten dollars.');
   await sendBy(page, 'Steer', 'In euros, please');
-  await expect(lastRun(page)).toContainText('Will be read before the next step');
+  await expect(lastRun(page)).toContainText('The agent will read this before its next step');
   await expectAccessible(page);
   const before = model.requests.length;
   model.finish();

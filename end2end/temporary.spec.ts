@@ -4,7 +4,7 @@ import { expect, type Page, test } from './fixtures.ts';
 import { sendMessage, sentMessages, waitForConnection, waitForRunState } from './threads.ts';
 
 const rows = (page: Page, title: string) => page.locator('.thread-row').filter({ has: page.getByText(title, { exact: true }) });
-const notice = (page: Page) => page.getByRole('note').filter({ hasText: 'Temporary thread.' });
+const notice = (page: Page) => page.getByRole('note').filter({ hasText: 'Temporary.' });
 
 test('a temporary thread says when it is deleted, is not listed, and can be kept', async ({ page, signedIn: _ }) => {
   await page.goto('/');

@@ -195,8 +195,8 @@ pub struct DeleteThread {
 
 /// `send_message`. Sent again with the same id and content, it returns the same run.
 ///
-/// While another run of the thread is active, the message's run waits, or what `mode` says. A thread is a tree of messages: a message that `replaces`
-/// another is a new version of it (edited, or with the same text again); the other versions are kept.
+/// If a run of the thread is active, the message's run waits, unless `mode` says otherwise. A thread is a tree of messages: a message that
+/// `replaces` another is a new version of it (edited, or with the same text again); the other versions are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -361,7 +361,8 @@ pub struct Subscribed<S = Snapshot> {
     pub channel_number: Option<u32>,
 }
 
-/// The reply to `create_thread`, `fork_thread`, `rename_thread`, `pin_thread`, `archive_thread` and `set_agent`.
+/// The reply to `create_thread`, `create_temporary_thread`, `keep_thread`, `fork_thread`, `rename_thread`, `pin_thread`, `archive_thread` and
+/// `set_agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ThreadReply {

@@ -267,7 +267,7 @@ pub enum ThreadEntry {
 }
 
 impl ThreadEntry {
-    /// The run that the entry belongs to: that requested it, is an event of it, or rates it.
+    /// The run to which the entry belongs: the run that it requests, that produced it, whose message it changes, or that it rates.
     #[must_use]
     pub fn run_id(&self) -> Option<RunId> {
         match self {

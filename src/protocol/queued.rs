@@ -20,7 +20,7 @@ pub enum SendMode {
 }
 
 impl SendMode {
-    /// Whether it is the mode of clients that name none.
+    /// Whether it is `queue`, the default.
     #[must_use]
     pub fn is_queue(&self) -> bool {
         *self == Self::Queue

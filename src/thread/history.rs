@@ -77,14 +77,10 @@ fn user_message(item: &MessageItem) -> Message {
 
 /// Appends a run's answer, with the messages that its agent read meanwhile at their places.
 fn push_answer(run: &RunView, flags: (bool, bool), history: &mut Vec<Message>) {
-    let mut start = run.answer_start();
-    for read in &run.read {
-        let end = read.nodes_before.clamp(start, run.nodes.len());
-        push_messages(run, &run.nodes[start..end], flags, history);
-        history.push(user_message(&read.item));
-        start = end;
+    for (nodes, read) in run.parts(run.answer_start()) {
+        push_messages(run, nodes, flags, history);
+        history.extend(read.map(user_message));
     }
-    push_messages(run, &run.nodes[start..], flags, history);
 }
 
 impl ThreadView {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::protocol::{
-    Item, MessageId, Node, NodeBody, RunId, RunState, RunView, ThreadView, agui::Interrupt,
+    Item, MessageId, MessageItem, Node, NodeBody, RunId, RunState, RunView, ThreadView, agui::Interrupt,
     extensions::SERVER_RESTARTED,
 };
 
@@ -20,6 +20,20 @@ impl RunView {
     #[must_use]
     pub fn answer_start(&self) -> usize {
         self.nodes_before_message.unwrap_or(0).min(self.nodes.len())
+    }
+
+    /// The nodes from the index `start` on, cut where the agent read messages: each part with the message that was read after it.
+    #[must_use]
+    pub fn parts(&self, start: usize) -> Vec<(&[Arc<Node>], Option<&MessageItem>)> {
+        let mut start = start.min(self.nodes.len());
+        let mut parts = Vec::with_capacity(self.read.len() + 1);
+        for read in &self.read {
+            let end = read.nodes_before.clamp(start, self.nodes.len());
+            parts.push((&self.nodes[start..end], Some(&*read.item)));
+            start = end;
+        }
+        parts.push((&self.nodes[start..], None));
+        parts
     }
 
     /// The interrupts with which the run ended, open or not.

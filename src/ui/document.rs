@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     text::escape_invisible,
-    thread::{Item, Node, NodeBody, RunState, RunView, ThreadView},
+    thread::{Item, MessageItem, Node, NodeBody, RunState, RunView, ThreadView},
 };
 
 /// What a document shows.
@@ -38,21 +38,7 @@ fn utc_time(at: i64) -> impl IntoView {
 pub fn thread_document(options: LeptosOptions, document: ThreadDocument) -> impl IntoView {
     let title = display_title(document.thread.info.as_ref().map_or("", |info| info.title.as_str()));
     let items = document.thread.path(None).into_iter().map(|item| match item {
-        Item::Message(item) => {
-            let files = item.message.attachments.iter().map(|file| escape_invisible(&file.name)).collect::<Vec<_>>();
-            let files =
-                (!files.is_empty()).then(|| view! { <p class="quiet">{format!("Files: {}", files.join(", "))}</p> });
-            view! {
-                <article class="question">
-                    <header class="byline">
-                        <bdi class="author">{escape_invisible(&item.message.author.name)}</bdi> {utc_time(item.at)}
-                    </header>
-                    <p class="message-text">{escape_invisible(&item.message.content)}</p>
-                    {files}
-                </article>
-            }
-            .into_any()
-        }
+        Item::Message(item) => question(item),
         Item::Run(run) => answer(run, &document.agents),
     });
     view! {
@@ -81,6 +67,21 @@ pub fn thread_document(options: LeptosOptions, document: ThreadDocument) -> impl
     }
 }
 
+fn question(item: &MessageItem) -> AnyView {
+    let files = item.message.attachments.iter().map(|file| escape_invisible(&file.name)).collect::<Vec<_>>();
+    let files = (!files.is_empty()).then(|| view! { <p class="quiet">{format!("Files: {}", files.join(", "))}</p> });
+    view! {
+        <article class="question">
+            <header class="byline">
+                <bdi class="author">{escape_invisible(&item.message.author.name)}</bdi> {utc_time(item.at)}
+            </header>
+            <p class="message-text">{escape_invisible(&item.message.content)}</p>
+            {files}
+        </article>
+    }
+    .into_any()
+}
+
 fn answer(run: &RunView, agents: &[(String, String)]) -> AnyView {
     let name = agents.iter().find(|(id, _)| *id == run.agent).map_or(&run.agent, |(_, name)| name);
     let end = match &run.state {
@@ -90,11 +91,15 @@ fn answer(run: &RunView, agents: &[(String, String)]) -> AnyView {
         RunState::Waiting | RunState::Running => Some("Not finished yet.".to_owned()),
         RunState::Finished | RunState::Interrupted { .. } => None,
     };
+    // With the messages that the agent read at their places.
+    let parts = run.parts(0).into_iter().map(|(nodes, read)| {
+        view! { {nodes.iter().filter_map(|node| part(node)).collect_view()} {read.map(question)} }
+    });
     view! {
         <article class="run">
             <header class="byline"><bdi class="author">{escape_invisible(name)}</bdi> {utc_time(run.started_at)}</header>
             <div class="run-body">
-                {run.nodes.iter().filter_map(|node| part(node)).collect_view()}
+                {parts.collect_view()}
                 {end.map(|end| view! { <p class="quiet">{end}</p> })}
             </div>
         </article>
@@ -113,5 +118,44 @@ fn part(node: &Node) -> Option<AnyView> {
         }
         NodeBody::Custom { name, value } if name == CHART || name == TABLE => Some(figure(name, value.clone())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{
+        Author, RunId, ThreadEntry, ThreadId, UserId, UserMessage,
+        agui::{Event, RunStarted, TextMessageContent, TextMessageStart},
+    };
+
+    #[test]
+    fn a_document_has_messages_answers_and_what_the_agent_read_meanwhile_as_text() {
+        let (mut thread, thread_id, run_id) = (ThreadView::default(), ThreadId::new(), RunId::new());
+        let author = Author { id: UserId::new(), name: "Ada <b>".into() };
+        let asked = UserMessage::new(author.clone(), "How <script>?", run_id, "analyst");
+        let read = UserMessage::new(author, "In euros", RunId::new(), "analyst");
+        let agent = |event: Event| ThreadEntry::Agent { run_id, event: Box::new(event) };
+        for entry in [
+            ThreadEntry::Message { message: asked },
+            agent(RunStarted::new(thread_id, run_id).into()),
+            agent(TextMessageStart::new("a").into()),
+            agent(TextMessageContent::new("a", "First **part**").into()),
+            ThreadEntry::Message { message: read.clone() },
+            ThreadEntry::Read { message_id: read.id, run_id },
+            agent(TextMessageStart::new("b").into()),
+            agent(TextMessageContent::new("b", "Second <i>part</i>").into()),
+        ] {
+            thread.apply(1, entry);
+        }
+        let document =
+            ThreadDocument { thread, agents: vec![("analyst".into(), "Analyst".into())], note: "A note".into() };
+        let owner = Owner::new();
+        let html =
+            owner.with(|| thread_document(LeptosOptions::builder().output_name("netra").build(), document).to_html());
+        let places = ["How &lt;script&gt;?", "Analyst", "<strong>part</strong>", "In euros", "Second &lt;i&gt;part"];
+        let places = places.map(|text| html.find(text).unwrap_or_else(|| panic!("{text} is missing: {html}")));
+        assert!(places.is_sorted(), "{html}");
+        assert!(html.contains("Ada &lt;b&gt;") && !html.contains("<form"), "{html}");
     }
 }

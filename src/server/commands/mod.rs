@@ -1,7 +1,8 @@
 //! Executes the commands of people, for the WebSocket (`ws`) and the HTTP API (`http`).
 //!
-//! One file for each command. `rename_thread`, `pin_thread`, `archive_thread`, `mark_read`, `edit_queued` and `give_feedback` are a
-//! single call of [`threads`](super::threads), so they have none; subscriptions belong to a connection, see `ws/subscribe.rs`.
+//! A file for each command; `temporary.rs` also deletes expired threads. `rename_thread`, `pin_thread`, `archive_thread`, `keep_thread`,
+//! `mark_read`, `edit_queued`, `give_feedback`, `share_thread` and `withdraw_link` are a single call of [`threads`](super::threads), so they have
+//! none; subscriptions belong to a connection, see `ws/subscribe.rs`.
 
 mod answer;
 mod create_thread;

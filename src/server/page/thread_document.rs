@@ -55,7 +55,7 @@ pub(super) async fn print(
     render(&state, thread, "The messages and answers of the newest version of this thread.").await
 }
 
-/// Renders a document on a thread that serves no sockets.
+/// Renders a document with `offload`, so that it does not delay sockets.
 async fn render(state: &AppState, thread: ThreadId, note: &str) -> Result<Response, Problem> {
     let (_, view) = state.channels.thread_for_people(thread).await?;
     let document = ThreadDocument { thread: view, agents: state.agent_names(), note: note.to_owned() };

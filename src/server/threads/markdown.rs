@@ -34,15 +34,13 @@ fn write_message(text: &mut String, item: &MessageItem) {
 fn write_run(text: &mut String, run: &RunView, agent: &str) {
     let agent = one_line(agent);
     let _ = writeln!(text, "\n## {agent}, {}", time(run.started_at));
-    let mut start = 0;
-    for read in &run.read {
-        let end = read.nodes_before.clamp(start, run.nodes.len());
-        run.nodes[start..end].iter().for_each(|node| write_node(text, node));
-        write_message(text, &read.item);
-        let _ = writeln!(text, "\n## {agent}, continued");
-        start = end;
+    for (nodes, read) in run.parts(0) {
+        nodes.iter().for_each(|node| write_node(text, node));
+        if let Some(item) = read {
+            write_message(text, item);
+            let _ = writeln!(text, "\n## {agent}, continued");
+        }
     }
-    run.nodes[start..].iter().for_each(|node| write_node(text, node));
     let end = match &run.state {
         RunState::Cancelled => "Stopped before it finished.",
         RunState::Failed { message, .. } => message.as_str(),

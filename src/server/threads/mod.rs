@@ -1,5 +1,6 @@
-//! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read; in [`turns`] messages and answers; and in
-//! [`queued`] messages while a run is active.
+//! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read. In files of their own: messages and answers
+//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, temporary threads, feedback; and what is only read: the inbox, a
+//! run's entries, Markdown.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
 //! (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. Threads of other

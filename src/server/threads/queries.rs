@@ -126,7 +126,7 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
     Ok(open)
 }
 
-/// Inserts a run. `caller_input`: see [`super::send`]; `steers`: see [`steering_runs`].
+/// Inserts a run. `caller_input`: see [`super::send`]. `steers`: whether the agent of an active run may read its message.
 pub(super) async fn insert_run(
     connection: &mut AnyConnection,
     run: &NewRun,

@@ -173,7 +173,7 @@ async fn waiting_runs(tx: &mut CommandTransaction, thread: ThreadId, named: &[Me
     let mut runs = open::open_runs(tx.sql(), thread, Some(engine)).await?;
     runs.retain(OpenRun::is_waiting_message);
     if named.iter().any(|message| runs.iter().all(|run| run.message_id != Some(*message))) {
-        let message = "this message waits no longer: its answer has begun, or it was taken back";
+        let message = "this message is no longer waiting: its answer has begun, or it was taken back";
         return Err(Error::refused(ErrorCode::Conflict, message));
     }
     Ok(runs)
@@ -188,9 +188,9 @@ pub async fn run_orders(channels: &Channels, thread: ThreadId) -> Result<Vec<(Ru
     Ok(runs.into_iter().map(|run| (run.id, run.order())).collect())
 }
 
-/// Gives a run the messages of its branch that were sent for its agent to read, oldest first: they become part of the run, and their
-/// own runs end. Returns them with a `seq` up to which the run's entries are known. Whatever changes the thread meanwhile, each message is either
-/// read here or answered by its own run.
+/// Gives a run the steering messages of its branch, oldest first: they become part of the run, and their own runs end. Returns them with
+/// the `seq` up to which the caller then knows the log. A message is either read here or answered by its own run, whatever else changes
+/// the thread.
 ///
 /// `read_before`: after a failed attempt, which may have been stored nevertheless, how many messages the run had read before it.
 ///

@@ -48,13 +48,17 @@ pub async fn share(channels: &Channels, user: &User, command: &ShareThread) -> R
     lock_thread(&mut tx, user.id, thread_id).await?;
     if let Some(existing) = find_any(tx.sql(), share_id).await? {
         let is_same = existing.thread_id == thread_id && existing.expires_at == expires_at;
-        return if is_same { Ok(()) } else { Err(Error::refused(ErrorCode::Conflict, "the link's id is in use")) };
+        return if is_same {
+            Ok(())
+        } else {
+            Err(Error::refused(ErrorCode::Conflict, "this id belongs to another link"))
+        };
     }
     if expires_at.is_some_and(|at| !(now + 1..=MAX_SAFE_INTEGER).contains(&at)) {
-        return Err(Error::refused(ErrorCode::InvalidPayload, "expires_at: a time in the future"));
+        return Err(Error::refused(ErrorCode::InvalidPayload, "`expires_at` must be in the future"));
     }
     if working_links(tx.sql(), thread_id, now).await?.len() >= MAX_SHARE_LINKS {
-        let message = format!("the thread has {MAX_SHARE_LINKS} links, the most; withdraw one first");
+        let message = format!("a thread can have at most {MAX_SHARE_LINKS} links; withdraw one first");
         return Err(Error::refused(ErrorCode::QuotaExceeded, message));
     }
     let sql = "INSERT INTO share_links (id, thread_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";

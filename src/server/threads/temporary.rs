@@ -6,9 +6,7 @@ use sqlx::AssertSqlSafe;
 
 use super::{UNTITLED, append_info, created_before, lock_thread, queries};
 use crate::{
-    protocol::{
-        CreateTemporaryThread, KeepThread, Temporary, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, http::User,
-    },
+    protocol::{CreateTemporaryThread, KeepThread, Temporary, ThreadId, ThreadInfo, UserId, http::User},
     server::{
         channel::Channels,
         clock::now_ms,
@@ -17,8 +15,8 @@ use crate::{
     },
 };
 
-/// The most temporary threads that one look at the store considers: those that were followed the longest ago.
-const MAX_LOOKED_AT: i64 = 1_000;
+/// The most temporary threads that one sweep checks: those followed the longest ago.
+const MAX_CHECKED: i64 = 1_000;
 /// The most temporary threads that are deleted at once.
 const MAX_EXPIRED: i64 = 64;
 
@@ -81,8 +79,7 @@ pub async fn keep(channels: &Channels, user: &User, command: &KeepThread) -> Res
     let thread = ThreadInfo { temporary: None, ..thread };
     let sql = "UPDATE threads SET delete_at = NULL, idle_minutes = NULL, followed_at = NULL WHERE id = $1";
     sqlx::query(sql).bind(thread.id).execute(tx.sql()).await?;
-    tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
-    tx.append_to_feed(user.id, &[UserEntry::Thread { thread: thread.clone() }]).await?;
+    append_info(&mut tx, user.id, &thread).await?;
     tx.commit().await?;
     Ok(thread)
 }
@@ -93,7 +90,7 @@ pub async fn keep(channels: &Channels, user: &User, command: &KeepThread) -> Res
 /// If the store fails.
 pub async fn record_followed(channels: &Channels, is_followed: impl Fn(ThreadId) -> bool) -> Result<()> {
     let sql = "SELECT id FROM threads WHERE delete_at IS NOT NULL ORDER BY followed_at LIMIT $1";
-    let query = sqlx::query_scalar::<_, ThreadId>(sql).bind(MAX_LOOKED_AT);
+    let query = sqlx::query_scalar::<_, ThreadId>(sql).bind(MAX_CHECKED);
     let temporary = query.fetch_all(channels.store().reader()).await?;
     let followed: Vec<ThreadId> = temporary.into_iter().filter(|thread| is_followed(*thread)).collect();
     if followed.is_empty() {

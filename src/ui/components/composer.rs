@@ -261,9 +261,9 @@ fn hint(active: Signal<Option<RunId>>, accept: Memo<String>) -> impl Fn() -> Str
     move || {
         let files = || describe_accepted(&accept.get());
         match (active.get(), touch_only.get()) {
-            (Some(_), false) => "Enter to queue. Escape to stop the run.".to_owned(),
+            (Some(_), false) => "Enter to queue. Escape to stop the answer.".to_owned(),
             (None, false) => format!("Enter to send, Shift+Enter for a new line. {}", files()),
-            (Some(_), true) => "Your message will be answered after the current run.".to_owned(),
+            (Some(_), true) => "Your message will be answered after the current answer.".to_owned(),
             (None, true) => format!("Return for a new line. {}", files()),
         }
     }
@@ -317,7 +317,7 @@ fn StopButton(draft: Draft, active: Signal<Option<RunId>>) -> impl IntoView {
             <button
                 type="button"
                 class="button quiet-button"
-                title=move || if socket.is_up_to_date() { "Stop the run (Escape)" } else { "Cannot stop the run while disconnected" }
+                title=move || if socket.is_up_to_date() { "Stop the answer (Escape)" } else { "Cannot stop the answer while disconnected" }
                 aria-keyshortcuts="Escape"
                 disabled=move || !socket.is_up_to_date() || stopping.get().is_some() && stopping.get() == active.get()
                 on:click=stop

@@ -197,7 +197,7 @@ fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
     let steers = message_id.and_then(|id| open_thread.message(id)).is_some_and(|message| message.steer);
     let is_running = open_thread.running();
     let about = move || match steers && is_running.get().is_some() {
-        true => "Will be read before the next step.",
+        true => "The agent will read this before its next step.",
         false => starts_when(place),
     };
     let (glyph, label) = if message_id.is_some() { (Glyph::Undo, "Take back") } else { (Glyph::Stop, "Stop") };

@@ -1,4 +1,4 @@
-//! The menu beside the send button while a run is active: the ways to send a message then.
+//! The menu beside the send button while a run is active: queue, steer, or stop and ask.
 
 use leptos::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::{
 /// Each way, with what it does.
 const WAYS: [(SendMode, &str, &str); 3] = [
     (SendMode::Queue, "Queue", "Answered after the current answer."),
-    (SendMode::Steer, "Steer", "The agent reads it before its next step, or starts over with it."),
+    (SendMode::Steer, "Steer", "The agent reads it while it works. If it cannot, it is stopped and asked again."),
     (SendMode::Stop, "Stop and ask", "Stops the current answer and asks this instead."),
 ];
 
@@ -31,11 +31,15 @@ fn keys(mode: SendMode, is_apple: bool) -> Vec<&'static str> {
     }
 }
 
+fn explain(reason: String) -> String {
+    if reason.is_empty() { "Write a message first.".to_owned() } else { reason }
+}
+
 /// The menu.
 #[component]
 pub(super) fn SendMenu(
     send: Callback<SendMode>,
-    /// Why the message cannot be sent, if it cannot.
+    /// Why the message cannot be sent, if it cannot; empty if no explanation is needed beside the field.
     send_error: Memo<Option<String>>,
 ) -> impl IntoView {
     let open = RwSignal::new(false);
@@ -55,7 +59,7 @@ pub(super) fn SendMenu(
     view! {
         <Menu label="Message options" button=|| icon(Glyph::More) class="send-menu" open>
             {WAYS.map(way).collect_view()}
-            {move || send_error.get().is_some().then(|| view! { <p class="menu-about">"Write a message first."</p> })}
+            {move || send_error.get().map(|reason| view! { <p class="menu-about">{explain(reason)}</p> })}
         </Menu>
     }
     .into_any()

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The lifetimes that are offered, in days; 0: no end.
-const LIFETIMES: [(i64, &str); 4] = [(1, "1 day"), (7, "7 days"), (30, "30 days"), (0, "Until withdrawn")];
+const LIFETIMES: [(i64, &str); 4] = [(1, "1 day"), (7, "7 days"), (30, "30 days"), (0, "Never")];
 /// The lifetime that is chosen at first, in days.
 const DEFAULT_DAYS: i64 = 7;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -91,11 +91,11 @@ fn ShareDialog(thread: ThreadId) -> impl IntoView {
             <button type="button" class="icon-button" aria-label="Close" on:click=move |_| dialogs.close()>{icon(Glyph::Close)}</button>
         </div>
         <p class="quiet">
-            "Anybody who has a link can read the thread as it is at that time, with all later messages. They cannot reply, and do not get its files."
+            "Anyone with a link can read this thread, including later messages. They cannot reply or open its files."
         </p>
         <form class="share-form" on:submit=create>
             <label>
-                "Works for "
+                "Expires after "
                 <select on:change:target=move |event| days.set(event.target().value().parse().unwrap_or(DEFAULT_DAYS))>
                     {LIFETIMES.iter().map(lifetime).collect_view()}
                 </select>
@@ -106,7 +106,7 @@ fn ShareDialog(thread: ThreadId) -> impl IntoView {
         <ul class="share-links" aria-label="Links">
             <For each=move || links.get().unwrap_or_default() key=|link| link.share_id children=move |link| view! { <LinkRow link all/> }/>
         </ul>
-        <Show when=is_empty><p class="quiet">"There are no links."</p></Show>
+        <Show when=is_empty><p class="quiet">"No links yet."</p></Show>
     }
     .into_any()
 }
@@ -121,8 +121,8 @@ fn LinkRow(link: ShareLink, all: Links) -> impl IntoView {
         Callback::new(move |()| address.clone())
     };
     let expiry = match expires_at {
-        Some(at) => view! { "Works until " <Timestamp at/> }.into_any(),
-        None => "Works until you withdraw it".into_any(),
+        Some(at) => view! { "Expires " <Timestamp at/> }.into_any(),
+        None => "Never expires".into_any(),
     };
     let withdraw = move |_| all.change(WithdrawLink { share_id, thread_id: all.thread });
     view! {

@@ -24,7 +24,7 @@ pub(crate) fn TemporarySwitch(is_on: RwSignal<bool>) -> impl IntoView {
                 "Temporary"
             </label>
             <Show when=move || is_on.get()>
-                <span class="hint">"Not in your list or in search, and deleted soon after you leave it."</span>
+                <span class="hint">"Not listed or searchable, and deleted soon after you leave it."</span>
             </Show>
         </div>
     }
@@ -57,8 +57,8 @@ pub(crate) fn TemporaryNotice() -> impl IntoView {
             <div class="temporary-notice" role="note">
                 {icon(Glyph::Warning)}
                 <p>
-                    <strong>"Temporary thread. "</strong>
-                    {format!("It is deleted with its files {minutes} after you leave it, and at ")} <Timestamp at=delete_at/> " at the latest."
+                    <strong>"Temporary. "</strong>
+                    {format!("This thread and its files are deleted {minutes} after you leave, or by ")} <Timestamp at=delete_at/> " at the latest."
                 </p>
                 <button type="button" class="small-button" aria-disabled=move || busy.get().to_string() on:click=keep>"Keep this thread"</button>
                 {move || error.get().map(error_message)}

@@ -202,7 +202,7 @@ fn edit_hint(
     let version_count = Memo::new(move |_| versions_of(open_thread, id).len().max(1));
     let count_before = version_count.get_untracked();
     move || match version_count.get() > count_before {
-        _ if is_waiting.get() => "The agent gets the changed message.",
+        _ if is_waiting.get() => "The agent will get the changed message.",
         true => "This message was edited elsewhere. Sending adds another version.",
         false => "The earlier version and its answer are kept.",
     }

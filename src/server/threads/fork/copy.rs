@@ -85,10 +85,13 @@ impl NewIds {
         self.runs.get(&run).copied()
     }
 
-    /// The entry to copy for one of the original log; `None` if it is not of the branch. `messages` are the messages of the branch that
-    /// are not copied yet: in place of each one in the log, the next of them is copied, so that all are in the order of the branch and as
-    /// they are now, whatever was moved and changed before its run began.
-    fn of_branch(&self, entry: ThreadEntry, messages: &mut std::slice::Iter<'_, UserMessage>) -> Option<ThreadEntry> {
+    /// The entry to copy for an entry of the original log; `None` if it is not on the branch. Messages are copied with their present text and
+    /// in the branch's present order: each message entry of the log is replaced by the next one of `messages`.
+    fn entry_to_copy(
+        &self,
+        entry: ThreadEntry,
+        messages: &mut std::slice::Iter<'_, UserMessage>,
+    ) -> Option<ThreadEntry> {
         match entry {
             ThreadEntry::Message { message } => {
                 let is_of_branch = |message: &UserMessage| self.messages.iter().any(|known| known.id == message.id);
@@ -158,7 +161,7 @@ impl Copied {
         let (mut copied, mut compactor, mut messages) = (Vec::new(), Compactor::default(), ids.messages.iter());
         for (at, text) in log {
             let entry = serde_json::from_str(&text).map_err(|error| Error::Corrupt(format!("an entry: {error}")))?;
-            if let Some(entry) = ids.of_branch(entry, &mut messages) {
+            if let Some(entry) = ids.entry_to_copy(entry, &mut messages) {
                 let entry = ids.copy(entry)?;
                 compactor.read(copied.len() as u64, entry.clone());
                 copied.push(Some((at, entry)));

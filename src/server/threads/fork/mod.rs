@@ -81,7 +81,7 @@ pub async fn prepare_fork(channels: &Channels, user: &User, command: &ForkThread
     if ids.files.len() > MAX_FILES {
         return Err(Error::refused(
             ErrorCode::TooLarge,
-            format!("this part of the thread has more than {MAX_FILES} files"),
+            format!("this part of the thread has more than {MAX_FILES} files; fork at an earlier message"),
         ));
     }
     let log = read_log(channels, command, cursor.seq).await?;
@@ -133,9 +133,9 @@ fn check(view: &ThreadView, command: &ForkThread) -> Result<()> {
     for item in view.path_to(Some(command.message_id)) {
         let Item::Run(run) = item else { continue };
         let problem = if !run.state.is_over() {
-            "the answer has not ended; fork when it has, or at an earlier message"
+            "the answer is not finished; wait for it, or fork at an earlier message"
         } else if !run.open_interrupts().is_empty() {
-            "the agent waits for your answer; answer first, or fork at an earlier message"
+            "the agent is waiting for your answer; answer it, or fork at an earlier message"
         } else {
             continue;
         };
@@ -155,7 +155,7 @@ async fn read_log(channels: &Channels, command: &ForkThread, end: u64) -> Result
             log.push((delivery.at, delivery.entry().to_owned()));
         }
         if bytes > MAX_BYTES {
-            let message = format!("the thread has more than {} MB of messages and answers", MAX_BYTES / 1024 / 1024);
+            let message = format!("the thread has more than {} MiB of messages and answers", MAX_BYTES / 1024 / 1024);
             return Err(Error::refused(ErrorCode::TooLarge, message));
         }
         match page.last() {

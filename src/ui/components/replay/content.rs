@@ -122,9 +122,9 @@ pub(super) fn Replay(thread: ThreadId, run: RunId, close: Callback<()>) -> impl 
     let shows_entries = RwSignal::new(false);
     let is_ready = Memo::new(move |_| reading.outcome.with(|outcome| matches!(outcome, Some(Ok(_)))));
     let content = move || match (status.get(), reading.outcome.get()) {
-        (RunStatus::Missing, _) => note("This run is not in the thread any more."),
-        (RunStatus::Active, _) => note("This run has not ended. It can be replayed when it has."),
-        (RunStatus::Ended, Some(Ok(read))) if read.entries.is_empty() => note("The log has no entries of this run."),
+        (RunStatus::Missing, _) => note("This answer is no longer in the thread."),
+        (RunStatus::Active, _) => note("This answer is not finished. You can replay it afterwards."),
+        (RunStatus::Ended, Some(Ok(read))) if read.entries.is_empty() => note("The log has no entries of this answer."),
         (RunStatus::Ended, Some(Ok(read))) => ready(view, run, read, shows_entries),
         (RunStatus::Ended, Some(Err(error))) => view! {
             <div class="replay-note">
@@ -148,7 +148,7 @@ pub(super) fn Replay(thread: ThreadId, run: RunId, close: Callback<()>) -> impl 
                         aria-controls="replay-entries"
                         on:click=move |_| shows_entries.update(|shows| *shows = !*shows)
                     >
-                        "Raw entries"
+                        "Log entries"
                     </button>
                 </Show>
                 <button type="button" class="icon-button" aria-label="Close" title="Close (Esc)" on:click=move |_| close.run(())>
@@ -202,7 +202,7 @@ fn ready(view: Signal<Loaded<ThreadView>>, run: RunId, read: ReadEntries, shows_
             let player = Player::new(recording);
             view! { <Playback player run_id=run is_complete=read.is_complete shows_entries/> }.into_any()
         }
-        None => note("This run is not in the thread any more."),
+        None => note("This answer is no longer in the thread."),
     }
 }
 
@@ -227,7 +227,7 @@ fn on_keydown(event: &KeyboardEvent, player: Player) {
     event.prevent_default();
 }
 
-/// The run at the position, the raw entries, and the controls.
+/// The run at the position, the log entries, and the controls.
 #[component]
 fn Playback(player: Player, run_id: RunId, is_complete: bool, shows_entries: RwSignal<bool>) -> impl IntoView {
     let app: AppContext = expect_context();
@@ -241,7 +241,7 @@ fn Playback(player: Player, run_id: RunId, is_complete: bool, shows_entries: RwS
         focus_on(".replay-play");
     });
     let notice = (!is_complete).then(|| {
-        let text = format!("Only the first {} entries of this run are shown.", format::number(player.count as f64));
+        let text = format!("Only the first {} entries of this answer are shown.", format::number(player.count as f64));
         view! { <p class="replay-notice quiet">{text}</p> }
     });
     view! {
@@ -340,7 +340,7 @@ fn Controls(player: Player) -> impl IntoView {
                     prop:checked=move || skips_waits.get()
                     on:change:target=move |event| player.set_skips_waits(event.target().checked())
                 />
-                "Skip waits"
+                "Shorten waits"
             </label>
         </div>
     }

@@ -1,4 +1,4 @@
-//! The raw entries of a run beside its replay: a list that can be filtered, and the chosen entry as JSON.
+//! The log entries of a run beside its replay: a list that can be filtered, and the chosen entry as JSON.
 //!
 //! Only the rows near the visible ones are in the document, so that any number of entries can be scrolled through.
 
@@ -138,7 +138,7 @@ pub(super) fn Drawer(player: Player, run_id: RunId) -> impl IntoView {
         kinds.into_iter().map(|(kind, count)| view! { <option value=kind>{format!("{kind} ({count})")}</option> });
     let list = EntryList { player, entries, listed, area: NodeRef::new(), scroll_top: RwSignal::new(0) };
     view! {
-        <aside class="replay-drawer" id="replay-entries" aria-label="Raw entries">
+        <aside class="replay-drawer" id="replay-entries" aria-label="Log entries">
             <div class="replay-filter">
                 <input
                     type="search"

@@ -153,8 +153,7 @@ fn InboxLink() -> impl IntoView {
     let deletions: Deletions = expect_context();
     let waiting = Memo::new(move |_| {
         feed.with(|feed| {
-            let listed =
-                feed.threads.iter().filter(|thread| !thread.info.archived && !deletions.is_hidden(thread.info.id));
+            let listed = feed.threads.iter().filter(|thread| !deletions.is_hidden(thread.info.id));
             listed.map(|thread| thread.asking.len()).sum::<usize>()
         })
     });
