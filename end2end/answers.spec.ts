@@ -140,7 +140,7 @@ test('a table that grows keeps its sideways scroll and its selection', async ({ 
 test('an answer is copied as Markdown and as text, a message as it was written', async ({ page, agent, signedIn: _ }) => {
   const text = '# Head\n\n1. One **bold**\n   - inner\n2. Two\n\n> [!TIP]\n> Quote\n\n```js\nx\n```\n\nSee <https://e.org/a> or [here](https://e.org/b).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n\nEnd';
   await answerWith(page, agent, text);
-  await expect(page.locator('.run-end').getByRole('button')).toHaveText(['Copy', 'Copy as text', 'Ask again', '', '']);
+  await expect(page.locator('.run-end').getByRole('button')).toHaveText(['Copy', 'Copy as text', 'Ask again', 'Fork from here', '', '']);
   await page.locator('.run-end').getByRole('button', { name: 'Copy', exact: true }).press('Enter');
   await expect(page.locator('.run-end').getByRole('button', { name: 'Copied' })).toBeFocused();
   expect(await clipboard(page)).toBe(text);

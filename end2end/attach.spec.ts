@@ -42,7 +42,7 @@ test('a pasted picture is attached, and invisible characters are removed from pa
 test('hidden characters in names are made visible', async ({ page, signedIn: _ }) => {
   await ask(page, 'invoice\u{202e}fdp.exe שלום', { name: 'log\u{202e}vsc.exe.csv', mimeType: 'text/csv', buffer: Buffer.from(log) });
   await waitForRunState(page, 'finished');
-  await expect(page.locator('.header-title')).toHaveText('invoice\\u202efdp.exe שלום');
+  await expect(page.locator('.header-title')).toHaveText('invoice\\u202efdp.exe שלום: log\\u202evsc.exe.csv');
   await expect(page).toHaveTitle(/invoice\\u202efdp\.exe שלום/);
   await expect(page.getByRole('list', { name: 'Files' }).getByText('log\\u202evsc.exe.csv')).toBeVisible();
   // The file picker offers the types that the analyst reads.

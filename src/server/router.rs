@@ -20,6 +20,9 @@ use super::{
     ws,
 };
 
+/// What the paths of share links begin with. A token follows.
+const SHARED: &str = "/shared/";
+
 /// The server's routes.
 pub fn router(state: AppState) -> Router {
     // Only the routes that authenticate need sessions, not the page's files.
@@ -49,7 +52,22 @@ pub fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// The span of a request for logs and traces: without the query, which may hold secrets.
+/// The span of a request for logs and traces: without what may hold secrets, which are the query and the tokens of share links.
 fn span(request: &Request) -> Span {
-    tracing::info_span!("request", otel.kind = "server", method = %request.method(), path = request.uri().path())
+    tracing::info_span!("request", otel.kind = "server", method = %request.method(), path = logged_path(request.uri().path()))
+}
+
+fn logged_path(path: &str) -> &str {
+    if path.starts_with(SHARED) { SHARED } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_of_a_share_link_is_not_logged() {
+        assert_eq!(logged_path("/shared/0199.secret"), "/shared/");
+        assert_eq!(logged_path("/threads/0199"), "/threads/0199");
+    }
 }

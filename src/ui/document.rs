@@ -8,12 +8,14 @@ use super::{
     components::{
         markdown::text_of,
         run_nodes::{CHART, TABLE, figure},
+        run_tree::is_report,
         sidebar::display_title,
     },
     format,
     markdown::to_html,
 };
 use crate::{
+    protocol::agui::TextRole,
     text::escape_invisible,
     thread::{Item, MessageItem, Node, NodeBody, RunState, RunView, ThreadView},
 };
@@ -86,14 +88,15 @@ fn answer(run: &RunView, agents: &[(String, String)]) -> AnyView {
     let name = agents.iter().find(|(id, _)| *id == run.agent).map_or(&run.agent, |(_, name)| name);
     let end = match &run.state {
         RunState::Cancelled => Some("Stopped before it finished.".to_owned()),
-        RunState::Failed { message, .. } => Some(escape_invisible(message)),
+        // What failed is only for those who can see the thread itself.
+        RunState::Failed { .. } => Some("The run failed.".to_owned()),
         RunState::Interrupted { .. } if run.answered.is_none() => Some("Waiting for an answer.".to_owned()),
         RunState::Waiting | RunState::Running => Some("Not finished yet.".to_owned()),
         RunState::Finished | RunState::Interrupted { .. } => None,
     };
     // With the messages that the agent read at their places.
     let parts = run.parts(0).into_iter().map(|(nodes, read)| {
-        view! { {nodes.iter().filter_map(|node| part(node)).collect_view()} {read.map(question)} }
+        view! { {nodes.iter().filter_map(|node| part(run, node)).collect_view()} {read.map(question)} }
     });
     view! {
         <article class="run">
@@ -107,9 +110,17 @@ fn answer(run: &RunView, agents: &[(String, String)]) -> AnyView {
     .into_any()
 }
 
-fn part(node: &Node) -> Option<AnyView> {
+/// A part of the answer; `None` for what is not: work of sub-agents that are not reports, and texts of other roles.
+fn part(run: &RunView, node: &Node) -> Option<AnyView> {
+    let is_in_report = |id: &String| {
+        let parent = run.nodes.iter().find(|parent| parent.id == *id);
+        parent.is_some_and(|parent| matches!(&parent.body, NodeBody::Subagent { name, .. } if is_report(name)))
+    };
+    if !node.within.as_ref().is_none_or(is_in_report) {
+        return None;
+    }
     match &node.body {
-        NodeBody::Text { text, .. } if !text.trim().is_empty() => {
+        NodeBody::Text { text, role: TextRole::Assistant } if !text.trim().is_empty() => {
             let html = to_html(text_of(node));
             Some(view! { <div class="markdown" inner_html=html></div> }.into_any())
         }

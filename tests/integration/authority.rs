@@ -63,6 +63,8 @@ async fn a_removed_person_leaves_nothing_behind() {
     let thread_id = netra::protocol::ThreadId::new();
     let create = netra::protocol::CreateThread { thread_id, title: None, agent: None };
     socket.send(create).await.expect("the thread is created");
+    let share = netra::protocol::ShareThread { share_id: netra::protocol::ShareId::new(), thread_id, expires_at: None };
+    socket.send(share).await.expect("the thread is shared");
     let browser = server.signed_in(ADA).await;
     assert_eq!(browser.upload(&thread_id.to_string(), "log.csv", "a,b\n1,2\n").await.status(), 201);
     assert!(server.data().join("files").join(thread_id.to_string()).exists());
@@ -71,7 +73,7 @@ async fn a_removed_person_leaves_nothing_behind() {
     assert!(!server.data().join("files").join(thread_id.to_string()).exists());
     let store = netra::server::store::Store::open(&server.data()).await.expect("the store opens");
     let of_sessions = "sessions WHERE user_id NOT IN (SELECT id FROM users WHERE role = 'admin')";
-    for table in ["entries", "channels", "threads", "files", of_sessions] {
+    for table in ["entries", "channels", "threads", "files", "share_links", of_sessions] {
         let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {table}"));
         let rows: i64 = sqlx::query_scalar(sql).fetch_one(store.reader()).await.expect("the row is read");
         assert_eq!(rows, 0, "{table}");

@@ -88,8 +88,13 @@ async fn temporary_threads_expire_when_nobody_follows_them_or_they_are_too_old()
         let rename = RenameThread { thread_id: followed, title: "Named".into() };
         let renamed = threads::rename(&channels, &test_store.user, &rename).await.expect("it is renamed");
         assert!(renamed.temporary.is_some());
-        for thread in [idle, old] {
-            threads::delete_of(&channels, test_store.user.id, thread).await.expect("it is deleted");
+        // What was kept or followed since it was found stays.
+        for (thread, is_deleted) in
+            [(idle, true), (old, true), (old, false), (kept, false), (followed, false), (ordinary, false)]
+        {
+            let expired = ExpiredThread { id: thread, owner: test_store.user.id };
+            let deleted = threads::delete_expired(&channels, expired).await.expect("the store works");
+            assert_eq!(deleted.is_some(), is_deleted, "{thread}");
         }
         assert_eq!(expired(&channels).await, []);
         let feed = channels.feed(test_store.user.id).await.expect("the feed").1;

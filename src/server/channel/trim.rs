@@ -160,7 +160,7 @@ impl Channels {
     async fn delete_runs(&self, thread: ThreadId, until: i64, max_bytes: Option<u64>) -> Result<u64> {
         let mut tx = self.begin_alone().await?;
         let Some(Extent { trimmed, head }) = tx.lock_idle(thread).await? else { return Ok(0) };
-        let sql = "SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY id";
+        let sql = "SELECT id, ended_at FROM runs WHERE thread_id = $1 AND ended_at IS NOT NULL ORDER BY turn, seq, id";
         let ended: Vec<EndedRun> = sqlx::query_as(sql).bind(thread).fetch_all(tx.sql()).await?;
         let (entries, mut bytes) = tx.entries_of_runs(thread).await?;
         let mut runs = HashSet::new();

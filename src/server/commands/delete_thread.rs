@@ -4,7 +4,7 @@ use std::io;
 
 use super::Commands;
 use crate::{
-    protocol::{DeleteThread, ThreadId, UserId, http::User},
+    protocol::{DeleteThread, RunId, ThreadId, UserId, http::User},
     server::{error::Result, threads},
 };
 
@@ -20,6 +20,11 @@ impl Commands {
     /// Deletes a thread of `owner`.
     pub(super) async fn delete(&self, owner: UserId, thread: ThreadId) -> Result<()> {
         let running = threads::delete_of(&self.channels, owner, thread).await?;
+        self.after_deletion(thread, running).await
+    }
+
+    /// Ends the subscriptions and runs of a thread that was deleted from the store, and deletes its files.
+    pub(super) async fn after_deletion(&self, thread: ThreadId, running: Vec<RunId>) -> Result<()> {
         self.nodes.thread_deleted(thread);
         running.into_iter().for_each(|run| self.nodes.stop_run(run));
         self.remove_files(thread).await

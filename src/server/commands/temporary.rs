@@ -48,10 +48,20 @@ impl Commands {
         });
         let followed: HashSet<ThreadId> = threads.collect();
         threads::record_followed(&self.channels, |thread| followed.contains(&thread)).await?;
-        let expired = threads::expired_threads(&self.channels).await?;
-        for ExpiredThread { id, owner } in &expired {
-            self.delete(*owner, *id).await?;
+        let mut deleted = 0;
+        for expired in threads::expired_threads(&self.channels).await? {
+            // The others are deleted whatever happens to one of them.
+            match self.delete_expired(expired).await {
+                Ok(is_deleted) => deleted += usize::from(is_deleted),
+                Err(error) => tracing::error!(thread = %expired.id, %error, "a temporary thread could not be deleted"),
+            }
         }
-        Ok(expired.len())
+        Ok(deleted)
+    }
+
+    async fn delete_expired(&self, expired: ExpiredThread) -> Result<bool> {
+        let Some(running) = threads::delete_expired(&self.channels, expired).await? else { return Ok(false) };
+        self.after_deletion(expired.id, running).await?;
+        Ok(true)
     }
 }

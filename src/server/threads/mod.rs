@@ -34,7 +34,9 @@ pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_order
 pub use run_entries::run_entries;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use sharing::{links, share, shared_thread, withdraw_link};
-pub use temporary::{ExpiredThread, TemporaryLimits, create_temporary, expired_threads, keep, record_followed};
+pub use temporary::{
+    ExpiredThread, TemporaryLimits, create_temporary, delete_expired, expired_threads, keep, record_followed,
+};
 pub use turns::{RequestedRun, answer, send, send_with, take_back, was_accepted};
 
 use super::{
@@ -172,6 +174,11 @@ pub async fn delete_of(channels: &Channels, owner: UserId, thread_id: ThreadId) 
         return Ok(Vec::new());
     }
     lock_thread(&mut tx, owner, thread_id).await?;
+    delete_locked(tx, owner, thread_id).await
+}
+
+/// Deletes a thread that is locked, and commits. Returns its runs that had not ended.
+async fn delete_locked(mut tx: CommandTransaction, owner: UserId, thread_id: ThreadId) -> Result<Vec<RunId>> {
     let open = queries::delete_thread(tx.sql(), thread_id).await?;
     tx.delete(Channel::Thread(thread_id)).await?;
     tx.append_to_feed(owner, &[UserEntry::ThreadRemoved { thread_id }]).await?;

@@ -242,9 +242,12 @@ pub async fn read_messages(
 
 /// The messages of a run's branch that its agent may read.
 fn readable(view: &ThreadView, run_id: RunId) -> Vec<UserMessage> {
-    let Some(asked) = view.run(run_id).and_then(|run| run.message_id) else { return Vec::new() };
+    let Some(run) = view.run(run_id) else { return Vec::new() };
+    let Some(asked) = run.message_id else { return Vec::new() };
+    // A message may have been moved behind a run of another agent, or have got files, since it was sent.
     let waits = |message: &UserMessage| {
-        message.steer && view.run(message.run_id).is_some_and(|run| run.state == RunState::Waiting)
+        let is_readable = message.steer && message.agent == run.agent && message.attachments.is_empty();
+        is_readable && view.run(message.run_id).is_some_and(|run| run.state == RunState::Waiting)
     };
     let branch = view.branch(Some(asked));
     let later = branch.iter().skip_while(|id| **id != asked).skip(1);

@@ -17,6 +17,11 @@ use crate::{
     },
 };
 
+/// How long a link is kept after it was withdrawn or expired, in milliseconds: a command that is repeated meanwhile does not create it again.
+const KEPT_MS: i64 = 24 * 60 * 60 * 1000;
+/// The most links of a thread that are kept, including those that do not work any more.
+const MAX_KEPT: i64 = 200;
+
 row! {
     /// A link that works.
     pub struct StoredLink {
@@ -56,6 +61,12 @@ pub async fn share(channels: &Channels, user: &User, command: &ShareThread) -> R
     }
     if expires_at.is_some_and(|at| !(now + 1..=MAX_SAFE_INTEGER).contains(&at)) {
         return Err(Error::refused(ErrorCode::InvalidPayload, "`expires_at` must be in the future"));
+    }
+    delete_old_links(tx.sql(), thread_id, now - KEPT_MS).await?;
+    let all = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM share_links WHERE thread_id = $1").bind(thread_id);
+    if all.fetch_one(tx.sql()).await? >= MAX_KEPT {
+        let message = format!("{MAX_KEPT} links of the thread were created within a day; try again tomorrow");
+        return Err(Error::refused(ErrorCode::QuotaExceeded, message));
     }
     if working_links(tx.sql(), thread_id, now).await?.len() >= MAX_SHARE_LINKS {
         let message = format!("a thread can have at most {MAX_SHARE_LINKS} links; withdraw one first");
@@ -107,6 +118,13 @@ async fn working_links(connection: &mut AnyConnection, thread: ThreadId, now: i6
     let sql = "SELECT id, created_at, expires_at FROM share_links WHERE thread_id = $1 AND withdrawn_at IS NULL \
                AND (expires_at IS NULL OR expires_at > $2) ORDER BY id";
     Ok(sqlx::query_as(sql).bind(thread).bind(now).fetch_all(connection).await?)
+}
+
+/// Deletes a thread's links that were withdrawn, or expired, before a time.
+async fn delete_old_links(connection: &mut AnyConnection, thread: ThreadId, before: i64) -> Result<()> {
+    let sql = "DELETE FROM share_links WHERE thread_id = $1 AND (withdrawn_at < $2 OR expires_at < $2)";
+    sqlx::query(sql).bind(thread).bind(before).execute(connection).await?;
+    Ok(())
 }
 
 async fn find_any(connection: &mut AnyConnection, share: ShareId) -> Result<Option<ExistingLink>> {

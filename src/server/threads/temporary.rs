@@ -4,13 +4,13 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{UNTITLED, append_info, created_before, lock_thread, queries};
+use super::{UNTITLED, append_info, created_before, delete_locked, lock_thread, queries};
 use crate::{
-    protocol::{CreateTemporaryThread, KeepThread, Temporary, ThreadId, ThreadInfo, UserId, http::User},
+    protocol::{CreateTemporaryThread, KeepThread, RunId, Temporary, ThreadId, ThreadInfo, UserId, http::User},
     server::{
         channel::Channels,
         clock::now_ms,
-        error::Result,
+        error::{Error, Result},
         store::{chunks, placeholders, row},
     },
 };
@@ -121,12 +121,36 @@ row! {
     }
 }
 
+/// Whether a thread's time has come. The parameter `$1` is the time now.
+const IS_EXPIRED: &str = "delete_at IS NOT NULL AND deleted_at IS NULL \
+                          AND (delete_at <= $1 OR followed_at <= $1 - idle_minutes * 60000)";
+
 /// Temporary threads that are to be deleted now, the longest unfollowed first.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn expired_threads(channels: &Channels) -> Result<Vec<ExpiredThread>> {
-    let sql = "SELECT id, owner FROM threads WHERE delete_at IS NOT NULL AND deleted_at IS NULL \
-               AND (delete_at <= $1 OR followed_at <= $1 - idle_minutes * 60000) ORDER BY followed_at LIMIT $2";
-    Ok(sqlx::query_as(sql).bind(now_ms()).bind(MAX_EXPIRED).fetch_all(channels.store().reader()).await?)
+    let sql = format!("SELECT id, owner FROM threads WHERE {IS_EXPIRED} ORDER BY followed_at LIMIT $2");
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(now_ms()).bind(MAX_EXPIRED);
+    Ok(query.fetch_all(channels.store().reader()).await?)
+}
+
+/// Deletes a temporary thread, unless it was kept, followed again or deleted since it was found by [`expired_threads`]. Returns its runs that
+/// had not ended, as [`super::delete`]; `None` if it is not deleted.
+///
+/// # Errors
+/// If the store fails.
+pub async fn delete_expired(channels: &Channels, expired: ExpiredThread) -> Result<Option<Vec<RunId>>> {
+    let ExpiredThread { id, owner } = expired;
+    let mut tx = channels.begin().await?;
+    match lock_thread(&mut tx, owner, id).await {
+        Err(Error::Refused(_)) => return Ok(None),
+        locked => locked?,
+    };
+    let sql = format!("SELECT COUNT(*) FROM threads WHERE {IS_EXPIRED} AND id = $2");
+    let query = sqlx::query_scalar::<_, i64>(AssertSqlSafe(sql)).bind(now_ms()).bind(id);
+    if query.fetch_one(tx.sql()).await? == 0 {
+        return Ok(None);
+    }
+    delete_locked(tx, owner, id).await.map(Some)
 }

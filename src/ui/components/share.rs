@@ -7,6 +7,7 @@ use super::{
     copy::CopyButton,
     dialogs::Dialogs,
     error_message::error_message,
+    focus::{focus_on, is_focus_lost},
     icons::{Glyph, icon},
 };
 use crate::{
@@ -42,7 +43,15 @@ impl Links {
     fn load(self) {
         spawn_local(async move {
             match browser::get::<ShareLinks>(&format!("/api/threads/{}/links", self.thread)).await {
-                Ok(ShareLinks { links }) => drop(self.links.try_set(Some(links))),
+                Ok(ShareLinks { links }) => {
+                    self.links.try_set(Some(links));
+                    // The row whose button was pressed may be gone.
+                    request_animation_frame(|| {
+                        if is_focus_lost() {
+                            focus_on(".share-form button");
+                        }
+                    });
+                }
                 Err(error) => drop(self.error.try_set(Some(error.message()))),
             }
         });
@@ -50,6 +59,9 @@ impl Links {
 
     /// Sends a command about the links, and reads them again.
     fn change(self, command: impl Request + 'static) {
+        if self.busy.get_untracked() {
+            return;
+        }
         self.busy.set(true);
         self.error.set(None);
         spawn_local(async move {
@@ -100,7 +112,7 @@ fn ShareDialog(thread: ThreadId) -> impl IntoView {
                     {LIFETIMES.iter().map(lifetime).collect_view()}
                 </select>
             </label>
-            <button type="submit" class="button" node_ref=button disabled=move || busy.get()>{icon(Glyph::Link)} "Create link"</button>
+            <button type="submit" class="button" node_ref=button aria-disabled=move || busy.get().to_string()>{icon(Glyph::Link)} "Create link"</button>
         </form>
         {move || error.get().map(error_message)}
         <ul class="share-links" aria-label="Links">
@@ -131,7 +143,7 @@ fn LinkRow(link: ShareLink, all: Links) -> impl IntoView {
             <span class="quiet">{expiry}</span>
             <span class="share-actions">
                 <CopyButton class="small-button" text/>
-                <button type="button" class="small-button" disabled=move || all.busy.get() on:click=withdraw>"Withdraw"</button>
+                <button type="button" class="small-button" aria-disabled=move || all.busy.get().to_string() on:click=withdraw>"Withdraw"</button>
             </span>
         </li>
     }

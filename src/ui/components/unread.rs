@@ -7,7 +7,7 @@ use leptos::{
 
 use super::{open_thread::OpenThread, rendered_items::ready_thread};
 use crate::{
-    thread::Item,
+    thread::{Item, RunState},
     ui::{
         browser,
         item_key::ItemKey,
@@ -27,8 +27,19 @@ pub(crate) fn watch_unread(open_thread: OpenThread) -> ReadSignal<Option<ItemKey
         unread
     };
     let store = move || {
-        let last = open_thread
-            .with_shown(|items| items.next_back().map(|(item, last)| Seen { item, complete: is_complete(last) }));
+        let last = open_thread.with_shown(|items| {
+            let mut waiting = Vec::new();
+            // A message that waits may still move to another place.
+            let last = items.rev().find(|(_, item)| match item {
+                Item::Run(run) if run.state == RunState::Waiting => {
+                    waiting.push(run.run_id);
+                    false
+                }
+                Item::Message(item) => !waiting.contains(&item.message.run_id),
+                Item::Run(_) => true,
+            });
+            last.map(|(item, last)| Seen { item, complete: is_complete(last) })
+        });
         if let Some(seen) = last.flatten() {
             set_last_seen(open_thread.id, seen);
         }
@@ -51,9 +62,15 @@ pub(crate) fn watch_unread(open_thread: OpenThread) -> ReadSignal<Option<ItemKey
                 store();
             }
         });
-        let hide = window_event_listener(pagehide, move |_| store());
+        // What arrived while the tab was hidden was not seen.
+        let leave = move || {
+            if browser::is_visible() {
+                store();
+            }
+        };
+        let hide = window_event_listener(pagehide, move |_| leave());
         on_cleanup(move || {
-            store();
+            leave();
             visible.remove();
             hide.remove();
         });

@@ -56,8 +56,10 @@ impl NewIds {
                     for read in &run.read {
                         let message = &read.item.message;
                         ids.add_message(message);
-                        // Its own run never began, and has no entries.
-                        ids.texts.insert(message.run_id.to_string(), RunId::new().to_string());
+                        // Its own run never began. It has no entries but its row, by which the message is found and deleted.
+                        let id = RunId::new();
+                        ids.runs.insert(message.run_id, id);
+                        ids.texts.insert(message.run_id.to_string(), id.to_string());
                         ids.read.insert(message.id, message.clone());
                     }
                 }

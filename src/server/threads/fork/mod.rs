@@ -16,7 +16,9 @@ use self::{
 };
 use super::{append_info, created_before, queries};
 use crate::{
-    protocol::{ErrorCode, ForkOrigin, ForkThread, Item, RunId, ThreadInfo, ThreadView, http::User, limits},
+    protocol::{
+        ErrorCode, ForkOrigin, ForkThread, Item, Resolution, RunId, ThreadInfo, ThreadView, http::User, limits,
+    },
     server::{
         channel::{Channel, Channels, PAGE},
         clock::now_ms,
@@ -136,6 +138,9 @@ fn check(view: &ThreadView, command: &ForkThread) -> Result<()> {
             "the answer is not finished; wait for it, or fork at an earlier message"
         } else if !run.open_interrupts().is_empty() {
             "the agent is waiting for your answer; answer it, or fork at an earlier message"
+        } else if run.message_id == Some(command.message_id) && run.answered == Some(Resolution::Abandoned) {
+            // Without the later message, the question would be open again.
+            "the agent's question was not answered; fork at a later message"
         } else {
             continue;
         };
