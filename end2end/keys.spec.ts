@@ -156,6 +156,8 @@ test('the list of threads is one tab stop, and arrow keys move within it @deskto
   await expect(page.locator('.threads [tabindex="0"]')).toHaveCount(1);
   await page.getByRole('searchbox', { name: 'Search threads' }).focus();
   await page.keyboard.press('Tab');
+  await expect(page.getByRole('link', { name: 'Inbox' })).toBeFocused();
+  await page.keyboard.press('Tab');
   await expect(page.locator('.threads [aria-current="page"]')).toBeFocused();
   await page.keyboard.press('Home');
   await expect(links.first()).toBeFocused();

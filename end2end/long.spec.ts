@@ -44,6 +44,15 @@ async function expectEndVisible(page: Page): Promise<void> {
   await expect(jumpButton(page)).toHaveCount(0);
 }
 
+/** Opens a thread, and goes to its end: it opens at the beginning of its last answer. */
+async function openAtEnd(page: Page, path: string): Promise<void> {
+  await page.goto(path);
+  await waitForConnection(page);
+  await expect(question(page, turns)).toBeAttached();
+  await scroller(page).press('End');
+  await expectEndVisible(page);
+}
+
 /** The numbers of the questions in the document. */
 async function shown(page: Page): Promise<number[]> {
   const texts = await sentMessages(page).allTextContents();
@@ -52,9 +61,7 @@ async function shown(page: Page): Promise<number[]> {
 
 test('a long thread is read from its end to its beginning and back, with a bounded document', async ({ page, server, signedIn: _ }) => {
   const path = await createThread(page, server, 'read');
-  await page.goto(path);
-  await waitForConnection(page);
-  await expectEndVisible(page);
+  await openAtEnd(page, path);
   await expect(question(page, 1)).toHaveCount(0);
   await scroller(page).hover();
   const seen = new Set<number>();
@@ -82,10 +89,8 @@ test('a long thread is read from its end to its beginning and back, with a bound
 
 test('turns that are added above do not move what is being read', async ({ page, server, signedIn: _ }) => {
   const path = await createThread(page, server, 'still');
-  await page.goto(path);
-  await waitForConnection(page);
+  await openAtEnd(page, path);
   const earlier = page.getByRole('button', { name: 'Show earlier messages' });
-  await expectEndVisible(page);
   await scroller(page).hover();
   // A position in the middle of what is there.
   await page.mouse.wheel(0, -400);

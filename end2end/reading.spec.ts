@@ -22,6 +22,12 @@ async function askForParagraphs(page: Page, agent: StreamedAgent, count: number)
   return path;
 }
 
+/** Whether a run of the thread is in progress, as the server says. */
+async function isRunning(page: Page, path: string): Promise<boolean> {
+  const { threads } = (await (await page.request.get('/api/threads')).json()) as { threads: { info: { id: string }; running?: string[] }[] };
+  return threads.some((thread) => path.endsWith(thread.info.id) && (thread.running ?? []).length > 0);
+}
+
 test('the question stays pinned while its answer grows, and leads back to it', async ({ page, agent, signedIn: _ }) => {
   await askForParagraphs(page, agent, 1);
   await expect(sentMessages(page)).toBeInViewport();
@@ -42,6 +48,7 @@ test('a long answer that ended meanwhile opens at its beginning, and then where 
   await page.goto('/');
   await waitForConnection(page);
   agent.finish();
+  await expect.poll(() => isRunning(page, path)).toBe(false);
   await page.goto(path);
   await waitForRunState(page, 'finished');
   await expect(page.getByText('Paragraph a1.')).toBeInViewport();

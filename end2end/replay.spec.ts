@@ -242,6 +242,8 @@ test('the address of a run that is not in the thread says so', async ({ page, si
 });
 
 test('a replay is accessible, with and without the entries', async ({ page, signedIn: _ }) => {
+  // Checking many elements in two themes takes its time.
+  test.slow();
   await askUntil(page, '@recorded Go on', 'finished');
   const count = await openReplay(page);
   await slider(page).fill(String(Math.floor(count / 2)));

@@ -279,13 +279,13 @@ async fn an_agent_reads_a_message_before_its_next_step_on_postgres() {
 async fn messages_sent_during_a_step_with_tools_are_read_in_order_after_the_results() {
     let gate = Arc::new(Semaphore::new(0));
     let Reply::Stream(call) = call_reply(&[("describe_log", "c1", json!({}))]) else { unreachable!("it is a stream") };
-    let call = [Piece::Gate(gate.clone())].into_iter().chain(call).collect();
+    let call = [text("I look."), Piece::Gate(gate.clone())].into_iter().chain(call).collect();
     let model = Model::with([Reply::Stream(call), text_reply("Done.")]).await;
     let tools = "tools = [\"data\"]\n[[tools]]\nid = \"data\"\nkind = \"builtin\"\n";
     let server = Setup::default().file(&model_agent(&model, tools)).start().await;
     let mut tab = Follower::new(&server, "model").await;
     let first = queue(&tab, "Look.").await;
-    tab.until(|tab| is_running(&tab.view, first.run)).await;
+    tab.until(|tab| is_running(&tab.view, first.run) && answers(&tab.view, first.run) == ["I look."]).await;
     let one = send(&tab, "One.", SendMode::Steer).await;
     let two = send(&tab, "Two.", SendMode::Steer).await;
     gate.add_permits(1);
@@ -295,7 +295,7 @@ async fn messages_sent_during_a_step_with_tools_are_read_in_order_after_the_resu
     let run = tab.view.run(first.run).expect("the run");
     let read: Vec<_> = run.read.iter().map(|read| read.item.message.id).collect();
     assert_eq!(read, [one.message, two.message]);
-    assert_eq!(answers(&tab.view, first.run), ["Done."]);
+    assert_eq!(answers(&tab.view, first.run), ["I look.", "Done."]);
 }
 
 #[tokio::test]
@@ -319,7 +319,8 @@ async fn a_message_that_was_not_read_in_time_is_answered_by_its_own_run() {
     let server = Setup::default().file(&model_agent(&model, "max_steps = 1\n")).start().await;
     let mut tab = Follower::new(&server, "model").await;
     let first = queue(&tab, "First.").await;
-    tab.until(|tab| is_running(&tab.view, first.run)).await;
+    // The model has been asked, so it reads nothing more before its answer.
+    tab.until(|tab| is_running(&tab.view, first.run) && answers(&tab.view, first.run) == ["One."]).await;
     let steering = send(&tab, "Second.", SendMode::Steer).await;
     gate.add_permits(1);
     assert_eq!(tab.until_over(first.run).await, RunState::Finished);

@@ -123,9 +123,9 @@ impl AutoScroll {
     fn save_when_laid_out(self) {
         request_animation_frame(move || {
             request_animation_frame(move || {
-                let is_reading = self.state.try_with_value(|state| !state.is_following()) == Some(true);
-                if let Some(now) = self.geometry().filter(|_| is_reading) {
-                    self.apply(ScrollEvent::ActionDone(now));
+                if self.state.try_with_value(|state| !state.is_following()) == Some(true) {
+                    // Turns may just have been added above.
+                    self.on_resize();
                     self.apply(ScrollEvent::StartReading);
                 }
             });
@@ -153,8 +153,9 @@ impl AutoScroll {
     }
 
     /// Opens the thread at an item instead of its end, unless the user's reading position is kept or all that follows fits into the window.
+    /// A thread whose beginning is not in the document opens at its end: adding earlier turns would move the item away.
     pub(crate) fn open_at(self, item: ItemKey) {
-        if self.positions.get(self.thread).is_some() {
+        if self.positions.get(self.thread).is_some() || untrack(|| self.rendered.has_earlier()) {
             return;
         }
         // The items are in the document by the next frame.

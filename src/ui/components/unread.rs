@@ -44,12 +44,14 @@ pub(crate) fn watch_unread(open_thread: OpenThread) -> ReadSignal<Option<ItemKey
             set_last_seen(open_thread.id, seen);
         }
     };
+    // Who has just asked here follows the answer.
+    let is_asked_here = untrack(|| !open_thread.outgoing.for_thread(open_thread.id).is_empty());
     let is_loaded = Memo::new(move |_| open_thread.view.with(|view| ready_thread(view).is_some()));
     Effect::new(move |opened: Option<bool>| {
         if opened == Some(true) || !is_loaded.get() {
             return opened == Some(true);
         }
-        if let Some(unread) = mark() {
+        if let Some(unread) = mark().filter(|_| !is_asked_here) {
             open_thread.auto_scroll.open_at(unread.item);
         }
         true
