@@ -15,7 +15,7 @@ test('a temporary thread says when it is deleted, is not listed, and can be kept
   await sendMessage(page, 'Only for now');
   await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
   await waitForRunState(page, 'finished');
-  await expect(notice(page)).toContainText('10 minutes after you leave it');
+  await expect(notice(page)).toContainText('10 minutes after you leave');
   await expect(rows(page, 'Only for now')).toHaveCount(0);
   await expectAccessible(page);
   await page.reload();
