@@ -4,7 +4,7 @@ use std::io;
 
 use super::Commands;
 use crate::{
-    protocol::{DeleteThread, RunId, ThreadId, UserId, http::User},
+    protocol::{DeleteThread, RunId, ThreadId, http::User},
     server::{error::Result, threads},
 };
 
@@ -14,13 +14,8 @@ impl Commands {
     /// # Errors
     /// As [`threads::delete`]; the files cannot be deleted.
     pub async fn delete_thread(&self, user: &User, command: &DeleteThread) -> Result<()> {
-        self.delete(user.id, command.thread_id).await
-    }
-
-    /// Deletes a thread of `owner`.
-    pub(super) async fn delete(&self, owner: UserId, thread: ThreadId) -> Result<()> {
-        let running = threads::delete_of(&self.channels, owner, thread).await?;
-        self.after_deletion(thread, running).await
+        let running = threads::delete(&self.channels, user, command).await?;
+        self.after_deletion(command.thread_id, running).await
     }
 
     /// Ends the subscriptions and runs of a thread that was deleted from the store, and deletes its files.

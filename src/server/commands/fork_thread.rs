@@ -30,7 +30,7 @@ impl Commands {
             Ok(()) => threads::store_fork(&self.channels, user, fork).await,
             Err(error) => Err(error),
         };
-        // If the store failed, the fork may be stored all the same; what is left over then is deleted by `sweep`.
+        // If the store failed, the fork may be stored all the same, so its files stay. If it is not, they stay until the command is repeated.
         if let Err(Error::Refused(_) | Error::Io(_)) = &stored {
             for file in &files {
                 let _ = fs::remove_file(to.join(file.id.to_string())).await;

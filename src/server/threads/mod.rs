@@ -161,14 +161,7 @@ async fn change_info(
 /// # Errors
 /// `not_found` if it never was a thread of this person.
 pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) -> Result<Vec<RunId>> {
-    delete_of(channels, user.id, command.thread_id).await
-}
-
-/// As [`delete`], of the person with this id.
-///
-/// # Errors
-/// As [`delete`].
-pub async fn delete_of(channels: &Channels, owner: UserId, thread_id: ThreadId) -> Result<Vec<RunId>> {
+    let (owner, thread_id) = (user.id, command.thread_id);
     let mut tx = channels.begin().await?;
     if queries::is_deleted(tx.sql(), owner, thread_id).await? {
         return Ok(Vec::new());

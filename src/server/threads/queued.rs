@@ -189,7 +189,7 @@ pub async fn run_orders(channels: &Channels, thread: ThreadId) -> Result<Vec<(Ru
 }
 
 /// Gives a run the steering messages of its branch, oldest first: they become part of the run, and their own runs end. Returns them with
-/// the `seq` up to which the caller then knows the log. A message is either read here or answered by its own run, whatever else changes
+/// a `seq`; the log up to it says that they were read. A message is either read here or answered by its own run, whatever else changes
 /// the thread.
 ///
 /// `read_before`: after a failed attempt, which may have been stored nevertheless, how many messages the run had read before it.

@@ -1,6 +1,6 @@
 //! The title of a thread, made of its first message: what the person asks, in their own words.
 //!
-//! Left out are code, quoted text, pasted logs, links (their host stays), greetings and courtesies. What remains is cut at the end of a
+//! Code, quoted text, pasted logs, greetings and courtesies are left out, and of a link only the host is kept. The rest is cut at the end of a
 //! sentence or of a word. If nothing remains, the title is the name of an attached file, or the beginning of the message as it is.
 
 use crate::server::graphemes::cut;

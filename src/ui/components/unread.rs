@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Shows what is new when the thread is opened and when the user comes back to its tab, and stores what they have seen when they leave.
-/// Returns the first item that is new.
+/// Finds out which items are new when the thread is opened and when the user comes back to its tab, and stores the last item when the user
+/// leaves. Returns the first new item.
 pub(crate) fn watch_unread(open_thread: OpenThread) -> ReadSignal<Option<ItemKey>> {
     let (first_new, set_first_new) = signal(None);
     let mark = move || {
