@@ -1,28 +1,23 @@
 /** A model behind OpenAI's API, whose answers the test writes and finishes. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import { Endpoint } from './endpoint.ts';
 
 interface Request {
   messages: { role: string; content: unknown }[];
 }
 
-export class WrittenModel {
+export class WrittenModel extends Endpoint {
   /** The conversations that it was sent, as `role: text`, without instructions. */
   readonly requests: string[][] = [];
-  private server: Server | undefined;
   private answer: ServerResponse | undefined;
 
   static async start(): Promise<WrittenModel> {
-    const model = new WrittenModel();
-    model.server = createServer((request, response) => void model.begin(request, response));
-    await new Promise<void>((resolve) => model.server?.listen(0, '127.0.0.1', resolve));
-    return model;
+    return new WrittenModel().listen();
   }
 
   /** The configuration of an agent with this model. */
   get config(): string {
-    const { port } = this.server?.address() as AddressInfo;
-    return `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "written"\nbase_url = "http://127.0.0.1:${port}/v1"\n`;
+    return `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "written"\nbase_url = "${this.url}/v1"\n`;
   }
 
   /** Whether an answer is in progress. */
@@ -43,19 +38,12 @@ export class WrittenModel {
     answer?.end('data: [DONE]\n\n');
   }
 
-  async close(): Promise<void> {
-    this.server?.closeAllConnections();
-    await new Promise((resolve) => this.server?.close(resolve));
-  }
-
   private emit(chunk: object): void {
     if (!this.answer) throw new Error('no answer is in progress');
     this.answer.write(`data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'written', ...chunk })}\n\n`);
   }
 
-  private async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const chunk of request) body += chunk;
+  protected respond(body: string, response: ServerResponse): void {
     const { messages } = JSON.parse(body) as Request;
     this.requests.push(messages.filter(({ role }) => role !== 'system').map(({ role, content }) => `${role}: ${String(content)}`));
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });

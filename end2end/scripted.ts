@@ -1,6 +1,6 @@
 /** A scripted AG-UI endpoint: it answers, or asks for approval or input first. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import { Endpoint } from './endpoint.ts';
 
 interface Resume {
   interruptId: string;
@@ -32,20 +32,12 @@ const form = {
   },
 };
 
-export class ScriptedAgent {
+export class ScriptedAgent extends Endpoint {
   /** The inputs of all its runs so far, including resumed ones. */
   readonly inputs: Input[] = [];
-  private server: Server | undefined;
 
   static async start(): Promise<ScriptedAgent> {
-    const agent = new ScriptedAgent();
-    agent.server = createServer((request, response) => void agent.respond(request, response));
-    await new Promise<void>((resolve) => agent.server?.listen(0, '127.0.0.1', resolve));
-    return agent;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.server?.address() as AddressInfo).port}/`;
+    return new ScriptedAgent().listen();
   }
 
   /** The agent's entry for the configuration file. */
@@ -53,14 +45,7 @@ export class ScriptedAgent {
     return `[[agents]]\nid = "scripted"\nname = "Scripted"\ndescription = "Follows a script."\nkind = "ag-ui"\nurl = "${this.url}"\nallow_private_network = true\n`;
   }
 
-  async close(): Promise<void> {
-    this.server?.closeAllConnections();
-    await new Promise((resolve) => this.server?.close(resolve));
-  }
-
-  private async respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const chunk of request) body += chunk;
+  protected respond(body: string, response: ServerResponse): void {
     const input = JSON.parse(body) as Input;
     this.inputs.push(input);
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });

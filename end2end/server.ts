@@ -10,6 +10,8 @@ const root = resolve(import.meta.dirname, '..');
 const binary = resolve(process.env['NETRA'] ?? join(root, 'target/release/netra'));
 /** How long starting or stopping may take, in milliseconds. */
 const timeoutMs = 20_000;
+/** How long a stopping server waits for its runs, in milliseconds, unless a test sets another time: below `timeoutMs`. */
+const drainMs = 500;
 /** How many characters of the server's output are kept. */
 const logLimit = 400_000;
 
@@ -66,7 +68,7 @@ export class Server {
     if (this.options.config) args.push('--config', join(this.folder, 'Leptos.toml'));
     const child = spawn(binary, args, {
       cwd: root,
-      env: { ...process.env, NETRA_SETUP_TOKEN: this.setupToken, NO_COLOR: '1', ...this.options.env },
+      env: { ...process.env, NETRA_SETUP_TOKEN: this.setupToken, NO_COLOR: '1', NETRA_SERVER__DRAIN_MS: String(drainMs), ...this.options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.child = child;

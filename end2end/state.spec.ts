@@ -33,9 +33,7 @@ const silent = recording('silent', 100, [
   { type: 'STEP_FINISHED', stepName: 'look' },
 ]);
 
-// A stopping server does not wait for the slow runs of these tests.
-const env = { NETRA_SERVER__DRAIN_MS: '500' };
-test.use({ serverOptions: [{ config: slow + failing + silent, env }, { scope: 'worker' }] });
+test.use({ serverOptions: [{ config: slow + failing + silent }, { scope: 'worker' }] });
 
 async function askAgent(page: Page, agent: string, url = '/'): Promise<void> {
   await page.goto(url);
@@ -141,9 +139,11 @@ async function withoutUpgrades(target: number): Promise<HttpServer> {
       outgoing.writeHead(response.statusCode ?? 502, response.headers);
       response.pipe(outgoing);
     });
+    // Either side may close its connection first.
+    forwarded.on('error', () => outgoing.destroy());
     incoming.pipe(forwarded);
   });
-  proxy.on('upgrade', (_, socket) => socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'));
+  proxy.on('upgrade', (_, socket) => socket.on('error', () => socket.destroy()).end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'));
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   return proxy;
 }

@@ -1,7 +1,7 @@
 /** An AG-UI endpoint whose answers the test writes and finishes. */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { ServerResponse } from 'node:http';
 import type { Page } from '@playwright/test';
+import { Endpoint } from './endpoint.ts';
 import { waitForRunState } from './threads.ts';
 
 interface Answer {
@@ -11,21 +11,16 @@ interface Answer {
   response: ServerResponse;
 }
 
-export class StreamedAgent {
-  private server: Server | undefined;
+export class StreamedAgent extends Endpoint {
   private answer: Answer | undefined;
 
   static async start(): Promise<StreamedAgent> {
-    const agent = new StreamedAgent();
-    agent.server = createServer((request, response) => void agent.begin(request, response));
-    await new Promise<void>((resolve) => agent.server?.listen(0, '127.0.0.1', resolve));
-    return agent;
+    return new StreamedAgent().listen();
   }
 
   /** The agent's entry for the configuration file. */
   get config(): string {
-    const { port } = this.server?.address() as AddressInfo;
-    return `[[agents]]\nid = "streamed"\nname = "Streamed"\nkind = "ag-ui"\nurl = "http://127.0.0.1:${port}/"\nallow_private_network = true\n`;
+    return `[[agents]]\nid = "streamed"\nname = "Streamed"\nkind = "ag-ui"\nurl = "${this.url}/"\nallow_private_network = true\n`;
   }
 
   /** Whether an answer is in progress. */
@@ -50,14 +45,7 @@ export class StreamedAgent {
     response.end();
   }
 
-  async close(): Promise<void> {
-    this.server?.closeAllConnections();
-    await new Promise((resolve) => this.server?.close(resolve));
-  }
-
-  private async begin(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let body = '';
-    for await (const chunk of request) body += chunk;
+  protected respond(body: string, response: ServerResponse): void {
     const { threadId, runId } = JSON.parse(body) as Answer;
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     const answer = { threadId, runId, messageId: `m-${runId}`, response };
