@@ -2,7 +2,7 @@
 import { expect, type Page, test as base } from './fixtures.ts';
 import { expectAccessible } from './accessible.ts';
 import { endAnswer, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
-import { ask, lastRun, waitForConnection, waitForRunState } from './threads.ts';
+import { answerMenu, ask, lastRun, waitForConnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: StreamedAgent }>({
   agent: streamedAgentFixture,
@@ -30,6 +30,14 @@ const answer = (page: Page) => lastRun(page).locator('.markdown');
 const button = (page: Page, name: string) => lastRun(page).getByRole('button', { name, exact: true });
 const clipboard = (page: Page) => page.evaluate(() => navigator.clipboard.readText());
 const keywords = (page: Page) => answer(page).locator('.hljs-keyword');
+
+/** Copies the answer as text with its menu, and returns what was copied. */
+async function copyAsText(page: Page): Promise<string> {
+  await answerMenu(page).click();
+  const copied = await pressCopy(page, 'Copy as text');
+  await page.keyboard.press('Escape');
+  return copied;
+}
 
 /** Presses a button, waits until it shows its result and then its name again, and returns what was copied. */
 async function pressCopy(page: Page, name: string): Promise<string> {
@@ -103,7 +111,7 @@ test('formulas are shown as mathematics, prices and what has an error as they we
   await expect(answer(page).locator('p').first()).toContainText('It costs $5, or $10 with');
   const failed = answer(page).locator('.math', { hasText: '$\\nothing$' });
   await expect(failed).toHaveAttribute('title', /cannot be shown/);
-  expect(await pressCopy(page, 'Copy as text')).toContain('with \\(a_1 + b\\), $E = mc^2$ and $\\nothing$.');
+  expect(await copyAsText(page)).toContain('with \\(a_1 + b\\), $E = mc^2$ and $\\nothing$.');
 });
 
 test('formulas that would need inline styles or links show no error on the console', async ({ page, agent, signedIn: _ }) => {
@@ -140,13 +148,13 @@ test('a table that grows keeps its sideways scroll and its selection', async ({ 
 test('an answer is copied as Markdown and as text, a message as it was written', async ({ page, agent, signedIn: _ }) => {
   const text = '# Head\n\n1. One **bold**\n   - inner\n2. Two\n\n> [!TIP]\n> Quote\n\n```js\nx\n```\n\nSee <https://e.org/a> or [here](https://e.org/b).\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n---\n\nEnd';
   await answerWith(page, agent, text);
-  await expect(page.locator('.run-end').getByRole('button')).toHaveText(['Copy', 'Copy as text', 'Ask again', 'Fork from here', '', '']);
+  await expect(page.locator('.run-end').getByRole('button')).toHaveText(['Copy', 'Ask again', '', '', '']);
   await page.locator('.run-end').getByRole('button', { name: 'Copy', exact: true }).press('Enter');
   await expect(page.locator('.run-end').getByRole('button', { name: 'Copied' })).toBeFocused();
   expect(await clipboard(page)).toBe(text);
   await expect(button(page, 'Copied')).toHaveCount(0);
   const plain = 'Head\n\n1. One bold\n   - inner\n2. Two\n\n> Tip\n\n> Quote\n\nx\n\nSee https://e.org/a or here (https://e.org/b).\n\na\tb\n1\t2\n\n---\n\nEnd';
-  expect(await pressCopy(page, 'Copy as text')).toBe(plain);
+  expect(await copyAsText(page)).toBe(plain);
   await page.locator('.question').getByRole('button', { name: 'Copy' }).click();
   await expect(page.locator('.question').getByRole('button', { name: 'Copied' })).toBeVisible();
   expect(await clipboard(page)).toBe('Show **me**');

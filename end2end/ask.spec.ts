@@ -17,6 +17,28 @@ test('a question about a log is answered by a supervisor and five agents', async
   await expectAccessible(page);
 });
 
+test('a chart says its values at the pointer and by keyboard', async ({ page, signedIn: _ }) => {
+  await ask(page, question, generatedLog(600));
+  await waitForRunState(page, 'finished');
+  const chart = lastRun(page).locator('.chart', { has: page.getByRole('slider', { name: /^Values of/ }) }).first();
+  const values = chart.getByRole('slider');
+  const shown = chart.locator('.readout-values');
+  await expect(shown).toHaveText('Point at the chart to read its values.');
+  await values.focus();
+  await page.keyboard.press('End');
+  const last = await values.getAttribute('aria-valuetext');
+  expect(last).toMatch(/^.+: .*\d/);
+  await expect(shown).toHaveText(last ?? '');
+  await page.keyboard.press('Home');
+  await expect(shown).not.toHaveText(last ?? '');
+  await page.keyboard.press('Tab');
+  await expect(shown).toHaveText('Point at the chart to read its values.');
+  const { width = 0 } = (await values.boundingBox()) ?? {};
+  await values.hover({ position: { x: width - 3, y: 10 } });
+  await expect(shown).toHaveText(last ?? '');
+  await expectAccessible(page);
+});
+
 test('the whole Azure trace is read and its figures are right', async ({ page, signedIn: _ }) => {
   test.skip(!hasAzureTrace, 'the Azure trace is missing: put it at shared/data/azure-llm-2023/code.csv, beside the project');
   await ask(page, question, azureTrace);

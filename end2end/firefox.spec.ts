@@ -183,3 +183,13 @@ for (const [name, size] of Object.entries(sizes)) {
     });
   });
 }
+
+test('Firefox draws diagrams in their sandbox @desktop', async ({ firefox, server, agent }) => {
+  await inPage(firefox, server, { width: 1280, height: 800 }, async (page) => {
+    await beginAnswer(page, agent);
+    agent.write('\n\n```mermaid\nflowchart LR\n  A[Browser] --> B[Server]\n```\n\nThat is all.');
+    await endAnswer(page, agent);
+    const drawn = () => page.$$eval('.diagram img', (images) => images.some((image) => (image as HTMLImageElement).naturalWidth > 0));
+    await expect.poll(drawn, { timeout: 20_000 }).toBe(true);
+  });
+});

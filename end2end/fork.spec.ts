@@ -1,7 +1,7 @@
 /** Forks: a new thread with a copy of this one up to an answer. */
 import { expectAccessible } from './accessible.ts';
 import { expect, test } from './fixtures.ts';
-import { ask, lastRun, messageField, sendMessage, sentMessages, waitForRunState } from './threads.ts';
+import { answerMenu, ask, lastRun, messageField, pressInAnswerMenu, sendMessage, sentMessages, waitForRunState } from './threads.ts';
 import { endAnswer, StreamedAgent, streamedAgentFixture } from './streamed.ts';
 
 const streamed = test.extend<object, { agent: StreamedAgent }>({
@@ -13,7 +13,7 @@ streamed('a thread is forked at an answer, goes on by itself, and links to where
   const path = await ask(page, '@streamed Where do my tokens go', { name: 'log.csv', mimeType: 'text/csv', buffer: Buffer.from('a,b\n1,2\n') });
   await expect.poll(() => agent.isAnswering).toBe(true);
   agent.write('Into long conversations.');
-  await expect(page.getByRole('button', { name: 'Fork from here' })).toHaveCount(0);
+  await expect(answerMenu(page)).toHaveCount(0);
   await endAnswer(page, agent);
   await sendMessage(page, '@streamed And my money');
   await expect.poll(() => agent.isAnswering).toBe(true);
@@ -21,7 +21,7 @@ streamed('a thread is forked at an answer, goes on by itself, and links to where
   await endAnswer(page, agent);
   await expectAccessible(page);
 
-  await page.getByRole('button', { name: 'Fork from here' }).first().click();
+  await pressInAnswerMenu(page, 'Fork from here', page.locator('[data-run-id]').first());
   await expect(page).not.toHaveURL(new RegExp(path));
   await expect(page).toHaveURL(/\/threads\/[0-9a-f-]{36}$/);
   await expect(page).toHaveTitle(/Where do my tokens go: log\.csv \(fork\)/);

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { expect, type Page, test } from './fixtures.ts';
 import { admin } from './accounts.ts';
 import { generatedLog } from './logs.ts';
-import { ask, lastRun, waitForConnection, waitForRunState } from './threads.ts';
+import { ask, lastRun, pressInAnswerMenu, waitForConnection, waitForRunState } from './threads.ts';
 
 // `make build` leaves this mark; with it, the tests run, and fail if the page is not split.
 const isRelease = existsSync(resolve(import.meta.dirname, '../target/site/.release'));
@@ -54,7 +54,7 @@ test('the replay of a run is loaded when it is first opened', async ({ page, sig
   await ask(page, 'What can you do?');
   await waitForRunState(page, 'finished');
   expect([...parts]).toEqual([]);
-  await lastRun(page).getByRole('link', { name: 'Replay' }).click();
+  await pressInAnswerMenu(page, 'Replay');
   await expect(page.getByRole('slider', { name: 'Position' })).toBeVisible();
   expect([...parts]).toEqual(['replay']);
 });

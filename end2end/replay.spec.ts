@@ -6,7 +6,7 @@ import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { recordedAgent } from './recorded.ts';
 import { ScriptedAgent } from './scripted.ts';
-import { ask, lastRun, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
+import { answerMenu, ask, lastRun, pressInAnswerMenu, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'netra-replays-'));
 
@@ -36,7 +36,7 @@ const test = base.extend<object, { scripted: ScriptedAgent }>({
 const dialog = (page: Page) => page.getByRole('dialog', { name: 'Replay' });
 const replayed = (page: Page) => dialog(page).locator('[data-run-id]');
 const slider = (page: Page) => dialog(page).getByRole('slider', { name: 'Position' });
-const replayLink = (page: Page) => page.locator('.conversation').getByRole('link', { name: 'Replay' }).last();
+const replayable = (page: Page) => page.locator('.conversation [data-run-id]');
 const entries = (page: Page) => dialog(page).getByRole('listbox', { name: 'Entries' });
 const selectedEntry = (page: Page) => entries(page).getByRole('option', { selected: true });
 
@@ -48,7 +48,7 @@ async function askUntil(page: Page, message: string, state: string): Promise<voi
 
 /** Opens the replay of the last run, and returns the number of its entries. */
 async function openReplay(page: Page): Promise<number> {
-  await replayLink(page).click();
+  await pressInAnswerMenu(page, 'Replay', replayable(page).last());
   await expect(slider(page)).toHaveAttribute('aria-valuetext', /^1 of \d+, 0 ms$/);
   return Number(await slider(page).getAttribute('max'));
 }
@@ -192,20 +192,20 @@ test('Escape and Back close the replay and return the focus, and its address ope
   await page.keyboard.press('Escape');
   await expect(dialog(page)).toBeHidden();
   await expect(page).toHaveURL(new RegExp(`${path}$`));
-  await expect(replayLink(page)).toBeFocused();
+  await expect(answerMenu(page, replayable(page).last())).toBeFocused();
 
   await openReplay(page);
   await page.goBack();
   await expect(dialog(page)).toBeHidden();
   await expect(page).toHaveURL(new RegExp(`${path}$`));
-  await expect(replayLink(page)).toBeFocused();
+  await expect(answerMenu(page, replayable(page).last())).toBeFocused();
 
   await page.goto(address);
   await expect(slider(page)).toHaveAttribute('aria-valuetext', /^1 of /);
   await dialog(page).getByRole('button', { name: 'Close' }).click();
   await expect(dialog(page)).toBeHidden();
   await expect(page).toHaveURL(new RegExp(`${path}$`));
-  await expect(replayLink(page)).toBeFocused();
+  await expect(answerMenu(page, replayable(page).last())).toBeFocused();
 });
 
 test('a replay sends nothing: interrupts cannot be answered in it, only in the thread', async ({ page, signedIn: _ }) => {
@@ -226,7 +226,7 @@ test('a replay sends nothing: interrupts cannot be answered in it, only in the t
   await page.keyboard.press('End');
   await expect(replayed(page)).toContainText('Sent:');
   await page.keyboard.press('Escape');
-  await page.locator('.conversation').getByRole('link', { name: 'Replay' }).first().click();
+  await pressInAnswerMenu(page, 'Replay', replayable(page).first());
   await expect(dialog(page).getByRole('button', { name: /^Waiting for you, / })).toBeVisible();
 });
 

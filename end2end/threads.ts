@@ -61,6 +61,16 @@ export function lastRun(page: Page) {
   return page.locator('[data-run-id]').last();
 }
 
+/** The button that opens the menu of an answer: of the last one, or of those in `within`. */
+export const answerMenu = (page: Page, within = lastRun(page)) => within.getByRole('button', { name: 'More actions for this answer' });
+
+/** Opens the menu of an answer and presses one of its buttons or links. */
+export async function pressInAnswerMenu(page: Page, name: string, within = lastRun(page)): Promise<void> {
+  await answerMenu(page, within).click();
+  const menu = page.getByRole('group', { name: 'More actions for this answer' });
+  await menu.getByRole('button', { name }).or(menu.getByRole('link', { name })).click();
+}
+
 /** Waits until the last run is in a state. */
 export async function waitForRunState(page: Page, state: string, timeout = 30_000): Promise<void> {
   await expect(lastRun(page)).toHaveAttribute('data-run-state', state, { timeout });

@@ -18,7 +18,7 @@ const browsers = ['chrome111', 'edge111', 'firefox114', 'safari16.4'];
  * Bundles an entry point and all its imports into one file, except for `netra:…`: the scripts that are files of their own, and are
  * loaded when they are needed.
  */
-async function bundle(entry) {
+async function bundle(entry, format = 'esm') {
   const { outputFiles } = await build({
     entryPoints: [`./${entry}`],
     bundle: true,
@@ -26,7 +26,7 @@ async function bundle(entry) {
     write: false,
     external: ['netra:*'],
     nodePaths: ['end2end/node_modules'],
-    format: 'esm',
+    format,
     target: browsers,
     logLevel: 'warning',
     // wasm-bindgen imports the loader of the parts once for each part.
@@ -36,7 +36,7 @@ async function bundle(entry) {
 }
 
 /** The packages whose code is in a script. */
-const packages = { highlight: ['highlight.js'], math: ['katex'], answers: [] };
+const packages = { highlight: ['highlight.js'], math: ['katex'], diagram: [], answers: [] };
 
 /** The licences of packages, as a comment at the beginning of a file that contains their code. */
 async function licences(names) {
@@ -71,6 +71,17 @@ const withScripts = (js) => {
   if (missing) throw new Error(`there is no script ${missing[0]}`);
   return js;
 };
+
+// The page that draws diagrams. In its sandbox it has no origin, so its script cannot be a module. Mermaid defines a global variable.
+const mermaid = await readFile('end2end/node_modules/@mermaid-js/tiny/dist/mermaid.tiny.js', 'utf8');
+const drawer = Buffer.from(await bundle('src/ui/scripts/diagram_page.js', 'iife')).toString();
+const drawing = [await licences(['@mermaid-js/tiny']), mermaid, drawer].join('\n');
+const drawingFile = `netra-diagram_page.${hashOf(drawing)}.js`;
+const drawingPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Draws diagrams</title><script src="${drawingFile}"></script></html>\n`;
+scripts.set('diagram_page', `netra-diagram_page.${hashOf(drawingPage)}.html`);
+await writeFile(join(site, 'pkg', drawingFile), drawing);
+await writeFile(join(site, 'pkg', scripts.get('diagram_page')), drawingPage);
+
 for (const name of Object.keys(packages)) {
   const content = (await licences(packages[name])) + withScripts(Buffer.from(await bundle(`src/ui/scripts/${name}.js`)).toString());
   const file = `netra-${name}.${hashOf(content)}.js`;

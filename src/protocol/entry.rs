@@ -71,6 +71,9 @@ pub struct UserMessage {
     /// Whether the agent of an active run may read it before its next step. Until it does, the message waits as others do.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub steer: bool,
+    /// Whether its answer is not the agent's, but a text that the author edited.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub edited_answer: bool,
 }
 
 impl UserMessage {
@@ -89,6 +92,7 @@ impl UserMessage {
             replaces: None,
             external_id: None,
             steer: false,
+            edited_answer: false,
         }
     }
 }

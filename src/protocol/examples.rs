@@ -10,12 +10,12 @@ use super::agui::{
 };
 use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
-    CreateThread, Cursor, DeleteThread, Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin,
-    ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead, MessageAccepted, Mode, MoveQueued, Notice, Person,
-    PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView,
-    SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo,
-    ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser,
-    WithdrawLink, compact, encode_reply, http,
+    CreateThread, Cursor, DeleteThread, Draining, EditAnswer, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush,
+    ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead, MessageAccepted, Mode, MoveQueued,
+    Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase,
+    RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack,
+    ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor,
+    Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -122,6 +122,7 @@ fn commands() -> Vec<Command> {
         Answer { answer_id: id(10), thread_id: id(1), run_id: id(3), answers: answers() }.into(),
         StopRun { run_id: id(3) }.into(),
         MarkRead { thread_id: id(1) }.into(),
+        EditAnswer { thread_id: id(1), run_id: id(3), message_id: id(13), text: "**Fourteen** euros.".into() }.into(),
         GiveFeedback { thread_id: id(1), run_id: id(3), feedback: feedback() }.into(),
         ShareThread { share_id: id(12), thread_id: id(1), expires_at: Some(AT) }.into(),
         WithdrawLink { share_id: id(12), thread_id: id(1) }.into(),

@@ -35,9 +35,9 @@ pub mod untrusted;
 
 pub use close::CloseCode;
 pub use command::{
-    Accepted, Answer, ArchiveThread, Command, CreateThread, DeleteThread, GiveFeedback, MarkRead, MessageAccepted,
-    Mode, PinThread, Ping, Pong, RenameThread, Request, SendMessage, SetAgent, Snapshot, StopRun, Subscribe,
-    Subscribed, TakeBack, ThreadReply, Unsubscribe,
+    Accepted, Answer, ArchiveThread, Command, CreateThread, DeleteThread, EditAnswer, GiveFeedback, MarkRead,
+    MessageAccepted, Mode, PinThread, Ping, Pong, RenameThread, Request, SendMessage, SetAgent, Snapshot, StopRun,
+    Subscribe, Subscribed, TakeBack, ThreadReply, Unsubscribe,
 };
 pub use entry::{
     AnswerStatus, Attachment, Author, Entry, InterruptAnswer, Rating, RunAnswer, RunFeedback, RunPhase, ThreadEntry,

@@ -58,6 +58,7 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::Answer>(&mut out, generator);
     one::<super::StopRun>(&mut out, generator);
     one::<super::MarkRead>(&mut out, generator);
+    one::<super::EditAnswer>(&mut out, generator);
     one::<super::GiveFeedback>(&mut out, generator);
     one::<super::ShareThread>(&mut out, generator);
     one::<super::WithdrawLink>(&mut out, generator);

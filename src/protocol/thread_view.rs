@@ -109,6 +109,9 @@ pub struct RunView {
     /// The message that it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
+    /// The name of the person whose text it has in place of the agent's answer; absent if the agent ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited_by: Option<String>,
     /// The interrupted run that it continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumes: Option<RunId>,

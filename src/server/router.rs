@@ -44,7 +44,9 @@ pub fn router(state: AppState) -> Router {
         .serve(router, missing.with_state(state.clone()))
         .layer(map_response(problem::as_problem))
         .layer(map_response(move |mut response: Response| {
-            response.headers_mut().extend(security_headers.clone());
+            for (name, value) in &security_headers {
+                response.headers_mut().entry(name).or_insert_with(|| value.clone());
+            }
             std::future::ready(response)
         }))
         // Failures are logged where they happen; a 503 of `/readyz` is none.

@@ -1,7 +1,8 @@
 //! The site: the page's static files. Finds their folder and serves them.
 //!
 //! Files under `/pkg` have a hash of their content in their name, so browsers may cache them forever; without the list of hashes they
-//! have none, and browsers ask again. Each file has compressed versions beside it.
+//! have none, and browsers ask again. Each file has compressed versions beside it. One of them is a page: `src/ui/scripts/diagram_page.js`
+//! draws diagrams in it, whose sources agents write, so it has no origin and no access to the network.
 
 use std::{
     env, fs,
@@ -22,6 +23,11 @@ use super::config::Config;
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 const ONE_HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
 const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
+/// The Content-Security-Policy of the page that draws diagrams: its script runs without an origin, and loads nothing.
+const SANDBOX: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'; sandbox allow-scripts",
+);
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("SAMEORIGIN");
 
 /// The page's static files.
 #[derive(Debug, Clone)]
@@ -69,6 +75,7 @@ impl Site {
                 &format!("/{}", self.options.site_pkg_dir.trim_matches('/')),
                 ServiceBuilder::new()
                     .map_response(cache_for(pkg))
+                    .map_response(sandbox_page)
                     .service(folder(&root.join(&*self.options.site_pkg_dir))),
             )
             .fallback_service(
@@ -93,6 +100,17 @@ fn cache_for<B>(value: HeaderValue) -> impl Fn(Response<B>) -> Response<B> + Clo
         }
         response
     }
+}
+
+/// Restricts what a page among the files may do, and allows our pages to embed it.
+fn sandbox_page<B>(mut response: Response<B>) -> Response<B> {
+    let headers = response.headers_mut();
+    let is_page = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        headers.insert(header::CONTENT_SECURITY_POLICY, SANDBOX);
+        headers.insert(header::X_FRAME_OPTIONS, SAME_ORIGIN);
+    }
+    response
 }
 
 /// The path of the list with the files' hashes: beside the program, or in the folder of a build. A list that names files

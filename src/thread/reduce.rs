@@ -46,9 +46,10 @@ impl ThreadView {
         };
         self.abandon_interrupts();
         self.trim_encrypted();
-        let (id, run_id, agent) = (message.id, message.run_id, message.agent.clone());
+        let (message_id, run_id, agent) = (Some(message.id), message.run_id, message.agent.clone());
+        let edited_by = message.edited_answer.then(|| message.author.name.clone());
         self.items.push(Item::Message(Arc::new(MessageItem { at, message, follows })));
-        self.add_run(RunView { message_id: Some(id), ..RunView::new(run_id, agent, at) });
+        self.add_run(RunView { message_id, edited_by, ..RunView::new(run_id, agent, at) });
     }
 
     /// Adds a run that has not begun, unless the thread has it already.

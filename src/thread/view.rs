@@ -22,6 +22,15 @@ impl RunView {
         self.nodes_before_message.unwrap_or(0).min(self.nodes.len())
     }
 
+    /// Who answered, given the agent's name.
+    #[must_use]
+    pub fn author(&self, agent: &str) -> String {
+        match &self.edited_by {
+            Some(name) => format!("{agent}, edited by {name}"),
+            None => agent.to_owned(),
+        }
+    }
+
     /// The nodes from the index `start` on, cut where the agent read messages: each part with the message that was read after it.
     #[must_use]
     pub fn parts(&self, start: usize) -> Vec<(&[Arc<Node>], Option<&MessageItem>)> {

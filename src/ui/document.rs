@@ -100,7 +100,7 @@ fn answer(run: &RunView, agents: &[(String, String)]) -> AnyView {
     });
     view! {
         <article class="run">
-            <header class="byline"><bdi class="author">{escape_invisible(name)}</bdi> {utc_time(run.started_at)}</header>
+            <header class="byline"><bdi class="author">{escape_invisible(&run.author(name))}</bdi> {utc_time(run.started_at)}</header>
             <div class="run-body">
                 {parts.collect_view()}
                 {end.map(|end| view! { <p class="quiet">{end}</p> })}

@@ -15,6 +15,7 @@ mod credentials;
 mod databases;
 mod disk;
 mod drain;
+mod edit_answer;
 mod faults;
 mod feedback;
 mod files;

@@ -32,7 +32,7 @@ fn write_message(text: &mut String, item: &MessageItem) {
 }
 
 fn write_run(text: &mut String, run: &RunView, agent: &str) {
-    let agent = one_line(agent);
+    let agent = one_line(&run.author(agent));
     let _ = writeln!(text, "\n## {agent}, {}", time(run.started_at));
     for (nodes, read) in run.parts(0) {
         nodes.iter().for_each(|node| write_node(text, node));

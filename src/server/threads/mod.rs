@@ -7,6 +7,7 @@
 //! people are `not_found`.
 
 mod checks;
+mod edit_answer;
 mod expiry;
 mod feedback;
 mod fork;
@@ -24,6 +25,7 @@ mod title;
 mod turns;
 
 pub use checks::{check_message, check_sizes, expires_at, is_refusal};
+pub use edit_answer::edit_answer;
 pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use feedback::{feedback_counts, give_feedback};
 pub use fork::{CopiedFile, Fork, PreparedFork, prepare_fork, store_fork};

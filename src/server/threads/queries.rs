@@ -153,6 +153,13 @@ pub(super) async fn insert_run(
     Ok(())
 }
 
+/// Marks a run that no agent carries out as ended.
+pub(super) async fn mark_ended(connection: &mut AnyConnection, run: RunId) -> Result<()> {
+    let sql = "UPDATE runs SET begun_at = $2, ended_at = $2 WHERE id = $1";
+    sqlx::query(sql).bind(run).bind(now_ms()).execute(connection).await?;
+    Ok(())
+}
+
 row! {
     /// A run that may be answered.
     pub(super) struct AnswerableRun {

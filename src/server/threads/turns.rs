@@ -92,6 +92,7 @@ pub async fn send_with(
         replaces: command.replaces,
         external_id: command.external_id.clone(),
         steer: steers,
+        edited_answer: false,
     };
     let title = match &*thread.title {
         UNTITLED => {
@@ -257,7 +258,7 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
 
 /// The reply that the same command got before. The thread is locked, so of two equal commands at the same time the second waits; the
 /// key of `messages` prevents that an id is used in two threads.
-async fn repeated(
+pub(super) async fn repeated(
     tx: &mut CommandTransaction,
     user: UserId,
     id: MessageId,
@@ -278,7 +279,7 @@ pub async fn was_accepted(channels: &Channels, user: UserId, id: MessageId) -> R
     Ok(queries::accepted(channels.store().reader(), user, id).await?.is_some())
 }
 
-fn used_before() -> Error {
+pub(super) fn used_before() -> Error {
     Error::refused(ErrorCode::Conflict, "this id was used before for something else; create another")
 }
 

@@ -87,6 +87,7 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
         Command::MoveQueued(command) => accepted(commands.move_queued(user, &command).await?),
         Command::StopRun(command) => accepted(commands.stop_run(user.id, command.run_id).await?),
         Command::MarkRead(command) => accepted(threads::mark_read(channels, user, &command).await?),
+        Command::EditAnswer(command) => json!(threads::edit_answer(channels, user, &command).await?),
         Command::GiveFeedback(command) => accepted(threads::give_feedback(channels, user, &command).await?),
         Command::ShareThread(command) => accepted(threads::share(channels, user, &command).await?),
         Command::WithdrawLink(command) => accepted(threads::withdraw_link(channels, user, &command).await?),

@@ -57,6 +57,7 @@ impl RunView {
             started_at: at,
             ended_at: None,
             nodes: Vec::new(),
+            edited_by: None,
             nodes_before_message: None,
             read: Vec::new(),
             encrypted: Vec::new(),

@@ -2,10 +2,13 @@
 //!
 //! The SVG stretches to any width. Labels are HTML beside it, so they keep their size.
 
+mod readout;
+
 use leptos::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::readout::{Points, Readout};
 use super::{
     collapsible::Collapsible,
     icons::{Glyph, icon},
@@ -78,6 +81,17 @@ impl Chart {
         step.unwrap_or(10.0) * power
     }
 
+    /// A point's label and the values of all series.
+    fn point(&self, index: usize) -> String {
+        let values = self.series.iter().map(|series| {
+            let value = series.values.get(index).copied().flatten().filter(|value| value.is_finite());
+            let value =
+                value.map_or_else(|| "no value".into(), |value| format!("{} {}", format::number(value), self.unit));
+            format!("{} {value}", series.name).trim().to_owned()
+        });
+        format!("{}: {}", self.label(index), values.collect::<Vec<_>>().join(", "))
+    }
+
     /// The chart in words, for screen readers.
     fn description(&self) -> String {
         let ends = match self.x.len() {
@@ -128,11 +142,11 @@ pub(crate) fn ChartView(chart: Chart) -> impl IntoView {
         };
         view! { <ul class="legend">{chart.series.iter().enumerate().map(entry).collect_view()}</ul> }
     });
-    let drawing = match chart.kind {
-        Kind::Bar if chart.has_named_bars() => named_bars(&chart).into_any(),
-        kind => plot(&chart, kind, title.clone()).into_any(),
-    };
     let data = StoredValue::new(chart);
+    let drawing = data.with_value(|chart| match chart.kind {
+        Kind::Bar if chart.has_named_bars() => named_bars(chart).into_any(),
+        kind => plot(chart, kind, title.clone(), data).into_any(),
+    });
     view! {
         <figure class="figure chart">
             <figcaption>{title} {unit}</figcaption>
@@ -179,8 +193,15 @@ fn named_bars(chart: &Chart) -> impl IntoView + use<> {
     view! { <ul class="bars">{(0..chart.x.len()).map(row).collect_view()}</ul> }
 }
 
-/// Lines or vertical bars, with axes.
-fn plot(chart: &Chart, kind: Kind, title: String) -> impl IntoView + use<> {
+/// Lines or vertical bars, with axes, and the values of the point at the pointer.
+fn plot(chart: &Chart, kind: Kind, title: String, data: StoredValue<Chart>) -> impl IntoView + use<> {
+    let points = match kind {
+        Kind::Line => Points::Edges(chart.x.len()),
+        Kind::Bar => Points::Middles(chart.x.len()),
+    };
+    let readout = (!chart.x.is_empty()).then(|| {
+        view! { <Readout title=title.clone() points describe=move |index| data.with_value(|chart| chart.point(index))/> }
+    });
     let top = chart.axis_max();
     let count = chart.x.len().max(1) as f64;
     let shapes = chart.series.iter().enumerate().map(|(number, series)| {
@@ -221,6 +242,7 @@ fn plot(chart: &Chart, kind: Kind, title: String) -> impl IntoView + use<> {
                 {shapes}
             </svg>
             <div class="marks" aria-hidden="true">{x_labels}</div>
+            {readout}
         </div>
     }
 }
@@ -274,6 +296,12 @@ mod tests {
         assert_eq!(formatted([10.6, 0.2]), ["10.60", "0.20"]);
         assert_eq!(formatted([12.0, 3.0]), ["12", "3"]);
         assert_eq!(formatted([2_500_000.5, 3.0]), ["2.5M", "3"]);
+    }
+
+    #[test]
+    fn a_point_names_each_value() {
+        assert_eq!(chart().point(2), "c: in 90 tokens");
+        assert_eq!(chart().point(1), "b: in no value");
     }
 
     #[test]

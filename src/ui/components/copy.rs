@@ -1,11 +1,11 @@
-//! Buttons that copy answers and messages.
+//! The button that copies an answer or a message, and the text of an answer.
 
 use leptos::{html, prelude::*};
 
 use super::{
     icons::{Glyph, icon},
     markdown::text_of,
-    run_tree::{NodeTree, PtrEq, is_report},
+    run_tree::{NodeTree, is_report},
 };
 use crate::{
     thread::{NodeBody, RunView},
@@ -27,23 +27,8 @@ pub(crate) fn CopyButton(class: &'static str, text: Callback<(), String>) -> imp
     .into_any()
 }
 
-/// Buttons that copy the texts of a run, as Markdown and as plain text; nothing if it has none. The second is handled by
-/// `src/ui/scripts/answers.js`, which reads the text from the page.
-#[component]
-pub(crate) fn CopyAnswer(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let has_text = Memo::new(move |_| run.with(|run| !answer_text(run).is_empty()));
-    let text = Callback::new(move |()| run.with_untracked(|run| answer_text(run)));
-    view! {
-        <Show when=move || has_text.get()>
-            <CopyButton class="small-button" text/>
-            <button type="button" class="small-button" data-press="text"><span>"Copy as text"</span></button>
-        </Show>
-    }
-    .into_any()
-}
-
 /// The Markdown of a run's texts: its own, and those of sub-agents that write a report.
-fn answer_text(run: &RunView) -> String {
+pub(crate) fn answer_text(run: &RunView) -> String {
     let mut texts = Vec::new();
     collect_texts(run, &NodeTree::new(&run.nodes), None, &mut texts);
     texts.join("\n\n")

@@ -9,30 +9,22 @@ use super::{
     icons::{Glyph, icon},
     open_thread::OpenThread,
     rendered_items::ready_thread,
-    run_tree::PtrEq,
     sidebar::display_title,
 };
 use crate::{
-    protocol::{ForkOrigin, ForkThread, ThreadId},
-    thread::RunView,
+    protocol::{ForkOrigin, ForkThread, MessageId, ThreadId},
     ui::format,
 };
 
-/// A button that creates a thread with a copy of the open one up to a run, and opens it. Nothing without an open thread.
+/// A button in a menu that creates a thread with a copy of the open one up to the answer to a message, and opens it.
 #[component]
-pub(crate) fn ForkButton(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    use_context::<OpenThread>().map(|open_thread| view! { <ForkButtonIn open_thread run/> })
-}
-
-#[component]
-fn ForkButtonIn(open_thread: OpenThread, run: Memo<PtrEq<RunView>>) -> impl IntoView {
+pub(crate) fn ForkButton(open_thread: OpenThread, message_id: MessageId) -> impl IntoView {
     let composer_focus: ComposerFocus = expect_context();
     let navigate = StoredValue::new(use_navigate());
     let (busy, error) = (RwSignal::new(false), RwSignal::new(None::<String>));
     // A retry names the same thread, in case only the reply was lost.
     let new_thread = StoredValue::new(None::<ThreadId>);
-    let message_id = run.with_untracked(|run| run.message_id);
-    let fork = move |message_id| {
+    let fork = move |_| {
         if busy.get_untracked() {
             return;
         }
@@ -55,20 +47,18 @@ fn ForkButtonIn(open_thread: OpenThread, run: Memo<PtrEq<RunView>>) -> impl Into
             }
         });
     };
-    message_id.map(|message_id| {
-        view! {
-            <button
-                type="button"
-                class="small-button"
-                title="Continue in a new thread with a copy of this one up to here"
-                aria-disabled=move || busy.get().to_string()
-                on:click=move |_| fork(message_id)
-            >
-                {icon(Glyph::Fork)} {move || if busy.get() { "Forking" } else { "Fork from here" }}
-            </button>
-            {move || error.get().map(error_message)}
-        }
-    })
+    view! {
+        <button
+            type="button"
+            title="Continue in a new thread with a copy of this one up to here"
+            aria-disabled=move || busy.get().to_string()
+            on:click=fork
+        >
+            {icon(Glyph::Fork)} {move || if busy.get() { "Forking" } else { "Fork from here" }}
+        </button>
+        {move || error.get().map(error_message)}
+    }
+    .into_any()
 }
 
 /// Where the thread comes from, if it is a fork: a link to the message at which it was forked.

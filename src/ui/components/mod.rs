@@ -2,6 +2,7 @@
 
 pub(crate) mod agent_select;
 pub(crate) mod announcer;
+pub(crate) mod answer_actions;
 pub(crate) mod approval;
 pub(crate) mod auto_scroll;
 pub(crate) mod chart;
@@ -14,6 +15,7 @@ pub(crate) mod dialogs;
 pub(crate) mod display_state;
 pub(crate) mod draft;
 pub(crate) mod draft_items;
+pub(crate) mod edit_answer;
 pub(crate) mod error_message;
 pub(crate) mod event_target;
 pub(crate) mod feedback;

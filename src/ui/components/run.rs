@@ -3,27 +3,22 @@
 use leptos::{prelude::*, task::spawn_local};
 
 use super::{
+    answer_actions::run_end,
     clock::elapsed,
     collapsible::Collapsible,
-    copy::CopyAnswer,
-    feedback::Feedback,
-    fork::ForkButton,
     icons::{Glyph, icon},
-    interrupts::{INTERRUPTS, InterruptedRun},
     json::LongText,
-    replay::ReplayLink,
     run_nodes::Nodes,
     run_tree::{NodeTree, PtrEq, RunSignals},
 };
 use crate::{
-    protocol::{MessageId, SendMode, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
+    protocol::{MessageId, StopRun, TakeBack, Waiting, WaitsFor, agui::Usage, extensions::TOOL_TASK},
+    text::escape_invisible,
     thread::{NodeBody, Resolution, RunState, RunView},
     ui::{
         components::{open_thread::OpenThread, rendered_items::ready_thread},
         context::AppContext,
         format,
-        item_key::ItemKey,
-        outgoing::NewMessage,
     },
 };
 
@@ -137,10 +132,11 @@ fn RunHeader(
         elapsed(started_at, ended_at)
     };
     let usage = Memo::new(move |_| run.with(|run| usage_label(run)));
+    let author = run.with_untracked(|run| escape_invisible(&run.author(&agent)));
     view! {
         <header class="byline">
             <span class="avatar agent" aria-hidden="true">{icon(Glyph::Spark)}</span>
-            <span class="author">{agent}</span>
+            <bdi class="author">{author}</bdi>
             <span class="run-state">{label}</span>
             <span class="time">{time}</span>
             {move || usage.get().map(|usage| view! { <span class="time" title="Model usage of this run">{usage}</span> })}
@@ -231,7 +227,7 @@ async fn take_back(open_thread: OpenThread, message_id: MessageId) {
 }
 
 /// Whether a run shows anything but steps: text, a chart, an activity, or a tool call that waits for a result.
-fn has_content(run: &RunView) -> bool {
+pub(super) fn has_content(run: &RunView) -> bool {
     let is_content = |body: &NodeBody| match body {
         NodeBody::Text { text, .. } => !text.trim().is_empty(),
         NodeBody::Activity { activity_type, .. } => activity_type != TOOL_TASK,
@@ -239,103 +235,6 @@ fn has_content(run: &RunView) -> bool {
         _ => false,
     };
     run.nodes.iter().any(|node| is_content(&node.body)) || !run.pending_tool_calls().is_empty()
-}
-
-/// How a run ended, and what the person can do next.
-fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
-    let replay = || view! { <ReplayLink run=run.with_untracked(|run| run.run_id)/> };
-    match state {
-        RunState::Failed { message, code } => Some(
-            view! {
-                <div class="failure" data-code=code.clone()>
-                    {icon(Glyph::Warning)}
-                    <p><strong>"The run failed. "</strong> {format::sentence(message)}</p>
-                    <Continue run/>
-                    <AskAgain run/>
-                </div>
-                <div class="run-end"><CopyAnswer run/> <ForkButton run/> {replay()}</div>
-            }
-            .into_any(),
-        ),
-        RunState::Cancelled => Some(
-            view! {
-                <div class="run-end">{icon(Glyph::Stop)} <p>"Stopped before it finished."</p> <Continue run/> <CopyAnswer run/> <AskAgain run/> <ForkButton run/> {replay()} <Feedback run/></div>
-            }
-            .into_any(),
-        ),
-        RunState::Interrupted { interrupts } => {
-            let open_thread = use_context::<OpenThread>();
-            let asking = InterruptedRun {
-                thread_id: open_thread.map(|open_thread| open_thread.id),
-                run,
-                interrupts: interrupts.clone(),
-                on_send: Callback::new(move |()| {
-                    // The run that resumes appears at the end.
-                    if let Some(open_thread) = open_thread {
-                        open_thread.auto_scroll.jump_to_end();
-                    }
-                }),
-                on_accepted: Callback::new(|()| {}),
-            };
-            Some(view! { {INTERRUPTS.show(asking)} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/> {replay()}</div> }.into_any())
-        }
-        RunState::Finished => {
-            let is_silent = run.with_untracked(|run| !has_content(run));
-            let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
-            Some(view! { <div class="run-end">{note} <Continue run/> <CopyAnswer run/> <AskAgain run/> <ForkButton run/> {replay()} <Feedback run/></div> }.into_any())
-        }
-        RunState::Waiting | RunState::Running => None,
-    }
-}
-
-/// A button that asks the agent to go on, after an answer that was cut off; only at the end of an open thread's branch.
-#[component]
-fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    use_context::<OpenThread>().map(|open_thread| {
-        let (run_id, agent) = run.with_untracked(|run| (run.run_id, run.agent.clone()));
-        let can_continue =
-            Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
-        let go_on = move |_| {
-            let text = "Continue where you stopped.".to_owned();
-            let (agent, mode) = (Some(agent.clone()), SendMode::Queue);
-            open_thread.send(NewMessage { text, files: Vec::new(), uploaded: Vec::new(), agent, mode });
-        };
-        view! {
-            <Show when=move || can_continue.get()>
-                <button type="button" class="small-button" on:click=go_on.clone()>{icon(Glyph::Down)} "Continue"</button>
-            </Show>
-        }
-    })
-}
-
-/// Whether a run that has ended left an incomplete answer: it was stopped, it failed, or it reached a limit.
-fn is_cut_off(run: &RunView) -> bool {
-    match run.state {
-        RunState::Cancelled | RunState::Failed { .. } => has_content(run),
-        RunState::Finished => run.result.as_ref().is_some_and(|result| result.get("stopped").is_some()),
-        RunState::Waiting | RunState::Running | RunState::Interrupted { .. } => false,
-    }
-}
-
-/// A button to ask again, if the run's interrupts were abandoned.
-#[component]
-fn AskAgainIfAbandoned(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let abandoned = Memo::new(move |_| run.with(|run| run.answered == Some(Resolution::Abandoned)));
-    view! { <Show when=move || abandoned.get()><div class="run-end"><AskAgain run/></div></Show> }
-}
-
-/// A button that sends the run's message again as a new version: same text, agent and files. The old version stays reachable.
-#[component]
-fn AskAgain(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    let message_id = run.with_untracked(|run| run.message_id);
-    use_context::<OpenThread>().zip(message_id).map(|(open_thread, message_id)| {
-        let ask = move |_| {
-            if let Some(message) = open_thread.message(message_id) {
-                open_thread.replace_message(&message, message.content.clone(), None);
-            }
-        };
-        view! { <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button> }
-    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-// The blocks of answers: their buttons, and highlighting code and showing formulas. Loaded when an answer has one of them, in a file of
-// its own; highlight.js and KaTeX follow when code or a formula is in sight.
+// The blocks of answers: their buttons, and highlighting code, showing formulas and drawing diagrams. Loaded when an answer has one of
+// them, in a file of its own; highlight.js, KaTeX and Mermaid follow when code, a formula or a diagram is in sight.
 import { csvOf, markdownOf, plainText, rows, sources } from './text.js';
 
 /** Longer code stays plain. */
@@ -64,9 +64,10 @@ async function show(block) {
   finished.add(block);
   try {
     if (block.matches('.math')) await showFormula(block);
+    else if (block.dataset.language?.toLowerCase() === 'mermaid') await showDiagram(block);
     else await highlight(block);
   } catch {
-    // The code stays plain, the formula is shown as its source. The next time the block is in sight, this is tried again.
+    // The code stays plain, formulas and diagrams are shown as their sources. The next time the block is in sight, this is tried again.
     finished.delete(block);
   }
 }
@@ -91,6 +92,31 @@ async function showFormula(span) {
   }
 }
 
+/** Shows a diagram in place of its source, which a button shows again. */
+async function showDiagram(block) {
+  const code = block.querySelector('pre > code');
+  const source = code.textContent;
+  const { diagram, DiagramError } = await import('netra:diagram');
+  try {
+    const area = await diagram(source);
+    if (!block.isConnected || code.textContent !== source) return;
+    block.append(area);
+    block.classList.add('drawn');
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.dataset.press = 'source';
+    button.setAttribute('aria-pressed', 'false');
+    button.textContent = 'Source';
+    block.querySelector('[data-press=wrap]').before(button);
+  } catch (error) {
+    if (!(error instanceof DiagramError)) throw error;
+    const problem = document.createElement('p');
+    problem.className = 'code-problem';
+    problem.textContent = `This diagram cannot be drawn. ${error.message.split('\n', 1)[0].replace(/[:.]?$/, '.')}`;
+    block.append(problem);
+  }
+}
+
 /** Moves the focus from a reference to the text of its footnote, or back. */
 function jump(button, to, announce) {
   const label = button.textContent;
@@ -109,6 +135,10 @@ export function press(button, { announce, copyText }) {
     case 'wrap': {
       const isWrapped = button.closest('.code').classList.toggle('wrapped');
       return button.setAttribute('aria-pressed', isWrapped);
+    }
+    case 'source': {
+      const isShown = button.closest('.code').classList.toggle('with-source');
+      return button.setAttribute('aria-pressed', isShown);
     }
     case 'csv':
       return copyText(button, csvOf(table()));

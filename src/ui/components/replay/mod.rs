@@ -22,9 +22,8 @@ use leptos_router::{
 
 use self::content::Replay;
 use super::{
+    answer_actions::ANSWER_MENU,
     focus::{focus_on, is_focus_lost},
-    icons::{Glyph, icon},
-    open_thread::OpenThread,
 };
 use crate::{
     protocol::{RunId, ThreadId},
@@ -35,19 +34,6 @@ part!(
     /// A replay: the thread, the run, and what closes the replay.
     REPLAY, replay, |(thread, run, close): (ThreadId, RunId, Callback<()>)| view! { <Replay thread run close/> }.into_any()
 );
-
-/// The class of the links that open replays.
-const LINK_CLASS: &str = "replay-link";
-
-/// A link that opens the replay of a run of the open thread; nothing in a replay itself.
-#[component]
-pub(crate) fn ReplayLink(run: RunId) -> impl IntoView {
-    use_context::<OpenThread>().map(|open_thread| {
-        let address = format!("/threads/{}?replay={run}", open_thread.id);
-        let class = format!("small-button {LINK_CLASS}");
-        view! { <a class=class href=address>{icon(Glyph::Play)} "Replay"</a> }
-    })
-}
 
 /// The dialog of the replay that the address names. Its content is rendered in the browser only.
 #[component]
@@ -85,10 +71,10 @@ pub(crate) fn ReplayDialog() -> impl IntoView {
                 navigate(&format!("/threads/{thread}"), options);
             }
         }
-        // The browser returns the focus to the link, unless the address itself opened the replay.
+        // The menu that had the link has closed.
         request_animation_frame(move || {
-            let link = format!("{} .{LINK_CLASS}", ItemKey::Run(run).selector());
-            if is_focus_lost() && !focus_on(&link) {
+            let menu = format!("{} .{ANSWER_MENU} .menu-trigger", ItemKey::Run(run).selector());
+            if is_focus_lost() && !focus_on(&menu) {
                 focus_on("#main");
             }
         });
