@@ -123,6 +123,8 @@ impl FeedTail {
             // The newest page contains pinned threads, and the pages contain no archived ones.
             UserEntry::Thread { thread } if thread.pinned && !thread.archived && !has_row => self.add_missing(id, seq),
             UserEntry::Archived { thread } if !thread.archived && !has_row => self.add_missing(id, seq),
+            // It may be new, or an older one in which the user may do something else now.
+            UserEntry::Shared { .. } if is_missing || feed.lacks(id) => self.add_missing(id, seq),
             UserEntry::Archived { .. } if is_missing => drop(self.missing.remove(&id)),
             _ if is_missing => {}
             _ => feed.apply(at, entry),
@@ -142,7 +144,7 @@ impl FeedTail {
 
 fn thread_of(entry: &UserEntry) -> ThreadId {
     match entry {
-        UserEntry::Thread { thread } | UserEntry::Archived { thread } => thread.id,
+        UserEntry::Thread { thread } | UserEntry::Archived { thread } | UserEntry::Shared { thread } => thread.id,
         UserEntry::ThreadRemoved { thread_id } | UserEntry::Run { thread_id, .. } | UserEntry::Read { thread_id } => {
             *thread_id
         }

@@ -24,6 +24,7 @@ mod http;
 mod inbox;
 mod leptos_config;
 mod log;
+mod members;
 mod metrics;
 mod model;
 mod pages;

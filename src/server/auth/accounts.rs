@@ -12,7 +12,7 @@ use crate::{
         channel::Channel,
         clock::now_ms,
         error::{Error, Result},
-        store::Store,
+        store::{Store, row},
     },
 };
 
@@ -131,8 +131,15 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     let user = by_email(store, email).await?;
     let mut tx = store.begin().await?;
     // Threads before channels, in the order of ids: all transactions lock in this order.
-    let sql = format!("SELECT id FROM threads WHERE owner = $1 ORDER BY id{}", store.engine().for_update());
-    let threads: Vec<ThreadId> = sqlx::query_scalar(AssertSqlSafe(sql)).bind(user.id).fetch_all(&mut *tx).await?;
+    let sql = format!(
+        "SELECT id, owner FROM threads WHERE owner = $1 OR id IN (SELECT thread_id FROM thread_members WHERE user_id = $1) \
+         ORDER BY id{}",
+        store.engine().for_update(),
+    );
+    let locked: Vec<LockedThread> = sqlx::query_as(AssertSqlSafe(sql)).bind(user.id).fetch_all(&mut *tx).await?;
+    let threads: Vec<ThreadId> =
+        locked.iter().filter(|thread| thread.owner == user.id).map(|thread| thread.id).collect();
+    leave_threads(&mut tx, user.id).await?;
     // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
@@ -145,6 +152,30 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     check_administrator_left(&mut tx).await?;
     sessions::commit_ended(tx, cache).await?;
     Ok((user, threads))
+}
+
+row! {
+    struct LockedThread {
+        id: ThreadId,
+        owner: UserId,
+    }
+}
+
+/// Removes a user from the members of all threads, which are locked, and makes what the user did in threads of others their owners', so that
+/// it is not deleted with the account.
+async fn leave_threads(tx: &mut sqlx::AnyConnection, user: UserId) -> Result<()> {
+    for sql in [
+        "UPDATE threads SET members = members - 1 WHERE id IN (SELECT thread_id FROM thread_members WHERE user_id = $1)",
+        "DELETE FROM thread_members WHERE user_id = $1",
+        "UPDATE runs SET requested_by = NULL WHERE requested_by = $1",
+        // An id that the owner has used as well stays the user's, and is deleted: nobody can refer to two messages by one id.
+        "UPDATE messages SET author = (SELECT t.owner FROM threads t WHERE t.id = messages.thread_id) WHERE author = $1 \
+         AND NOT EXISTS (SELECT 1 FROM threads t JOIN messages o ON o.author = t.owner AND o.id = messages.id \
+         WHERE t.id = messages.thread_id)",
+    ] {
+        sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// Fails if no administrator is left.

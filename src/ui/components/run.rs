@@ -204,7 +204,9 @@ fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
     view! {
         <div class="run-end">
             <p>{about}</p>
-            <button type="button" class="small-button" disabled=move || busy.get() on:click=cancel>{icon(glyph)} {label}</button>
+            <Show when=move || open_thread.can_write()>
+                <button type="button" class="small-button" disabled=move || busy.get() on:click=cancel>{icon(glyph)} {label}</button>
+            </Show>
         </div>
     }
     .into_any()
@@ -277,7 +279,14 @@ fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<AnyView> {
                 }),
                 on_accepted: Callback::new(|()| {}),
             };
-            Some(view! { {INTERRUPTS.show(asking)} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/> {replay()}</div> }.into_any())
+            let is_answered = run.with_untracked(|run| run.answered.is_some());
+            let questions = match open_thread {
+                Some(open_thread) if !is_answered && !untrack(|| open_thread.can_write()) => {
+                    view! { <p class="quiet">"The agent asked a question. Those who may write in this thread can answer it."</p> }.into_any()
+                }
+                _ => INTERRUPTS.show(asking).into_any(),
+            };
+            Some(view! { {questions} <AskAgainIfAbandoned run/> <div class="run-end"><CopyAnswer run/> {replay()}</div> }.into_any())
         }
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
@@ -294,7 +303,9 @@ fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     use_context::<OpenThread>().map(|open_thread| {
         let (run_id, agent) = run.with_untracked(|run| (run.run_id, run.agent.clone()));
         let can_continue =
-            Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
+            Memo::new(move |_| {
+                run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)) && open_thread.can_write()
+            });
         let go_on = move |_| {
             let text = "Continue where you stopped.".to_owned();
             let (agent, mode) = (Some(agent.clone()), SendMode::Queue);
@@ -334,7 +345,11 @@ fn AskAgain(run: Memo<PtrEq<RunView>>) -> impl IntoView {
                 open_thread.replace_message(&message, message.content.clone(), None);
             }
         };
-        view! { <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button> }
+        view! {
+            <Show when=move || open_thread.can_write()>
+                <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button>
+            </Show>
+        }
     })
 }
 

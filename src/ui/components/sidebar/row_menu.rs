@@ -1,4 +1,4 @@
-//! The menu of a thread: rename, pin, select, archive and delete.
+//! The menu of a thread: rename, pin, share, select, archive and delete; or leave, if another user shares it.
 
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
@@ -17,7 +17,7 @@ use super::{
     selection::focus_row,
 };
 use crate::{
-    protocol::{ArchiveThread, PinThread, Request, ThreadId},
+    protocol::{ArchiveThread, LeaveThread, PinThread, Request, ThreadId},
     socket::context::{Socket, use_socket},
     thread::ThreadSummary,
     ui::format::sentence,
@@ -50,6 +50,14 @@ pub(super) fn RowMenu(
         leave_list.leave(id);
         change(list, socket, ArchiveThread { thread_id: id, archived: true });
     };
+    // A member can only leave what the owner can rename, share and delete.
+    let is_member =
+        Memo::new(move |_| thread.with(|thread| thread.info.shared.as_ref().is_some_and(|shared| shared.role.is_some())));
+    let leave_thread = move |_| {
+        open.set(false);
+        leave_list.leave(id);
+        change(list, socket, LeaveThread { thread_id: id });
+    };
     let deletions: Deletions = expect_context();
     let delete = move |_| {
         open.set(false);
@@ -75,15 +83,20 @@ pub(super) fn RowMenu(
             open
             tabindex="-1"
         >
-            <button type="button" on:click=rename>{icon(Glyph::Edit)} "Rename"</button>
+            <Show when=move || !is_member.get()><button type="button" on:click=rename>{icon(Glyph::Edit)} "Rename"</button></Show>
             <button type="button" on:click=pin>
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
-            <button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button>
+            <Show when=move || !is_member.get()><button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button></Show>
             {exports(id, open)}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
             <button type="button" on:click=archive>{icon(Glyph::Archive)} "Archive"</button>
-            <button type="button" class="danger" on:click=delete>{icon(Glyph::Trash)} "Delete"</button>
+            <Show
+                when=move || is_member.get()
+                fallback=move || view! { <button type="button" class="danger" on:click=delete>{icon(Glyph::Trash)} "Delete"</button> }
+            >
+                <button type="button" class="danger" on:click=leave_thread>{icon(Glyph::SignOut)} "Leave"</button>
+            </Show>
         </Menu>
     }
     .into_any()
