@@ -1,5 +1,4 @@
 /** Sharing a thread with other users of the server: reading along, writing, and being removed. */
-import { execFileSync } from 'node:child_process';
 import { expectAccessible } from './accessible.ts';
 import { type Account, signInByRequest } from './accounts.ts';
 import { expect, type Page, test } from './fixtures.ts';

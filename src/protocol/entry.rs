@@ -323,8 +323,7 @@ pub enum UserEntry {
         /// The thread as it is now.
         thread: ThreadInfo,
     },
-    /// A thread was archived, or taken out of the archive. Not the kind `thread`: a client that does not have a thread of that kind
-    /// may take it for a new one.
+    /// A thread was archived, or unarchived. Not the kind `thread`: a client that lacks such a thread may take it for a new one.
     Archived {
         /// The thread as it is now.
         thread: ThreadInfo,

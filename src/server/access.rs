@@ -1,6 +1,6 @@
 //! What a user may do with a thread: nothing, read it, write in it, or everything because it is theirs. [`Access::of`] alone decides it, from
 //! the thread's owner and the user's row in `thread_members`; every command and route that concerns a thread asks for the access that it needs.
-//! `docs/architecture.md` lists them, and `tests/integration/members.rs` tries each of them as every kind of user.
+//! `docs/architecture.md` lists them, and `tests/integration/members/mod.rs` tries each of them as every kind of user.
 //!
 //! Guarantees: a command checks in the transaction of its change, with the thread's row locked, and whoever changes members locks that row
 //! too; so a command that succeeds was allowed when it was committed. To a user without access a thread does not exist (`not_found`); a

@@ -170,7 +170,7 @@ mod tests {
             for (n, (act, which)) in steps.iter().enumerate() {
                 let at = 1_000 + 10 * n as i64;
                 let known = |made: &[ThreadInfo]| made.get(*which as usize % made.len().max(1)).cloned();
-                let entry = match (act % 8, known(&made)) {
+                let entry = match (act % 10, known(&made)) {
                     (1, Some(thread)) => {
                         UserEntry::Thread { thread: ThreadInfo { title: format!("renamed {n}"), ..thread } }
                     }
@@ -188,9 +188,15 @@ mod tests {
                         let thread = ThreadInfo { pinned: !thread.pinned, ..thread };
                         UserEntry::Thread { thread }
                     }
+                    // The user may do something else in a thread that is shared.
+                    (8, Some(thread)) => UserEntry::Shared { thread },
+                    // An old thread of somebody else is new in this feed.
+                    (9, _) => UserEntry::Shared { thread: ThreadInfo::new(ThreadId::new(), format!("{n}"), "a", 1) },
                     _ => UserEntry::Thread { thread: ThreadInfo::new(ThreadId::new(), format!("{n}"), "a", at) },
                 };
-                if let UserEntry::Thread { thread } | UserEntry::Archived { thread } = &entry {
+                if let UserEntry::Thread { thread } | UserEntry::Archived { thread } | UserEntry::Shared { thread } =
+                    &entry
+                {
                     made.retain(|known| known.id != thread.id);
                     made.push(thread.clone());
                 }

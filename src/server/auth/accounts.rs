@@ -5,7 +5,7 @@ use sqlx::{Any, AssertSqlSafe, Executor, FromRow, Row, any::AnyRow};
 use super::{session_cache::SessionCache, sessions};
 use crate::{
     protocol::{
-        ErrorCode, ThreadId, UserId,
+        ErrorCode, ThreadId, UserEntry, UserId,
         http::{Role, User},
     },
     server::{
@@ -140,6 +140,7 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     let threads: Vec<ThreadId> =
         locked.iter().filter(|thread| thread.owner == user.id).map(|thread| thread.id).collect();
     leave_threads(&mut tx, user.id).await?;
+    let members = members_of(&mut tx, user.id).await?;
     // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
@@ -147,6 +148,9 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
         "DELETE FROM channels WHERE id IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR id = $2",
     ] {
         sqlx::query(sql).bind(user.id).bind(Channel::User(user.id)).execute(&mut *tx).await?;
+    }
+    for member in members {
+        tell_removed(&mut tx, &member).await?;
     }
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
@@ -159,6 +163,32 @@ row! {
         id: ThreadId,
         owner: UserId,
     }
+}
+
+row! {
+    struct ThreadMember {
+        user_id: UserId,
+        thread_id: ThreadId,
+    }
+}
+
+/// The members of a user's threads, in the order in which feeds are locked.
+async fn members_of(tx: &mut sqlx::AnyConnection, owner: UserId) -> Result<Vec<ThreadMember>> {
+    let sql = "SELECT m.user_id, m.thread_id FROM thread_members m JOIN threads t ON t.id = m.thread_id \
+               WHERE t.owner = $1 AND t.deleted_at IS NULL ORDER BY m.user_id, m.thread_id";
+    Ok(sqlx::query_as(sql).bind(owner).fetch_all(tx).await?)
+}
+
+/// Appends to the feed of a member that a thread is gone. This may be another process than the server, which reads it from the store.
+async fn tell_removed(tx: &mut sqlx::AnyConnection, member: &ThreadMember) -> Result<()> {
+    let (channel, thread_id) = (Channel::User(member.user_id), member.thread_id);
+    let entry = serde_json::to_string(&UserEntry::ThreadRemoved { thread_id })?;
+    let bytes = i64::try_from(entry.len()).unwrap_or(i64::MAX);
+    let sql = "UPDATE channels SET head = head + 1, bytes = bytes + $2 WHERE id = $1";
+    sqlx::query(sql).bind(channel).bind(bytes).execute(&mut *tx).await?;
+    let sql = "INSERT INTO entries (channel, seq, at, entry) SELECT id, head, $2, $3 FROM channels WHERE id = $1";
+    sqlx::query(sql).bind(channel).bind(now_ms()).bind(entry).execute(tx).await?;
+    Ok(())
 }
 
 /// Removes a user from the members of all threads, which are locked, and makes what the user did in threads of others their owners', so that

@@ -51,8 +51,9 @@ pub(super) fn RowMenu(
         change(list, socket, ArchiveThread { thread_id: id, archived: true });
     };
     // A member can only leave what the owner can rename, share and delete.
-    let is_member =
-        Memo::new(move |_| thread.with(|thread| thread.info.shared.as_ref().is_some_and(|shared| shared.role.is_some())));
+    let is_member = Memo::new(move |_| {
+        thread.with(|thread| thread.info.shared.as_ref().is_some_and(|shared| shared.role.is_some()))
+    });
     let leave_thread = move |_| {
         open.set(false);
         leave_list.leave(id);
