@@ -35,6 +35,10 @@ pub(super) fn RowMenu(
     let socket = use_socket();
     let open = RwSignal::new(false);
     let pinned = Memo::new(move |_| thread.with(|thread| thread.info.pinned));
+    // A member can only leave what the owner can rename, share and delete.
+    let is_member = Memo::new(move |_| {
+        thread.with(|thread| thread.info.shared.as_ref().is_some_and(|shared| shared.role.is_some()))
+    });
     let rename = move |_| {
         open.set(false);
         renaming.set(true);
@@ -49,22 +53,6 @@ pub(super) fn RowMenu(
         open.set(false);
         leave_list.leave(id);
         change(list, socket, ArchiveThread { thread_id: id, archived: true });
-    };
-    // A member can only leave what the owner can rename, share and delete.
-    let is_member = Memo::new(move |_| {
-        thread.with(|thread| thread.info.shared.as_ref().is_some_and(|shared| shared.role.is_some()))
-    });
-    let leave_thread = move |_| {
-        open.set(false);
-        leave_list.leave(id);
-        change(list, socket, LeaveThread { thread_id: id });
-    };
-    let deletions: Deletions = expect_context();
-    let delete = move |_| {
-        open.set(false);
-        let open_thread = leave_list.open_thread().filter(|open| *open == id);
-        leave_list.leave(id);
-        deletions.delete(vec![id], format!("“{}”", title.get_untracked()), open_thread);
     };
     let select = move |_| {
         open.set(false);
@@ -92,15 +80,32 @@ pub(super) fn RowMenu(
             {exports(id, open)}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
             <button type="button" on:click=archive>{icon(Glyph::Archive)} "Archive"</button>
-            <Show
-                when=move || is_member.get()
-                fallback=move || view! { <button type="button" class="danger" on:click=delete>{icon(Glyph::Trash)} "Delete"</button> }
-            >
-                <button type="button" class="danger" on:click=leave_thread>{icon(Glyph::SignOut)} "Leave"</button>
-            </Show>
+            <Remove id title list open is_member/>
         </Menu>
     }
     .into_any()
+}
+
+/// The button that deletes a thread, or leaves it if another user shares it.
+#[component]
+fn Remove(id: ThreadId, title: Memo<String>, list: List, open: RwSignal<bool>, is_member: Memo<bool>) -> impl IntoView {
+    let socket = use_socket();
+    let leave_list = use_leave_list(list);
+    let deletions: Deletions = expect_context();
+    let remove = move |_| {
+        open.set(false);
+        let open_thread = leave_list.open_thread().filter(|open| *open == id);
+        leave_list.leave(id);
+        match is_member.get_untracked() {
+            true => change(list, socket, LeaveThread { thread_id: id }),
+            false => deletions.delete(vec![id], format!("“{}”", title.get_untracked()), open_thread),
+        }
+    };
+    let content = move || match is_member.get() {
+        true => view! { {icon(Glyph::SignOut)} "Leave" }.into_any(),
+        false => view! { {icon(Glyph::Trash)} "Delete" }.into_any(),
+    };
+    view! { <button type="button" class="danger" on:click=remove>{content}</button> }.into_any()
 }
 
 /// Links to print and to download a thread. They close the menu.
