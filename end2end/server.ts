@@ -1,5 +1,5 @@
 /** A real `netra serve` process with its own port and data folder, removed after the test. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -112,6 +112,12 @@ export class Server {
         throw new Error(`the log breaks AG-UI's rules:\n${stdout}${stderr}`);
       },
     );
+  }
+
+  /** Adds an account, as an operator does. */
+  addUser({ email, name, password }: { email: string; name: string; password: string }): void {
+    const args = ['user', 'add', '--password-stdin', '--email', email, '--name', name, '--data', join(this.folder, 'data')];
+    execFileSync(binary, args, { cwd: this.folder, input: password, stdio: ['pipe', 'ignore', 'inherit'] });
   }
 
   /** Stops the server and removes its folder. */

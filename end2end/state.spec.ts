@@ -82,7 +82,7 @@ test('a thread that is deleted elsewhere is reported', async ({ page, context, s
   await row.getByRole('button', { name: 'Delete' }).click();
   // Leaving the page ends the time in which it could be undone.
   await other.goto('about:blank');
-  await expect(page.getByRole('heading', { name: 'Thread deleted' })).toBeVisible();
+  await expect(page.getByRole('heading', { name: 'Thread not available any more' })).toBeVisible();
   await expect(page.getByText('Open in')).toHaveCount(0);
   await expect(page.locator('[data-run-id]')).toHaveCount(0);
 });

@@ -14,6 +14,7 @@ const LAYERS = [
   ['server::file_modes', 'server::headers', 'server::metrics', 'server::telemetry'],
   ['server::error'],
   ['server::problem', 'server::store'],
+  ['server::access'],
   ['server::outbound', 'server::quotas', 'server::rates', 'server::sweep'],
   ['server::admission', 'server::channel'],
   ['server::bus', 'server::raw_events', 'server::usage'],

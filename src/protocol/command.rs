@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, CreateTemporaryThread, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer, KeepThread,
-    MessageId, MoveQueued, RunFeedback, RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed,
-    WithdrawLink,
+    AddMember, ChannelName, CreateTemporaryThread, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer,
+    KeepThread, LeaveThread, MessageId, MoveQueued, RemoveMember, RunFeedback, RunId, SendMode, SetMemberRole,
+    ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -97,6 +97,14 @@ commands! {
     ShareThread = "share_thread" -> Accepted;
     /// Withdraw such a link.
     WithdrawLink = "withdraw_link" -> Accepted;
+    /// Share a thread with another user of the instance.
+    AddMember = "add_member" -> Accepted;
+    /// Change what a member of a thread may do.
+    SetMemberRole = "set_member_role" -> Accepted;
+    /// Stop sharing a thread with a user.
+    RemoveMember = "remove_member" -> Accepted;
+    /// Give up the access to another user's thread.
+    LeaveThread = "leave_thread" -> Accepted;
     /// Check that the connection is alive.
     Ping = "ping" -> Pong;
 }

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ChannelName, FileId, ForkOrigin, MessageId, RunId, Temporary, ThreadId, ThreadSignal, UserId, agui::Event,
+    ChannelName, FileId, ForkOrigin, MessageId, RunId, SharedThread, Temporary, ThreadId, ThreadMembers, ThreadSignal,
+    UserId, agui::Event,
 };
 
 /// Who wrote a message.
@@ -179,10 +180,10 @@ pub struct ThreadInfo {
     pub agent: String,
     /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
-    /// Whether its owner pinned it: it is listed first.
+    /// Whether it is pinned: it is listed first. In a feed by its user, in the log by the owner.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// Whether its owner archived it: it is listed with the archived threads only.
+    /// Whether it is archived: it is listed with the archived threads only. By whom, see `pinned`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
     /// Where it comes from, if it was forked.
@@ -191,14 +192,17 @@ pub struct ThreadInfo {
     /// When it is deleted, if it is temporary. Temporary threads are not listed, and not found by search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temporary: Option<Temporary>,
+    /// In a user's feed, and in replies: with whom it is shared, if it has members. In the thread's log, `members` entries say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedThread>,
 }
 
 impl ThreadInfo {
-    /// A new thread, neither pinned, archived, forked nor temporary.
+    /// A new thread, neither pinned, archived, forked, temporary nor shared.
     #[must_use]
     pub fn new(id: ThreadId, title: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
         let (title, agent, pinned, archived) = (title.into(), agent.into(), false, false);
-        Self { id, title, agent, created_at, pinned, archived, forked_from: None, temporary: None }
+        Self { id, title, agent, created_at, pinned, archived, forked_from: None, temporary: None, shared: None }
     }
 }
 
@@ -268,6 +272,11 @@ pub enum ThreadEntry {
         /// The thread as it is now.
         thread: ThreadInfo,
     },
+    /// A member was added or removed, or may do something else now.
+    Members {
+        /// The owner and the members as they are now.
+        members: ThreadMembers,
+    },
 }
 
 impl ThreadEntry {
@@ -278,7 +287,11 @@ impl ThreadEntry {
             Self::Message { message } => Some(message.run_id),
             Self::Answer { answer } => Some(answer.resumed_by),
             Self::Agent { run_id, .. } | Self::Edited { run_id, .. } | Self::Feedback { run_id, .. } => Some(*run_id),
-            Self::TakenBack { .. } | Self::Moved { .. } | Self::Read { .. } | Self::Thread { .. } => None,
+            Self::TakenBack { .. }
+            | Self::Moved { .. }
+            | Self::Read { .. }
+            | Self::Thread { .. }
+            | Self::Members { .. } => None,
         }
     }
 }
@@ -314,13 +327,17 @@ pub enum UserEntry {
         /// The thread as it is now.
         thread: ThreadInfo,
     },
-    /// A thread was archived, or taken out of the archive. Not the kind `thread`: a client that does not have a thread of that kind
-    /// may take it for a new one.
+    /// A thread was archived, or unarchived. Not the kind `thread`: a client that lacks such a thread may take it for a new one.
     Archived {
         /// The thread as it is now.
         thread: ThreadInfo,
     },
-    /// A thread was deleted.
+    /// Another user shared a thread with this one, or changed what this one may do in it.
+    Shared {
+        /// The thread as it is now.
+        thread: ThreadInfo,
+    },
+    /// A thread was deleted, or is not shared with the user any more.
     ThreadRemoved {
         /// The thread.
         thread_id: ThreadId,

@@ -9,13 +9,14 @@ use super::agui::{
     TextMessageStart, ToolCallResult, ToolCallStart, ToolContent,
 };
 use super::{
-    Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
+    AddMember, Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
     CreateThread, Cursor, DeleteThread, Draining, EditAnswer, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush,
-    ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead, MessageAccepted, Mode, MoveQueued,
-    Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase,
-    RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack,
-    ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor,
-    Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
+    ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, LeaveThread, MarkRead, Member, MemberRole,
+    MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RemoveMember,
+    RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, SetMemberRole,
+    ShareThread, SharedThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadMembers,
+    ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser,
+    WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -126,6 +127,10 @@ fn commands() -> Vec<Command> {
         GiveFeedback { thread_id: id(1), run_id: id(3), feedback: feedback() }.into(),
         ShareThread { share_id: id(12), thread_id: id(1), expires_at: Some(AT) }.into(),
         WithdrawLink { share_id: id(12), thread_id: id(1) }.into(),
+        AddMember { thread_id: id(1), user_id: id(14), role: MemberRole::Read }.into(),
+        SetMemberRole { thread_id: id(1), user_id: id(14), role: MemberRole::Write }.into(),
+        RemoveMember { thread_id: id(1), user_id: id(14) }.into(),
+        LeaveThread { thread_id: id(1) }.into(),
         Ping {}.into(),
     ]
 }
@@ -203,6 +208,15 @@ fn thread() -> ThreadInfo {
     ThreadInfo::new(id(1), "Tokens", "analyst", AT)
 }
 
+fn members() -> ThreadMembers {
+    let member = Member { user: Person { id: id(14), name: "Bob".into() }, role: MemberRole::Read };
+    ThreadMembers { owner: Person { id: id(4), name: "Ada".into() }, members: vec![member] }
+}
+
+fn shared() -> SharedThread {
+    SharedThread { owner: members().owner, role: Some(MemberRole::Read) }
+}
+
 fn fork() -> ThreadInfo {
     let forked_from = Some(ForkOrigin { thread_id: id(1), message_id: id(2), title: "Tokens".into() });
     ThreadInfo { forked_from, ..ThreadInfo::new(id(12), "Tokens (fork)", "analyst", AT) }
@@ -239,6 +253,7 @@ fn thread_entries() -> Vec<ThreadEntry> {
         ThreadEntry::Moved { message_id: id(9), before: Some(id(12)) },
         ThreadEntry::Read { message_id: id(12), run_id: id(3) },
         ThreadEntry::Feedback { run_id: id(3), feedback: feedback() },
+        ThreadEntry::Members { members: members() },
     ]
 }
 
@@ -248,6 +263,7 @@ fn user_entries() -> Vec<UserEntry> {
         UserEntry::Thread { thread: fork() },
         UserEntry::ThreadRemoved { thread_id: id(8) },
         UserEntry::Archived { thread: ThreadInfo { archived: true, ..thread() } },
+        UserEntry::Shared { thread: ThreadInfo { shared: Some(shared()), ..thread() } },
         UserEntry::Run { thread_id: id(1), run_id: id(3), phase: RunPhase::Running },
         UserEntry::Read { thread_id: id(1) },
     ]

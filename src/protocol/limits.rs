@@ -2,6 +2,10 @@
 
 /// The most links with which anybody can read a thread, per thread.
 pub const MAX_SHARE_LINKS: usize = 20;
+/// The most members of a thread, besides its owner.
+pub const MAX_MEMBERS: usize = 50;
+/// The most users that `GET /api/people` returns.
+pub const MAX_PEOPLE: usize = 20;
 /// The maximum length of a message's text, in bytes. Below [`MAX_FRAME_BYTES`], with room for JSON escapes.
 pub const MAX_MESSAGE_BYTES: usize = 32 * 1024;
 /// The minimum length of a new password, in characters.

@@ -24,6 +24,7 @@ pub mod http;
 mod ids;
 pub mod json;
 pub mod limits;
+mod members;
 mod push;
 mod queued;
 #[cfg(feature = "schema")]
@@ -51,6 +52,9 @@ pub use frame::{
 };
 pub use ids::{
     ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, ThreadId, UserId,
+};
+pub use members::{
+    AddMember, LeaveThread, Member, MemberRole, People, RemoveMember, SetMemberRole, SharedThread, ThreadMembers,
 };
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,

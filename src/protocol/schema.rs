@@ -62,6 +62,10 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::GiveFeedback>(&mut out, generator);
     one::<super::ShareThread>(&mut out, generator);
     one::<super::WithdrawLink>(&mut out, generator);
+    one::<super::AddMember>(&mut out, generator);
+    one::<super::SetMemberRole>(&mut out, generator);
+    one::<super::RemoveMember>(&mut out, generator);
+    one::<super::LeaveThread>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
     debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)
@@ -140,6 +144,8 @@ fn register(generator: &mut SchemaGenerator) {
         http::Uploaded
     );
     all!(super::ShareLinks);
+    all!(super::ThreadMembers);
+    all!(super::People);
     all!(
         http::AgentInfo,
         http::ThreadPage,

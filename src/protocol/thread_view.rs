@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Author, InterruptAnswer, MessageId, RunFeedback, RunId, ThreadInfo, UserMessage,
+    Author, InterruptAnswer, MessageId, RunFeedback, RunId, ThreadInfo, ThreadMembers, UserMessage,
     agui::{EncryptedSubtype, Interrupt, TextRole, Usage},
 };
 
@@ -17,6 +17,9 @@ pub struct ThreadView {
     /// The title, agent and time of creation; absent before the log's first entry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub info: Option<ThreadInfo>,
+    /// The owner and the members; absent if it never had members.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<ThreadMembers>,
     /// The messages and runs, in order.
     pub items: Vec<Item>,
 }

@@ -21,7 +21,7 @@ use crate::protocol::{RunId, ThreadId, UserId};
 const DEAD_NODE_TTL_MS: i64 = 24 * 3600 * 1000;
 
 /// The columns of [`RunRow`].
-const RUN_COLUMNS: &str = "id, thread_id, owner, agent, turn, seq, started_at, stop_at";
+const RUN_COLUMNS: &str = "id, thread_id, owner, requested_by, agent, turn, seq, started_at, stop_at";
 
 /// This node's lease, and its view of the others.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct OpenRun {
     pub thread_id: ThreadId,
     /// The owner of the thread.
     pub owner: UserId,
+    /// Who requested it.
+    pub requested_by: UserId,
     /// The agent that runs.
     pub agent: String,
     /// Its order among the runs of its thread.
@@ -156,6 +158,7 @@ row! {
         id: RunId,
         thread_id: ThreadId,
         owner: UserId,
+        requested_by: Option<UserId>,
         agent: String,
         turn: i64,
         seq: i64,
@@ -170,6 +173,7 @@ impl From<RunRow> for OpenRun {
             run_id: row.id,
             thread_id: row.thread_id,
             owner: row.owner,
+            requested_by: row.requested_by.unwrap_or(row.owner),
             agent: row.agent,
             order: RunOrder { turn: row.turn.cast_unsigned(), seq: row.seq.cast_unsigned() },
             started_at: row.started_at,

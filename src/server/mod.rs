@@ -4,6 +4,7 @@
 //! `auth`; [`threads`], [`runs`] and [`agents`] (what changes threads); [`search`]; [`connections`] (who is connected); [`commands`]; `ws` and `http` (the
 //! entry points); `router` and `state`; [`tcp`].
 
+pub mod access;
 mod admission;
 pub mod agents;
 pub mod auth;

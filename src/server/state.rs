@@ -24,7 +24,7 @@ use super::{
     site::Site,
     store::Store,
     sweep,
-    threads::{Owners, TemporaryLimits},
+    threads::TemporaryLimits,
     ws::Gateway,
 };
 use crate::protocol::{
@@ -104,6 +104,7 @@ impl AppState {
         }
         let nodes = Nodes::new(&channels, manager.clone(), runner.clone(), bus, &auth);
         let commands = Commands::new(channels.clone(), runner.clone(), nodes.clone(), config.files_dir())
+            .with_members(config.server.members)
             .with_temporary_limits(TemporaryLimits {
                 max_hours: config.store.temporary_max_hours,
                 idle_minutes: config.store.temporary_idle_minutes,
@@ -171,7 +172,6 @@ impl AppState {
             manager: self.manager.clone(),
             nodes: self.nodes.clone(),
             channels: self.channels.clone(),
-            owners: Owners::default(),
             auth: self.auth.clone(),
             commands: self.commands.clone(),
             config: self.config.socket.clone(),

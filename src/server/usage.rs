@@ -232,7 +232,7 @@ fn dollars(microusd: i64) -> f64 {
     microusd as f64 / MICRO_PER_USD
 }
 
-/// Adds the usage of an ended run. Its cost is known only for the whole run, and is counted with its first model.
+/// Adds the usage of an ended run, unless the account of its user was removed. Its cost is known only for the whole run, and is counted with its first model.
 ///
 /// # Errors
 /// If the store fails.
@@ -247,7 +247,7 @@ pub(super) async fn record(tx: &mut CommandTransaction, user: UserId, agent: &st
         let model: String = model.chars().filter(|c| !c.is_control()).take(MAX_MODEL_CHARS).collect();
         sqlx::query(
             "INSERT INTO usage (day, user_id, agent, model, runs, input_tokens, output_tokens, cost_microusd) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (day, user_id, agent, model) DO UPDATE SET \
+             SELECT $1, id, $3, $4, $5, $6, $7, $8 FROM users WHERE id = $2 ON CONFLICT (day, user_id, agent, model) DO UPDATE SET \
              runs = usage.runs + excluded.runs, input_tokens = usage.input_tokens + excluded.input_tokens, \
              output_tokens = usage.output_tokens + excluded.output_tokens, \
              cost_microusd = usage.cost_microusd + excluded.cost_microusd",

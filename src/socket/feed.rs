@@ -123,6 +123,8 @@ impl FeedTail {
             // The newest page contains pinned threads, and the pages contain no archived ones.
             UserEntry::Thread { thread } if thread.pinned && !thread.archived && !has_row => self.add_missing(id, seq),
             UserEntry::Archived { thread } if !thread.archived && !has_row => self.add_missing(id, seq),
+            // It may be new, or an older one in which the user may do something else now.
+            UserEntry::Shared { .. } if is_missing || feed.lacks(id) => self.add_missing(id, seq),
             UserEntry::Archived { .. } if is_missing => drop(self.missing.remove(&id)),
             _ if is_missing => {}
             _ => feed.apply(at, entry),
@@ -142,7 +144,7 @@ impl FeedTail {
 
 fn thread_of(entry: &UserEntry) -> ThreadId {
     match entry {
-        UserEntry::Thread { thread } | UserEntry::Archived { thread } => thread.id,
+        UserEntry::Thread { thread } | UserEntry::Archived { thread } | UserEntry::Shared { thread } => thread.id,
         UserEntry::ThreadRemoved { thread_id } | UserEntry::Run { thread_id, .. } | UserEntry::Read { thread_id } => {
             *thread_id
         }
@@ -168,7 +170,7 @@ mod tests {
             for (n, (act, which)) in steps.iter().enumerate() {
                 let at = 1_000 + 10 * n as i64;
                 let known = |made: &[ThreadInfo]| made.get(*which as usize % made.len().max(1)).cloned();
-                let entry = match (act % 8, known(&made)) {
+                let entry = match (act % 10, known(&made)) {
                     (1, Some(thread)) => {
                         UserEntry::Thread { thread: ThreadInfo { title: format!("renamed {n}"), ..thread } }
                     }
@@ -186,9 +188,15 @@ mod tests {
                         let thread = ThreadInfo { pinned: !thread.pinned, ..thread };
                         UserEntry::Thread { thread }
                     }
+                    // The user may do something else in a thread that is shared.
+                    (8, Some(thread)) => UserEntry::Shared { thread },
+                    // An old thread of somebody else is new in this feed.
+                    (9, _) => UserEntry::Shared { thread: ThreadInfo::new(ThreadId::new(), format!("{n}"), "a", 1) },
                     _ => UserEntry::Thread { thread: ThreadInfo::new(ThreadId::new(), format!("{n}"), "a", at) },
                 };
-                if let UserEntry::Thread { thread } | UserEntry::Archived { thread } = &entry {
+                if let UserEntry::Thread { thread } | UserEntry::Archived { thread } | UserEntry::Shared { thread } =
+                    &entry
+                {
                     made.retain(|known| known.id != thread.id);
                     made.push(thread.clone());
                 }

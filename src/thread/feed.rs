@@ -100,6 +100,12 @@ impl UserFeed {
                     known.info = thread;
                 }
             }
+            UserEntry::Shared { thread } => match self.thread_mut(thread.id) {
+                Some(known) => known.info = thread,
+                None if thread.archived => {}
+                // It is new for this user, however old it is.
+                None => self.threads.insert(0, ThreadSummary { unread: true, ..ThreadSummary::new(thread, at) }),
+            },
             UserEntry::ThreadRemoved { thread_id } => self.threads.retain(|thread| thread.info.id != thread_id),
             UserEntry::Run { thread_id, run_id, phase } => {
                 if let Some(thread) = self.thread_mut(thread_id) {

@@ -19,6 +19,7 @@ impl ThreadView {
     pub fn apply(&mut self, at: i64, entry: ThreadEntry) {
         match entry {
             ThreadEntry::Thread { thread } => self.info = Some(thread),
+            ThreadEntry::Members { members } => self.members = Some(members),
             ThreadEntry::Message { message } => self.push_message(at, message),
             ThreadEntry::Answer { answer } => self.apply_answer(at, answer),
             ThreadEntry::TakenBack { message_id } => self.remove_message(message_id),

@@ -6,7 +6,7 @@ use netra::{
 };
 
 use crate::{
-    support::{ADA, ADMIN, Deployment, Setup, TestServer, replay_agent},
+    support::{ADA, Deployment, Setup, TestServer, replay_agent},
     turns::Follower,
 };
 

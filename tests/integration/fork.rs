@@ -82,7 +82,8 @@ async fn a_fork_has_the_branch_up_to_an_answer_with_its_files(deployment: Deploy
     assert_eq!(socket.send(command.clone()).await.expect("the same again").thread, thread, "and changes nothing");
 
     let (original, fork) = (view(&socket, from).await, view(&socket, thread.id).await);
-    let branch = ThreadView { info: None, items: original.path_to(Some(second)).into_iter().cloned().collect() };
+    let branch =
+        ThreadView { items: original.path_to(Some(second)).into_iter().cloned().collect(), ..ThreadView::default() };
     assert_eq!(contents(&fork), contents(&branch));
     assert_eq!(fork.items.len(), 4, "two messages with their answers");
     assert_eq!(fork.info.as_ref(), Some(&thread));

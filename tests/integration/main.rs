@@ -25,6 +25,7 @@ mod http;
 mod inbox;
 mod leptos_config;
 mod log;
+mod members;
 mod metrics;
 mod model;
 mod pages;

@@ -5,14 +5,14 @@ use sqlx::{Any, AssertSqlSafe, Executor, FromRow, Row, any::AnyRow};
 use super::{session_cache::SessionCache, sessions};
 use crate::{
     protocol::{
-        ErrorCode, ThreadId, UserId,
+        ErrorCode, ThreadId, UserEntry, UserId,
         http::{Role, User},
     },
     server::{
         channel::Channel,
         clock::now_ms,
         error::{Error, Result},
-        store::Store,
+        store::{Store, row},
     },
 };
 
@@ -131,8 +131,16 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     let user = by_email(store, email).await?;
     let mut tx = store.begin().await?;
     // Threads before channels, in the order of ids: all transactions lock in this order.
-    let sql = format!("SELECT id FROM threads WHERE owner = $1 ORDER BY id{}", store.engine().for_update());
-    let threads: Vec<ThreadId> = sqlx::query_scalar(AssertSqlSafe(sql)).bind(user.id).fetch_all(&mut *tx).await?;
+    let sql = format!(
+        "SELECT id, owner FROM threads WHERE owner = $1 OR id IN (SELECT thread_id FROM thread_members WHERE user_id = $1) \
+         ORDER BY id{}",
+        store.engine().for_update(),
+    );
+    let locked: Vec<LockedThread> = sqlx::query_as(AssertSqlSafe(sql)).bind(user.id).fetch_all(&mut *tx).await?;
+    let threads: Vec<ThreadId> =
+        locked.iter().filter(|thread| thread.owner == user.id).map(|thread| thread.id).collect();
+    leave_threads(&mut tx, user.id).await?;
+    let members = members_of(&mut tx, user.id).await?;
     // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
@@ -141,10 +149,63 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     ] {
         sqlx::query(sql).bind(user.id).bind(Channel::User(user.id)).execute(&mut *tx).await?;
     }
+    for member in members {
+        tell_removed(&mut tx, &member).await?;
+    }
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
     sessions::commit_ended(tx, cache).await?;
     Ok((user, threads))
+}
+
+row! {
+    struct LockedThread {
+        id: ThreadId,
+        owner: UserId,
+    }
+}
+
+row! {
+    struct ThreadMember {
+        user_id: UserId,
+        thread_id: ThreadId,
+    }
+}
+
+/// The members of a user's threads, in the order in which feeds are locked.
+async fn members_of(tx: &mut sqlx::AnyConnection, owner: UserId) -> Result<Vec<ThreadMember>> {
+    let sql = "SELECT m.user_id, m.thread_id FROM thread_members m JOIN threads t ON t.id = m.thread_id \
+               WHERE t.owner = $1 AND t.deleted_at IS NULL ORDER BY m.user_id, m.thread_id";
+    Ok(sqlx::query_as(sql).bind(owner).fetch_all(tx).await?)
+}
+
+/// Appends to the feed of a member that a thread is gone. This may be another process than the server, which reads it from the store.
+async fn tell_removed(tx: &mut sqlx::AnyConnection, member: &ThreadMember) -> Result<()> {
+    let (channel, thread_id) = (Channel::User(member.user_id), member.thread_id);
+    let entry = serde_json::to_string(&UserEntry::ThreadRemoved { thread_id })?;
+    let bytes = i64::try_from(entry.len()).unwrap_or(i64::MAX);
+    let sql = "UPDATE channels SET head = head + 1, bytes = bytes + $2 WHERE id = $1";
+    sqlx::query(sql).bind(channel).bind(bytes).execute(&mut *tx).await?;
+    let sql = "INSERT INTO entries (channel, seq, at, entry) SELECT id, head, $2, $3 FROM channels WHERE id = $1";
+    sqlx::query(sql).bind(channel).bind(now_ms()).bind(entry).execute(tx).await?;
+    Ok(())
+}
+
+/// Removes a user from the members of all threads, which are locked, and makes what the user did in threads of others their owners', so that
+/// it is not deleted with the account.
+async fn leave_threads(tx: &mut sqlx::AnyConnection, user: UserId) -> Result<()> {
+    for sql in [
+        "UPDATE threads SET members = members - 1 WHERE id IN (SELECT thread_id FROM thread_members WHERE user_id = $1)",
+        "DELETE FROM thread_members WHERE user_id = $1",
+        "UPDATE runs SET requested_by = NULL WHERE requested_by = $1",
+        // An id that the owner has used as well stays the user's, and is deleted: nobody can refer to two messages by one id.
+        "UPDATE messages SET author = (SELECT t.owner FROM threads t WHERE t.id = messages.thread_id) WHERE author = $1 \
+         AND NOT EXISTS (SELECT 1 FROM threads t JOIN messages o ON o.author = t.owner AND o.id = messages.id \
+         WHERE t.id = messages.thread_id)",
+    ] {
+        sqlx::query(sql).bind(user).execute(&mut *tx).await?;
+    }
+    Ok(())
 }
 
 /// Fails if no administrator is left.

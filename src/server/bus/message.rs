@@ -33,6 +33,13 @@ pub enum NodeMessage {
         /// The thread.
         thread_id: ThreadId,
     },
+    /// A user may not read a thread any more: end their subscriptions of it.
+    MemberRemoved {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The user.
+        user_id: UserId,
+    },
     /// The order of a thread's waiting runs changed: read it from the store again.
     QueueMoved {
         /// The thread.

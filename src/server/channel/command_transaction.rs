@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{
-    Channel, Shared, queries,
+    Channel, FeedEntries, Shared, queries,
     shared_transaction::{AppendedEntry, ChannelChanges, SharedTransaction},
 };
 use crate::{
@@ -78,6 +78,17 @@ impl CommandTransaction {
     /// If the store fails.
     pub async fn append_to_feed(&mut self, id: UserId, entries: &[UserEntry]) -> Result<u64> {
         self.append(Channel::User(id), entries).await
+    }
+
+    /// Appends to the feeds of several users. A transaction does this once, after it has appended to a thread.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn append_to_feeds(&mut self, feeds: FeedEntries) -> Result<()> {
+        for (user, entries) in feeds.into_sorted() {
+            self.append_to_feed(user, &entries).await?;
+        }
+        Ok(())
     }
 
     async fn append(&mut self, channel: Channel, entries: &[impl Serialize]) -> Result<u64> {

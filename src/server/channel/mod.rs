@@ -12,6 +12,7 @@
 mod command_transaction;
 mod delivery;
 mod extents;
+mod feed_entries;
 mod fold;
 mod insert;
 mod permits;
@@ -42,6 +43,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use command_transaction::CommandTransaction;
 pub use delivery::{Delivery, Hub};
 pub use extents::Extent;
+pub use feed_entries::FeedEntries;
 pub use read::PAGE;
 pub use thread_updates::ThreadUpdate;
 pub use trim::Trimming;
@@ -53,6 +55,7 @@ use self::{
     writer::Writers,
 };
 use super::{
+    access::{Access, Owners},
     error::Result,
     quotas::Quotas,
     store::{Store, text_columns},
@@ -125,6 +128,8 @@ struct Shared {
     feeds: fold::Feeds,
     /// The snapshots that were sent last.
     snapshots: snapshots::Snapshots,
+    /// The owners of threads.
+    owners: Owners,
 }
 
 impl fmt::Debug for Channels {
@@ -160,8 +165,19 @@ impl Channels {
         let permits = Permits::new(store.engine());
         let (extents, feeds, snapshots) =
             (extents::Extents::new(store.engine()), Default::default(), Default::default());
-        let shared =
-            Arc::new(Shared { store, hub, epoch, node, permits, max_transaction_age, extents, feeds, snapshots });
+        let owners = Owners::default();
+        let shared = Arc::new(Shared {
+            store,
+            hub,
+            epoch,
+            node,
+            permits,
+            max_transaction_age,
+            extents,
+            feeds,
+            snapshots,
+            owners,
+        });
         let writers = Arc::new(Writers::spawn(&shared));
         Ok(Self { shared, writers, quotas: Quotas::unlimited() })
     }
@@ -190,6 +206,22 @@ impl Channels {
         &self.shared.epoch
     }
 
+    /// What a user may do with a thread, which may have been deleted; see [`Owners::access`].
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn access(&self, user: UserId, thread: ThreadId) -> Result<Access> {
+        self.shared.owners.access(self.store(), user, thread).await
+    }
+
+    /// The owner of a thread; see [`Owners::owner`].
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn owner(&self, thread: ThreadId) -> Result<Option<UserId>> {
+        self.shared.owners.owner(self.store(), thread).await
+    }
+
     /// The id of this node: another one after each start.
     #[must_use]
     pub fn node(&self) -> &str {
@@ -205,18 +237,18 @@ impl Channels {
         self.writers.append(thread, run, encode(entries)?).await
     }
 
-    /// Changes a person's thread; returns it as it is then. `decide` gets the thread and returns what changes, or refuses; it is called
-    /// again if the transaction fails. Shares its transaction with other waiting changes and appends.
+    /// Changes a thread for a user who needs this access; returns it as the user sees it then. `decide` gets the thread and returns what
+    /// changes, or refuses; it is called again if the transaction fails. Shares its transaction with other waiting changes and appends.
     ///
     /// # Errors
-    /// `not_found`; the errors of `decide`; if the store fails.
+    /// `not_found`, `forbidden`; the errors of `decide`; if the store fails.
     pub async fn change_thread(
         &self,
-        owner: UserId,
+        (user, needed): (UserId, Access),
         thread: ThreadId,
         decide: impl Fn(&ThreadInfo) -> Result<ThreadUpdate> + Send + Sync + 'static,
     ) -> Result<ThreadInfo> {
-        self.writers.change(ThreadChangeRequest { owner, thread, decide: Box::new(decide) }).await
+        self.writers.change(ThreadChangeRequest { user, thread, needed, decide: Box::new(decide) }).await
     }
 
     /// Begins the changes of a command. Only a few commands can do so at a time: keep it short, and await only its statements.

@@ -1,4 +1,4 @@
-//! Updates of threads that need nothing but the thread's row. They share the writers' transactions with the entries of runs.
+//! Updates of threads that need nothing but the thread's row and its members. They share the writers' transactions with the entries of runs.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -7,24 +7,23 @@ use std::{
 
 use sqlx::{AnyConnection, AssertSqlSafe};
 
-use super::{Channel, encode};
+use super::{Channel, FeedEntries, encode};
 use crate::{
-    protocol::{Temporary, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
+    protocol::{ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
     server::{
+        access::{self, Access, ThreadRow},
         error::{Error, Result},
-        store::{Engine, chunks, placeholders, row, row_placeholders},
+        store::{Engine, chunks, row_placeholders},
     },
 };
 
 /// The update of a thread, as `decide` returns it.
 #[derive(Debug, Default)]
 pub struct ThreadUpdate {
-    /// The thread with what changes in its row, if anything does.
+    /// The thread as the user sees it, with what changes, if anything does: title and agent change for all, the marks for this user.
     pub info: Option<ThreadInfo>,
-    /// Entries for the thread's log.
-    pub log: Vec<ThreadEntry>,
-    /// Entries for its owner's feed.
-    pub feed: Vec<UserEntry>,
+    /// A further entry for the user's feed.
+    pub feed: Option<UserEntry>,
 }
 
 /// Decides what changes, or refuses. It is called again if the transaction fails.
@@ -33,10 +32,11 @@ pub(super) type Decide = Box<dyn Fn(&ThreadInfo) -> Result<ThreadUpdate> + Send 
 /// Encoded entries, by channel.
 pub(super) type EncodedEntries = Vec<(Channel, Vec<String>)>;
 
-/// A request to change a thread: whose it is, which one, and the function that decides what changes.
+/// A request to change a thread: who requests it, which thread, the access that it needs, and the function that decides what changes.
 pub(super) struct ThreadChangeRequest {
-    pub(super) owner: UserId,
+    pub(super) user: UserId,
     pub(super) thread: ThreadId,
+    pub(super) needed: Access,
     pub(super) decide: Decide,
 }
 
@@ -49,69 +49,48 @@ impl fmt::Debug for ThreadChangeRequest {
 /// The rows of threads in a transaction, with the changes that were decided.
 #[derive(Debug, Default)]
 pub(super) struct ThreadRows {
-    rows: HashMap<ThreadId, (UserId, ThreadInfo)>,
+    rows: HashMap<ThreadId, ThreadRow>,
     changed: BTreeSet<ThreadId>,
+    /// Members whose marks changed.
+    changed_members: BTreeSet<(ThreadId, UserId)>,
 }
 
 impl ThreadRows {
     /// Locks rows until the transaction ends, in the order of ids, and reads them. Deleted threads are left out.
     pub(super) async fn lock(connection: &mut AnyConnection, engine: Engine, threads: &[ThreadId]) -> Result<Self> {
-        row! {
-            struct Row {
-                id: ThreadId,
-                owner: UserId,
-                title: String,
-                agent: String,
-                created_at: i64,
-                pinned: i64,
-                archived: i64,
-                forked_from: Option<String>,
-                delete_at: Option<i64>,
-                idle_minutes: Option<i64>,
-            }
-        }
-        let mut rows = HashMap::with_capacity(threads.len());
-        for chunk in chunks(threads) {
-            let (ids, lock) = (placeholders(engine, 1, chunk.len()), engine.for_update());
-            let sql = format!(
-                "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes FROM threads \
-                 WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
-            );
-            let mut query = sqlx::query_as(AssertSqlSafe(sql));
-            for thread in chunk {
-                query = query.bind(*thread);
-            }
-            let found: Vec<Row> = query.fetch_all(&mut *connection).await?;
-            for row in found {
-                let Row { id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes } =
-                    row;
-                let (pinned, archived) = (pinned != 0, archived != 0);
-                let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
-                let temporary = Temporary::from_columns(delete_at, idle_minutes);
-                let info = ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary };
-                rows.insert(id, (owner, info));
-            }
-        }
-        Ok(Self { rows, changed: BTreeSet::new() })
+        let rows = access::read_threads(connection, engine, threads, engine.for_update()).await?;
+        Ok(Self { rows, ..Self::default() })
     }
 
-    /// Decides about a change. Returns the thread as it is then, and the entries for its log and its owner's feed.
+    /// Decides about a change. Returns the thread as the user sees it then, and the entries for its log and for feeds.
     pub(super) fn decide(&mut self, change: &ThreadChangeRequest) -> Result<(ThreadInfo, EncodedEntries)> {
-        let row = self.rows.get_mut(&change.thread).filter(|(owner, _)| *owner == change.owner);
-        let (_, thread) = row.ok_or_else(|| Error::not_found("thread"))?;
-        let ThreadUpdate { info, log, feed } = (change.decide)(thread)?;
-        let entries =
-            vec![(Channel::Thread(change.thread), encode(&log)?), (Channel::User(change.owner), encode(&feed)?)];
+        let row = self.rows.get_mut(&change.thread).ok_or_else(|| Error::not_found("thread"))?;
+        row.access(change.user).require(change.needed)?;
+        let ThreadUpdate { info, feed } = (change.decide)(&row.info_for(change.user))?;
+        let (mut log, mut feeds) = (Vec::new(), FeedEntries::default());
         if let Some(info) = info {
-            *thread = info;
-            self.changed.insert(change.thread);
+            let before = row.clone();
+            row.change(change.user, &info);
+            feeds.add_change(&before, row);
+            if before.info != row.info {
+                log.push(ThreadEntry::Thread { thread: row.info.clone() });
+                self.changed.insert(change.thread);
+            }
+            if before.members != row.members {
+                self.changed_members.insert((change.thread, change.user));
+            }
         }
-        Ok((thread.clone(), entries))
+        feed.into_iter().for_each(|entry| feeds.add(change.user, entry));
+        let mut entries = vec![(Channel::Thread(change.thread), encode(&log)?)];
+        for (user, feed) in feeds.into_sorted() {
+            entries.push((Channel::User(user), encode(&feed)?));
+        }
+        Ok((row.info_for(change.user), entries))
     }
 
     /// Writes the rows that changed.
     pub(super) async fn store(&self, connection: &mut AnyConnection, engine: Engine) -> Result<()> {
-        let changed: Vec<&ThreadInfo> = self.changed.iter().map(|id| &self.rows[id].1).collect();
+        let changed: Vec<&ThreadInfo> = self.changed.iter().map(|id| &self.rows[id].info).collect();
         for chunk in chunks(&changed) {
             // Both databases name the columns of `VALUES` `column1`, `column2` and so on.
             let sql = format!(
@@ -125,6 +104,12 @@ impl ThreadRows {
                 query = query.bind(thread.id).bind(&thread.title).bind(&thread.agent).bind(pinned).bind(archived);
             }
             query.execute(&mut *connection).await?;
+        }
+        for (thread, user) in &self.changed_members {
+            let info = self.rows[thread].info_for(*user);
+            let sql = "UPDATE thread_members SET pinned = $3, archived = $4 WHERE thread_id = $1 AND user_id = $2";
+            let query = sqlx::query(sql).bind(*thread).bind(*user);
+            query.bind(i64::from(info.pinned)).bind(i64::from(info.archived)).execute(&mut *connection).await?;
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! Executes the commands of people, for the WebSocket (`ws`) and the HTTP API (`http`).
 //!
 //! A file for each command; `temporary.rs` also deletes expired threads. `rename_thread`, `pin_thread`, `archive_thread`, `keep_thread`,
-//! `mark_read`, `edit_queued`, `give_feedback`, `share_thread` and `withdraw_link` are a single call of [`threads`](super::threads), so they have
+//! `mark_read`, `edit_queued`, `give_feedback`, `share_thread`, `withdraw_link` and `set_member_role` are a single call of [`threads`](super::threads), so they have
 //! none; subscriptions belong to a connection, see `ws/subscribe.rs`.
 
 mod answer;
 mod create_thread;
 mod delete_thread;
 mod fork_thread;
+mod members;
 mod move_queued;
 mod send_message;
 mod set_agent;
@@ -38,19 +39,27 @@ pub struct Commands {
     files: PathBuf,
     /// When temporary threads are deleted.
     temporary: TemporaryLimits,
+    /// Whether users may share threads with each other.
+    has_members: bool,
 }
 
 impl Commands {
     /// Commands over these parts. The files of a thread are in a folder named by its id, below `files`.
     #[must_use]
     pub fn new(channels: Channels, runner: Runner, nodes: Nodes, files: PathBuf) -> Self {
-        Self { channels, runner, nodes, files, temporary: TemporaryLimits::default() }
+        Self { channels, runner, nodes, files, temporary: TemporaryLimits::default(), has_members: true }
     }
 
     /// With limits for temporary threads.
     #[must_use]
     pub fn with_temporary_limits(self, temporary: TemporaryLimits) -> Self {
         Self { temporary, ..self }
+    }
+
+    /// With or without sharing threads between users.
+    #[must_use]
+    pub fn with_members(self, has_members: bool) -> Self {
+        Self { has_members, ..self }
     }
 
     fn agents(&self) -> &Agents {

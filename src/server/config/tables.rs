@@ -40,6 +40,8 @@ pub struct ServerConfig {
     /// Who may read `/metrics`.
     #[serde(deserialize_with = "metrics_access")]
     pub metrics: MetricsAccess,
+    /// Whether users may share threads with other users of this server, and find them by name. Threads that have members keep them.
+    pub members: bool,
 }
 
 /// Who may read `/metrics`.
@@ -65,6 +67,7 @@ impl Default for ServerConfig {
             trust_proxy: false,
             drain_ms: 20_000,
             metrics: MetricsAccess::default(),
+            members: true,
         }
     }
 }

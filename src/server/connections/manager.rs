@@ -173,6 +173,7 @@ impl ConnectionManager {
         let revoked: Vec<_> = connections.into_iter().filter_map(|(id, _)| registry.unfollow(id, channel)).collect();
         drop(registry);
         revoked.iter().for_each(|queue| queue.push(Item::Revoked(channel)));
+        self.0.presence_changed.notify_one();
     }
 
     /// A channel was deleted: ends all subscriptions of it.
@@ -202,6 +203,11 @@ impl ConnectionManager {
     /// The owner and the queue of each connection.
     pub(crate) fn owners(&self) -> Vec<(Owner, Arc<SendQueue>)> {
         self.0.registry.lock().owners()
+    }
+
+    /// Who follows which thread here.
+    pub(crate) fn thread_followers(&self) -> HashSet<(ThreadId, UserId)> {
+        self.0.registry.lock().thread_followers()
     }
 
     /// The people whose connections here follow a thread.

@@ -9,6 +9,7 @@ mod catch_up;
 mod channel_reader;
 mod log_page;
 mod manager;
+mod member_check;
 mod nodes;
 mod presence;
 mod registry;

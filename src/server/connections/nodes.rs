@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{catch_up, manager::ConnectionManager, presence, session_check};
+use super::{catch_up, manager::ConnectionManager, member_check, presence, session_check};
 use crate::{
     protocol::{CloseCode, Epoch, Notice, Push, RunId, ThreadId, UserId},
     server::{
@@ -61,13 +61,14 @@ impl Nodes {
         &self.0.bus
     }
 
-    /// Receives messages, and runs the loops of `catch_up`, `session_check` and `presence`, until `stopping`.
+    /// Receives messages, and runs the loops of `catch_up`, `session_check`, `member_check` and `presence`, until `stopping`.
     pub async fn run(self, channels: Channels, auth: Auth, stopping: CancellationToken) {
         let (name, epoch) = (self.0.name.clone(), self.0.epoch.clone());
         tokio::join!(
             self.0.bus.clone().run(name, epoch.clone(), Arc::new(self.clone()), stopping.clone()),
             catch_up::run(&self.0, &channels, &stopping),
             session_check::run(&self.0, &auth, &stopping),
+            member_check::run(&self.0, channels.store(), &stopping),
             presence::run(&self.0, &epoch, &stopping),
         );
     }
@@ -112,6 +113,11 @@ impl Nodes {
         self.broadcast(NodeMessage::ThreadDeleted { thread_id });
     }
 
+    /// A user was removed from a thread's members: ends their subscriptions of it.
+    pub fn member_removed(&self, thread_id: ThreadId, user_id: UserId) {
+        self.broadcast(NodeMessage::MemberRemoved { thread_id, user_id });
+    }
+
     /// Sends a notice to everyone; returns how many connections of this node it was sent to.
     pub fn notice(&self, notice: Notice) -> usize {
         self.broadcast(NodeMessage::Notice { notice })
@@ -142,6 +148,7 @@ impl Nodes {
             NodeMessage::AgentsChanged {} => runner.agents().changed.notify_one(),
             NodeMessage::QueueMoved { thread_id } => runner.queue_moved(thread_id),
             NodeMessage::ThreadDeleted { thread_id } => manager.end_subscriptions(Channel::Thread(thread_id)),
+            NodeMessage::MemberRemoved { thread_id, user_id } => manager.revoke(user_id, Channel::Thread(thread_id)),
             NodeMessage::Notice { notice } => return manager.broadcast(&Push::Notice(notice)),
             NodeMessage::Compare {} => bus.request_comparison(),
             NodeMessage::Present { node, parts } => {

@@ -146,6 +146,18 @@ impl<T: Clone> Registry<T> {
         present.into_values().collect()
     }
 
+    /// Who follows which thread.
+    pub(crate) fn thread_followers(&self) -> HashSet<(ThreadId, UserId)> {
+        let of_member = |member: &Member<T>| {
+            let threads = member.channels.iter().filter_map(|channel| match channel {
+                Channel::Thread(thread) => Some((*thread, member.owner.user)),
+                Channel::User(_) => None,
+            });
+            threads.collect::<Vec<_>>()
+        };
+        self.connections.values().flat_map(of_member).collect()
+    }
+
     /// The connections that follow a channel.
     pub(crate) fn followers(&self, channel: Channel) -> Option<Followers<T>> {
         self.channels.get(&channel).map(|followed| followed.followers.clone())

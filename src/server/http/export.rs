@@ -14,6 +14,7 @@ use super::{Caller, files::disposition};
 use crate::{
     protocol::{ThreadId, ThreadInfo, http::Problem},
     server::{
+        access::Access,
         channel::{Channel, Channels, Delivery, PAGE},
         error::{Error, Result},
         offload,
@@ -71,7 +72,7 @@ pub(super) async fn export(
         let detail = "format: `jsonl` for the log, or `markdown` for the messages and answers";
         problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail)
     })?;
-    threads::authorise(&state.channels, identity.user.id, thread).await?;
+    threads::authorise(&state.channels, identity.user.id, thread, Access::Read).await?;
     let (cursor, view) = state.channels.thread_for_people(thread).await?;
     let info = view.info.clone().ok_or_else(|| Error::not_found("thread"))?;
     let (body, content_type, extension) = match format {

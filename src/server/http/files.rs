@@ -31,6 +31,7 @@ use crate::{
         http::{Problem, Uploaded},
     },
     server::{
+        access::Access,
         config::Config,
         error::{Error, Result},
         graphemes::cut,
@@ -73,7 +74,7 @@ pub(super) async fn upload(
     form: std::result::Result<Form, axum::extract::multipart::MultipartRejection>,
 ) -> std::result::Result<(StatusCode, JsonResponse<Uploaded>), Problem> {
     let UrlPath(thread) = thread.map_err(|_| Error::not_found("thread"))?;
-    threads::authorise(&state.channels, identity.user.id, thread).await?;
+    threads::authorise(&state.channels, identity.user.id, thread, Access::Write).await?;
     let mut form = form.map_err(|rejection| {
         let detail = format!("expected a multipart form with a field `{FIELD}`: {}", rejection.body_text());
         problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
@@ -115,7 +116,7 @@ pub(super) async fn download(
     let UrlPath((thread, file)) = path.map_err(|_| Error::not_found("file"))?;
     let Query(FileQuery { show }) = query
         .map_err(|rejection| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", rejection.body_text()))?;
-    threads::authorise(&state.channels, identity.user.id, thread).await?;
+    threads::authorise(&state.channels, identity.user.id, thread, Access::Read).await?;
     let uploaded = find(state.channels.store(), thread, file).await?.ok_or_else(|| Error::not_found("file"))?;
     let whole = self::path(&state.config.files_dir(), thread, file);
     let bytes = fs::File::open(whole).await.map_err(Error::from)?;

@@ -15,6 +15,7 @@ mod form;
 pub(crate) mod health;
 mod inbox;
 mod info;
+mod members;
 mod runs;
 mod search;
 pub(crate) mod session_cookie;
@@ -72,6 +73,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .route("/threads/{thread_id}/export", get(export::export))
         .route("/threads/{thread_id}/links", get(sharing::links))
+        .route("/threads/{thread_id}/members", get(members::list))
+        .route("/people", get(members::people))
         .route("/runs/{run_id}", delete(runs::stop))
         .route("/threads/{thread_id}", delete(threads::remove))
         .route("/runs/{run_id}/raw", get(runs::raw))

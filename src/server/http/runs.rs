@@ -1,4 +1,4 @@
-//! A person's runs, by id.
+//! Runs, by id, for whoever has access to their thread.
 
 use axum::{
     Json as JsonResponse,
@@ -18,7 +18,7 @@ use crate::{
         http::Problem,
         limits::{MAX_RUN_ENTRIES_PAGE, RUN_ENTRIES_PAGE},
     },
-    server::{error::Error, problem::problem, raw_events, state::AppState, threads},
+    server::{access::Access, error::Error, problem::problem, raw_events, state::AppState, threads},
 };
 
 type RunPath = std::result::Result<Path<RunId>, PathRejection>;
@@ -64,7 +64,8 @@ pub(super) async fn raw(
     let Path(run) = run.map_err(|_| Error::not_found("run"))?;
     let Query(RawQuery { after }) =
         query.map_err(|why| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", why.body_text()))?;
-    let page = raw_events::page(&state.channels, identity.user.id, run, after).await?;
+    threads::authorise_run(&state.channels, identity.user.id, run, Access::Read).await?;
+    let page = raw_events::page(&state.channels, run, after).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
 }
 

@@ -25,6 +25,7 @@ use self::{
     failure::problem_response,
 };
 use super::{
+    access::Access,
     admission::{self, Busy, Client},
     error,
     http::{Peer, discovery},
@@ -170,7 +171,7 @@ async fn seed(
     }
     let mut seed = Seed { feed: Some(StateAt { cursor, state: feed }), thread: None, user: Some(user.clone()) };
     let Some(id) = thread else { return Ok((seed, None)) };
-    match threads::authorise(&state.channels, user.id, id).await {
+    match threads::authorise(&state.channels, user.id, id, Access::Read).await {
         Ok(_) => {
             let (cursor, state) = state.channels.thread_for_people(id).await?;
             seed.thread = Some((id, StateAt { cursor, state }));

@@ -1,4 +1,4 @@
-//! Threads as documents: for whoever has a link to one, and for its owner to print.
+//! Threads as documents: for whoever has a link to one, and for its owner and members to print.
 
 use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
@@ -10,7 +10,8 @@ use super::{anonymous_client, busy, document::render_static, failure::problem_re
 use crate::{
     protocol::{ThreadId, http::Problem},
     server::{
-        admission::Client, error::Error, http::Caller, metrics, offload, problem::problem, state::AppState, threads,
+        access::Access, admission::Client, error::Error, http::Caller, metrics, offload, problem::problem,
+        state::AppState, threads,
     },
     ui::document::{ThreadDocument, thread_document},
 };
@@ -43,14 +44,14 @@ pub(super) async fn shared(
     answer.await.unwrap_or_else(|problem: Problem| problem_response(&parts.headers, problem))
 }
 
-/// `GET /threads/<thread_id>/print`: a thread, for its owner to print.
+/// `GET /threads/<thread_id>/print`: a thread, for its owner and members to print.
 pub(super) async fn print(
     State(state): State<AppState>,
     Caller(identity): Caller,
     thread: Result<Path<ThreadId>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path(thread) = thread.map_err(|_| Error::not_found("thread"))?;
-    threads::authorise(&state.channels, identity.user.id, thread).await?;
+    threads::authorise(&state.channels, identity.user.id, thread, Access::Read).await?;
     let _admitted = state.pages.admit(Client::Person(identity.user.id)).await.map_err(busy)?;
     render(&state, thread, "The messages and answers of the newest version of this thread.").await
 }

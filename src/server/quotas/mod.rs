@@ -114,7 +114,7 @@ impl Quotas {
                 && (limits.max_log_bytes == 0 || cache.total.as_ref().is_some_and(is_fresh))
         };
         if is_known() {
-            return Ok(LogAdmission { quotas: self.clone(), user, disk_full });
+            return Ok(LogAdmission { quotas: self.clone(), user, is_own: true, disk_full });
         }
         // One at a time: those that wait find what the one before them has read.
         let _reading = reading.lock().await;
@@ -132,7 +132,7 @@ impl Quotas {
             let used = query.fetch_one(store.reader()).await?.cast_unsigned();
             cache.lock().total = Some((at, used));
         }
-        Ok(LogAdmission { quotas: self.clone(), user, disk_full })
+        Ok(LogAdmission { quotas: self.clone(), user, is_own: true, disk_full })
     }
 
     /// Checks the number of threads, after one was added in this transaction.
@@ -176,11 +176,19 @@ impl Quotas {
 pub struct LogAdmission {
     quotas: Quotas,
     user: UserId,
+    /// Whether the user adds to their own conversations, and not a member to those of a thread's owner.
+    is_own: bool,
     /// Refuses everything: the store's disk is almost full.
     disk_full: Option<ErrorBody>,
 }
 
 impl LogAdmission {
+    /// Sets who adds to the conversations.
+    #[must_use]
+    pub fn requested_by(self, user: UserId) -> Self {
+        Self { is_own: self.user == user, ..self }
+    }
+
     /// Checks whether the person may add so many bytes, which count as used from now on.
     ///
     /// # Errors
@@ -199,6 +207,9 @@ impl LogAdmission {
         if limits.max_log_bytes_per_user > 0 {
             Limit::per_user("log_bytes", limits.max_log_bytes_per_user).check(of_user.1, bytes, || {
                 let (used, max) = (size(of_user.1), size(limits.max_log_bytes_per_user));
+                if !self.is_own {
+                    return format!("this thread's owner keeps {used} of conversations, and one person keeps at most {max} here; ask them to delete some");
+                }
                 format!("your conversations have {used}, and one person keeps at most {max} here; delete threads that you no longer need")
             })?;
         }

@@ -8,6 +8,7 @@ use super::{Limit, Quotas, lock_server, lock_user, size};
 use crate::{
     protocol::{ErrorCode, FileId, ThreadId, UserId},
     server::{
+        access::{self, Access},
         clock::now_ms,
         error::{Error, Result},
         store::{Engine, Store, row},
@@ -28,7 +29,7 @@ pub struct Upload {
     pub file: FileId,
     /// Its thread.
     pub thread: ThreadId,
-    /// The owner of the thread.
+    /// Who uploads it: it counts for this user.
     pub owner: UserId,
 }
 
@@ -82,9 +83,8 @@ impl Quotas {
         if limits.max_files > 0 || limits.max_file_bytes > 0 {
             lock_server(engine, tx).await?;
         }
-        let sql = format!("SELECT id FROM threads WHERE id = $1 AND deleted_at IS NULL{lock}");
-        let live = sqlx::query(AssertSqlSafe(sql)).bind(thread).fetch_optional(&mut *tx).await?;
-        live.ok_or_else(|| Error::not_found("thread"))?;
+        let row = access::read_thread(&mut *tx, engine, thread, lock).await?;
+        row.access(owner).require(Access::Write)?;
         let reserved = count("uploads", Scope::Server, tx, engine, file).await?;
         let mut space = self.0.disk.for_files(reserved.bytes).await?;
         if space < least {

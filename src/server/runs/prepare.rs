@@ -44,18 +44,18 @@ pub(super) async fn prepare(run: &Run, cancel: CancellationToken) -> Result<(Arc
         Ok::<_, Error>((tx, stored))
     };
     let (mut tx, stored) = read.await.map_err(unavailable)?;
-    let agent = agent(run, stored.owner.as_ref()).map_err(refused("unknown_agent"))?;
-    let (owner, open) = (run.new.owner, run.agents.allowance().of_open_runs(run.new.owner));
-    let admitted = usage::admit(&mut *tx, run.options.budget, owner, open).await;
+    let agent = agent(run, stored.user.as_ref()).map_err(refused("unknown_agent"))?;
+    let (user, open) = (run.new.requested_by, run.agents.allowance().of_open_runs(run.new.requested_by));
+    let admitted = usage::admit(&mut *tx, run.options.budget, user, open).await;
     admitted.map_err(refused("budget_used"))?;
     let input = input(run, tx, stored, cancel).await.map_err(unavailable)?;
     Ok((agent, input))
 }
 
-/// The agent, if the run's owner may use it now.
-fn agent(run: &Run, owner: Option<&User>) -> Result<Arc<dyn Agent>> {
-    let owner = owner.ok_or_else(|| Error::not_found("person"))?;
-    let id = run.agents.resolve(Some(&run.new.agent), owner)?;
+/// The agent, if the user who requested the run may use it now.
+fn agent(run: &Run, user: Option<&User>) -> Result<Arc<dyn Agent>> {
+    let user = user.ok_or_else(|| Error::not_found("person"))?;
+    let id = run.agents.resolve(Some(&run.new.agent), user)?;
     let agent = run.agents.get(&id).and_then(|known| known.agent());
     agent.ok_or_else(|| Error::not_found("agent"))
 }
@@ -63,8 +63,8 @@ fn agent(run: &Run, owner: Option<&User>) -> Result<Arc<dyn Agent>> {
 /// What the store has about a run besides its thread's log; empty if the run was deleted.
 #[derive(Debug, Default)]
 struct StoredRun {
-    /// The current owner.
-    owner: Option<User>,
+    /// Who requested it.
+    user: Option<User>,
     /// What a calling program sent along.
     caller: CallerInput,
     /// The thread's latest file.
@@ -74,7 +74,7 @@ struct StoredRun {
 impl StoredRun {
     async fn read(connection: &mut AnyConnection, run: RunId) -> Result<Self> {
         let sql = "SELECT u.id, u.email, u.name, u.role, r.caller, f.id AS file_id, f.name AS file_name, f.bytes AS file_bytes \
-                   FROM runs r JOIN users u ON u.id = r.owner LEFT JOIN files f ON f.id = \
+                   FROM runs r JOIN users u ON u.id = COALESCE(r.requested_by, r.owner) LEFT JOIN files f ON f.id = \
                    (SELECT id FROM files WHERE thread_id = r.thread_id ORDER BY created_at DESC, id DESC LIMIT 1) \
                    WHERE r.id = $1";
         let Some(row) = sqlx::query(sql).bind(run).fetch_optional(connection).await? else {
@@ -88,7 +88,7 @@ impl StoredRun {
             }
             None => None,
         };
-        Ok(Self { owner: Some(User::from_row(&row)?), caller: caller.unwrap_or_default(), latest })
+        Ok(Self { user: Some(User::from_row(&row)?), caller: caller.unwrap_or_default(), latest })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ActiveRun {
     pub(super) thread_id: ThreadId,
-    pub(super) owner: UserId,
+    pub(super) requested_by: UserId,
     pub(super) agent: String,
 }
 
@@ -63,7 +63,7 @@ impl Queue {
     }
 
     pub(super) fn of_user(&self, user: UserId) -> usize {
-        self.waiting.iter().filter(|run| run.owner == user).count()
+        self.waiting.iter().filter(|run| run.requested_by == user).count()
     }
 
     /// The threads whose first run, according to the store, has to wait for an earlier run of its thread; with all of their runs.
@@ -135,7 +135,7 @@ impl Queue {
         let (mut threads, mut people, mut agents) = (HashMap::new(), HashMap::new(), HashMap::new());
         for (index, run) in (0..).zip(&self.waiting) {
             let of_thread = threads.entry(run.thread_id).or_insert(0_u32);
-            let of_person = people.entry(run.owner).or_insert(0_u32);
+            let of_person = people.entry(run.requested_by).or_insert(0_u32);
             let of_agent = agents.entry(run.agent.as_str()).or_insert(0_u32);
             let reason = if *of_thread == 0 { waits_for(run, active.clone(), limits) } else { Some(WaitsFor::Thread) };
             let waits_for = reason.unwrap_or(WaitsFor::Server);
@@ -189,8 +189,8 @@ fn waits_for<'a>(
     if run.blocked || count(&|other| other.thread_id == run.thread_id) > 0 {
         return Some(WaitsFor::Thread);
     }
-    if count(&|other| other.owner == run.owner) >= limits.per_user
-        || full(agent.max_runs_per_user, count(&|other| own(other) && other.owner == run.owner))
+    if count(&|other| other.requested_by == run.requested_by) >= limits.per_user
+        || full(agent.max_runs_per_user, count(&|other| own(other) && other.requested_by == run.requested_by))
     {
         return Some(WaitsFor::Person);
     }

@@ -21,11 +21,13 @@ impl Harness {
     }
 
     /// Queues a new run.
-    fn push(&mut self, thread_id: ThreadId, owner: UserId, agent: &str) -> RunId {
+    fn push(&mut self, thread_id: ThreadId, requested_by: UserId, agent: &str) -> RunId {
         self.seq += 1;
         let order = RunOrder { turn: self.seq, seq: self.seq };
         let run_id = RunId::new();
-        self.queue.push(NewRun { run_id, thread_id, owner, agent: agent.into(), resumes: None, order, blocked: false });
+        // The limits are those of who requested the run, whoever owns the thread.
+        let (owner, agent) = (UserId::new(), agent.into());
+        self.queue.push(NewRun { run_id, thread_id, owner, requested_by, agent, resumes: None, order, blocked: false });
         run_id
     }
 
@@ -34,7 +36,10 @@ impl Harness {
         let mut started = Vec::new();
         while let Some(run) = self.queue.next(self.active.iter().map(|(_, active)| active), &LIMITS) {
             started.push(run.run_id);
-            self.active.push((run.run_id, ActiveRun { thread_id: run.thread_id, owner: run.owner, agent: run.agent }));
+            self.active.push((
+                run.run_id,
+                ActiveRun { thread_id: run.thread_id, requested_by: run.requested_by, agent: run.agent },
+            ));
         }
         started
     }
@@ -100,6 +105,7 @@ fn a_run_that_resumes_another_starts_before_runs_of_later_messages() {
         run_id: resumed,
         thread_id: thread,
         owner: ada,
+        requested_by: ada,
         agent: "a".into(),
         order,
         blocked: false,

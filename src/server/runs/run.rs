@@ -74,13 +74,13 @@ type AgentResult = std::result::Result<std::result::Result<Done, AgentError>, Jo
 impl Run {
     /// Executes the run. Its log always gets an end; if the store fails for too long, the runner ends it later.
     pub(super) async fn execute(self) {
-        let NewRun { run_id, thread_id, owner, ref agent, .. } = self.new;
+        let NewRun { run_id, thread_id, requested_by, ref agent, .. } = self.new;
         let began = Instant::now();
-        let log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (owner, agent));
+        let log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (requested_by, agent));
         let mut log = log.resuming(self.new.resumes);
-        tracing::info!(run = %run_id, thread = %thread_id, user = %owner, agent, "a run starts");
+        tracing::info!(run = %run_id, thread = %thread_id, user = %requested_by, agent, "a run starts");
         let agents = self.agents.clone();
-        let _counted = agents.allowance().count(owner, run_id);
+        let _counted = agents.allowance().count(requested_by, run_id);
         match self.run_agent(&mut log).await {
             Ok(ending) => {
                 let ms = began.elapsed().as_millis();

@@ -20,8 +20,9 @@ use crate::{
         agui::{Event, Raw, RunStarted},
     },
     server::{
+        access,
         backoff::Backoff,
-        channel::{Channel, Channels, CommandTransaction},
+        channel::{Channel, Channels, CommandTransaction, FeedEntries},
         clock::now_ms,
         error::{Error, Result},
         metrics, offload, outage, raw_events,
@@ -70,7 +71,8 @@ pub(super) struct RunLog {
     store_timeout: Duration,
     thread_id: ThreadId,
     run_id: RunId,
-    owner: UserId,
+    /// Who requested it: its usage counts for this user.
+    requested_by: UserId,
     /// The agent that runs.
     agent: String,
     /// The run that it resumes.
@@ -88,11 +90,11 @@ impl RunLog {
         options: &RunnerOptions,
         thread_id: ThreadId,
         run_id: RunId,
-        (owner, agent): (UserId, &str),
+        (requested_by, agent): (UserId, &str),
     ) -> Self {
         let (channels, store_timeout, view) = (channels.clone(), options.store_timeout, ThreadView::default());
         let agent = agent.to_owned();
-        Self { channels, store_timeout, thread_id, run_id, owner, agent, parent: None, last_seq: 0, view }
+        Self { channels, store_timeout, thread_id, run_id, requested_by, agent, parent: None, last_seq: 0, view }
     }
 
     /// Sets the run that this one resumes.
@@ -124,7 +126,7 @@ impl RunLog {
         self.write(events, None).await
     }
 
-    /// Ends the run: in one transaction, closes what is open, and appends the terminal event and the entry of the owner's feed. A run
+    /// Ends the run: in one transaction, closes what is open, and appends the terminal event and the entries of feeds. A run
     /// that was cut off when its server stopped is interrupted instead, if it can be resumed automatically.
     pub(super) async fn end(&mut self, ending: &RunEnd) -> Result<(), LogError> {
         if self.view.run(self.run_id).is_none() {
@@ -143,7 +145,7 @@ impl RunLog {
         let known = self.view.run(self.run_id).map_or(0, |run| run.read.len());
         let (mut retries, mut read_before) = (0, None);
         let (seq, messages) = loop {
-            let error = match threads::read_messages(&self.channels, self.owner, ids, read_before).await {
+            let error = match threads::read_messages(&self.channels, ids, read_before).await {
                 Ok(read) => break read,
                 Err(error) => error,
             };
@@ -230,9 +232,15 @@ impl RunLog {
         }
     }
 
-    /// Writes the run's end, the entry of the owner's feed, and the usage.
+    /// Writes the run's end, the entries of the feeds of its thread's owner and members, and the usage.
     async fn write_end(&self, entries: &[ThreadEntry], ending: &RunEnd, may_be_stored: bool) -> Result<Option<u64>> {
         let mut tx = self.channels.begin().await?;
+        let engine = tx.engine();
+        // Locked, so that a member who is added at the same time is told, too. Threads are locked before runs.
+        let thread = match access::read_thread(tx.sql(), engine, self.thread_id, engine.for_share()).await {
+            Err(Error::Refused(_)) => None,
+            read => Some(read?),
+        };
         // The runs of a deleted thread are deleted too, so no row matches.
         let sql = "UPDATE runs SET begun_at = COALESCE(begun_at, $2), ended_at = $2, asks_until = $4, problem = $5 \
                    WHERE id = $1 AND node = $3 AND ended_at IS NULL";
@@ -240,24 +248,27 @@ impl RunLog {
         let query = query.bind(answerable_until(ending)).bind(failures::problem(ending));
         if query.execute(tx.sql()).await?.rows_affected() == 0 {
             // Another node ended the run; record its usage, unless an earlier attempt may have.
-            if !may_be_stored && !ending.usage.is_empty() && self.has_owner(&mut tx).await? {
-                usage::record(&mut tx, self.owner, &self.agent, ending).await?;
+            if !may_be_stored && !ending.usage.is_empty() && self.has_user(&mut tx).await? {
+                usage::record(&mut tx, self.requested_by, &self.agent, ending).await?;
                 tx.commit().await?;
             }
             return Ok(None);
         }
+        let Some(thread) = thread else { return Ok(None) };
         let seq = tx.append_to_thread(self.thread_id, entries).await?;
         let entry = UserEntry::Run { thread_id: self.thread_id, run_id: self.run_id, phase: phase(ending) };
-        tx.append_to_feed(self.owner, &[entry]).await?;
-        usage::record(&mut tx, self.owner, &self.agent, ending).await?;
+        let mut feeds = FeedEntries::default();
+        feeds.add_for_all(&thread, &entry);
+        tx.append_to_feeds(feeds).await?;
+        usage::record(&mut tx, self.requested_by, &self.agent, ending).await?;
         tx.commit().await?;
         Ok(Some(seq))
     }
 
-    /// Whether the run's owner still exists.
-    async fn has_owner(&self, tx: &mut CommandTransaction) -> Result<bool> {
+    /// Whether the user who requested the run still exists.
+    async fn has_user(&self, tx: &mut CommandTransaction) -> Result<bool> {
         let sql = format!("SELECT id FROM users WHERE id = $1{}", tx.engine().for_share());
-        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.owner);
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(self.requested_by);
         Ok(query.fetch_optional(tx.sql()).await?.is_some())
     }
 
@@ -266,7 +277,7 @@ impl RunLog {
     }
 }
 
-/// The run's phase in the owner's feed.
+/// The run's phase in feeds.
 fn phase(ending: &RunEnd) -> RunPhase {
     match ending.kind {
         EndKind::Finished { .. } => RunPhase::Finished,

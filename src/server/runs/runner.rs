@@ -332,9 +332,9 @@ impl Shared {
 
     /// Spawns a run's task. With `end`, the run is only ended.
     fn spawn(self: &Arc<Self>, state: &mut State, new: NewRun, end: Option<RunEnd>) {
-        let NewRun { run_id, thread_id, owner, .. } = new;
+        let NewRun { run_id, thread_id, requested_by, .. } = new;
         let (stop, stopped) = watch::channel(end.or_else(|| state.shutdown_end.clone()));
-        let run = ActiveRun { thread_id, owner, agent: new.agent.clone() };
+        let run = ActiveRun { thread_id, requested_by, agent: new.agent.clone() };
         state.active.insert(run_id, Active { run, stop });
         let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
         let (channels, agents, options) = (self.channels.clone(), self.agents.clone(), self.options.clone());
@@ -342,7 +342,7 @@ impl Shared {
         let may_unblock = self.may_unblock.clone();
         let guard = ActiveGuard { shared: self.clone(), run_id };
         // Not a child of the command's span, which ends long before.
-        let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %thread_id, user = %owner);
+        let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %thread_id, user = %requested_by);
         span.follows_from(tracing::Span::current());
         let execution = async move {
             let _guard = guard;

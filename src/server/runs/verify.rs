@@ -61,7 +61,8 @@ async fn thread(channels: &Channels, thread_id: ThreadId, report: &mut Report) -
                 ThreadEntry::Edited { .. }
                 | ThreadEntry::Moved { .. }
                 | ThreadEntry::Feedback { .. }
-                | ThreadEntry::Thread { .. } => {}
+                | ThreadEntry::Thread { .. }
+                | ThreadEntry::Members { .. } => {}
             }
         }
     }

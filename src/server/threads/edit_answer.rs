@@ -1,7 +1,7 @@
 //! Answers that people edited: each is the answer of another version of its message, in a run without an agent.
 
 use super::{
-    NewRun, RunOrder,
+    NewRun, RunOrder, admission,
     checks::check_text,
     lock_thread, queries,
     turns::{repeated, used_before},
@@ -14,7 +14,8 @@ use crate::{
         http::User,
     },
     server::{
-        channel::Channels,
+        access::Access,
+        channel::{Channels, FeedEntries},
         error::{Error, Result},
     },
     thread::ThreadView,
@@ -29,13 +30,13 @@ use crate::{
 pub async fn edit_answer(channels: &Channels, user: &User, command: &EditAnswer) -> Result<MessageAccepted> {
     check_text(&command.text, &[])?;
     let (thread_id, request) = (command.thread_id, serde_json::to_string(command)?);
-    super::authorise(channels, user.id, thread_id).await?;
+    super::authorise(channels, user.id, thread_id, Access::Write).await?;
     // A message and the end of its run do not change, so they can be read before the thread is locked.
     let (_, view) = channels.thread(thread_id).await?;
     let original = answered_message(&view, command.run_id)?;
-    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
+    let admission = admission(channels, user.id, thread_id).await?;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
+    let thread = lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
         return Ok(accepted);
     }
@@ -56,10 +57,13 @@ pub async fn edit_answer(channels: &Channels, user: &User, command: &EditAnswer)
     let answer = answer_events(command, run_id).map(|event| ThreadEntry::Agent { run_id, event: Box::new(event) });
     tx.append_to_thread(thread_id, &answer).await?;
     let abandoned = queries::mark_all_answered(tx.sql(), thread_id).await?;
-    let answered = |run_id| UserEntry::Run { thread_id, run_id, phase: RunPhase::Answered };
-    tx.append_to_feed(user.id, &abandoned.into_iter().map(answered).collect::<Vec<_>>()).await?;
-    let order = RunOrder { turn: seq, seq };
-    let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
+    let mut feeds = FeedEntries::default();
+    for run_id in abandoned {
+        feeds.add_for_all(&thread, &UserEntry::Run { thread_id, run_id, phase: RunPhase::Answered });
+    }
+    tx.append_to_feeds(feeds).await?;
+    let (order, owner, requested_by) = (RunOrder { turn: seq, seq }, thread.owner.id, user.id);
+    let run = NewRun { run_id, thread_id, owner, requested_by, agent, resumes: None, order, blocked: false };
     queries::insert_run(tx.sql(), &run, Some(command.message_id), channels.node(), (None, false)).await?;
     queries::mark_ended(tx.sql(), run_id).await?;
     tx.count_bytes(thread_id, request.len());

@@ -1,8 +1,8 @@
-//! Feedback of a thread's owner on the answers of runs.
+//! Feedback on the answers of runs, of whoever may write in their thread: one for each run.
 
 use sqlx::AnyConnection;
 
-use super::lock_thread;
+use super::{admission, lock_thread};
 use crate::{
     protocol::{
         ErrorCode, GiveFeedback, Rating, RunFeedback, RunId, ThreadEntry, ThreadId,
@@ -10,6 +10,7 @@ use crate::{
         limits::MAX_FEEDBACK_NOTE_BYTES,
     },
     server::{
+        access::Access,
         channel::Channels,
         error::{Error, Result},
         store::row,
@@ -41,9 +42,9 @@ pub async fn give_feedback(channels: &Channels, user: &User, command: &GiveFeedb
     let GiveFeedback { thread_id, run_id, feedback } = command;
     let feedback = RunFeedback { note: normalize_input(feedback.note.trim()), ..feedback.clone() };
     check(&feedback)?;
-    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
+    let admission = admission(channels, user.id, *thread_id).await?;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, *thread_id).await?;
+    lock_thread(&mut tx, user.id, *thread_id, Access::Write).await?;
     let before = read(tx.sql(), *thread_id, *run_id).await?.ok_or_else(|| Error::not_found("run"))?;
     if before.ended_at.is_none() {
         return Err(Error::refused(ErrorCode::Conflict, "the answer has not ended yet"));

@@ -1,4 +1,4 @@
-//! The inbox: a person's runs that wait for an answer, of all threads.
+//! The inbox: the runs that wait for an answer of a user, of all threads in which the user may write.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -10,6 +10,7 @@ use crate::{
         http::{InboxItem, InboxPage},
     },
     server::{
+        access::Access,
         channel::Channels,
         clock::now_ms,
         error::{Error, Result},
@@ -65,7 +66,7 @@ pub async fn inbox(channels: &Channels, user: UserId, before: Option<InboxPlace>
 
 /// The view of a thread; `None` if it was deleted meanwhile, or cannot be read.
 async fn open_thread(channels: &Channels, user: UserId, thread: ThreadId) -> Result<Option<ThreadView>> {
-    match super::authorise(channels, user, thread).await {
+    match super::authorise(channels, user, thread, Access::Write).await {
         Err(Error::Refused(_)) => return Ok(None),
         info => drop(info?),
     }
@@ -108,19 +109,20 @@ row! {
     }
 }
 
-/// At most `limit` runs of a person that wait for an answer, latest first.
+/// At most `limit` runs that wait for an answer, latest first.
 async fn asking_runs<'c>(
     executor: impl Executor<'c, Database = Any>,
-    owner: UserId,
+    user: UserId,
     before: Option<InboxPlace>,
     limit: u32,
 ) -> Result<Vec<AskingRun>> {
-    let sql = "SELECT id AS run_id, thread_id, ended_at AS asked_at FROM runs WHERE owner = $1 \
+    let sql = "SELECT id AS run_id, thread_id, ended_at AS asked_at FROM runs \
+               WHERE (owner = $1 OR thread_id IN (SELECT thread_id FROM thread_members WHERE user_id = $1 AND role = 'write')) \
                AND asks_until IS NOT NULL AND answered_at IS NULL AND asks_until > $2 AND ended_at IS NOT NULL \
                AND (ended_at < $3 OR (ended_at = $3 AND id < $4)) ORDER BY ended_at DESC, id DESC LIMIT $5";
     // Greater than every run's time and id.
     let (at, id) = before.map_or((i64::MAX, String::new()), |place| (place.asked_at, place.run_id.to_string()));
-    let query = sqlx::query_as(sql).bind(owner).bind(now_ms()).bind(at).bind(id).bind(i64::from(limit));
+    let query = sqlx::query_as(sql).bind(user).bind(now_ms()).bind(at).bind(id).bind(i64::from(limit));
     Ok(query.fetch_all(executor).await?)
 }
 

@@ -1,10 +1,10 @@
 //! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read. In files of their own: messages and answers
-//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, temporary threads, feedback; and what is only read: the inbox, a
+//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, members, temporary threads, feedback; and what is only read: the inbox, a
 //! run's entries, Markdown.
 //!
-//! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
-//! (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. Threads of other
-//! people are `not_found`.
+//! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the feeds of its owner and members. A
+//! repeated command (same id, same content) gets the same reply and changes nothing; the same id with other content is a conflict. What a
+//! user may do with a thread is decided by [`Access`](super::access::Access).
 
 mod checks;
 mod edit_answer;
@@ -13,7 +13,7 @@ mod feedback;
 mod fork;
 mod inbox;
 mod markdown;
-mod owners;
+mod members;
 mod queries;
 mod queued;
 mod queued_queries;
@@ -31,7 +31,10 @@ pub use feedback::{feedback_counts, give_feedback};
 pub use fork::{CopiedFile, Fork, PreparedFork, prepare_fork, store_fork};
 pub use inbox::{InboxPlace, inbox};
 pub use markdown::to_markdown;
-pub use owners::Owners;
+pub use members::{
+    ThreadUser, add_member, check_enabled, find_people, last_removal, leave, members, remove_member, revoked,
+    set_member_role,
+};
 pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_orders};
 pub use run_entries::run_entries;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
@@ -42,9 +45,11 @@ pub use temporary::{
 pub use turns::{RequestedRun, answer, send, send_with, take_back, was_accepted};
 
 use super::{
-    channel::{Channel, Channels, CommandTransaction, ThreadUpdate},
+    access::{self, Access, ThreadRow},
+    channel::{Channel, Channels, CommandTransaction, FeedEntries, ThreadUpdate},
     clock::now_ms,
     error::{Error, Result},
+    quotas::LogAdmission,
 };
 use crate::protocol::{
     ArchiveThread, CreateThread, DeleteThread, ErrorCode, MarkRead, PinThread, RenameThread, RunId, ThreadEntry,
@@ -86,7 +91,8 @@ async fn created_before(
     if before.owner != user || before.request != request || before.deleted_at.is_some() {
         return Err(Error::refused(ErrorCode::Conflict, "this thread_id was used before; create another"));
     }
-    queries::thread(tx.sql(), user, thread, "").await
+    let engine = tx.engine();
+    Ok(access::read_thread(tx.sql(), engine, thread, "").await?.info_for(user))
 }
 
 /// Gives a thread another title.
@@ -95,7 +101,7 @@ async fn created_before(
 /// `not_found`, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) -> Result<ThreadInfo> {
     let title = title(&command.title)?;
-    change_info(channels, user.id, command.thread_id, move |thread| {
+    change_info(channels, (user.id, Access::Own), command.thread_id, move |thread| {
         (thread.title != title).then(|| (ThreadInfo { title: title.clone(), ..thread.clone() }, title.len()))
     })
     .await
@@ -107,54 +113,56 @@ pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) ->
 /// `not_found`, `quota_exceeded`.
 pub async fn set_agent(channels: &Channels, user: &User, thread: ThreadId, agent: &str) -> Result<ThreadInfo> {
     let agent = agent.to_owned();
-    change_info(channels, user.id, thread, move |thread| {
+    change_info(channels, (user.id, Access::Write), thread, move |thread| {
         (thread.agent != agent).then(|| (ThreadInfo { agent: agent.clone(), ..thread.clone() }, agent.len()))
     })
     .await
 }
 
-/// Pins a thread, or unpins it.
+/// Pins a thread in the user's list, or unpins it.
 ///
 /// # Errors
 /// `not_found`, `quota_exceeded`.
 pub async fn pin(channels: &Channels, user: &User, command: &PinThread) -> Result<ThreadInfo> {
     let pinned = command.pinned;
-    change_info(channels, user.id, command.thread_id, move |thread| {
+    change_info(channels, (user.id, Access::Read), command.thread_id, move |thread| {
         (thread.pinned != pinned).then(|| (ThreadInfo { pinned, ..thread.clone() }, 0))
     })
     .await
 }
 
-/// Archives a thread, or takes it out of the archive.
+/// Archives a thread in the user's list, or takes it out of the archive.
 ///
 /// # Errors
 /// `not_found`, `quota_exceeded`.
 pub async fn archive(channels: &Channels, user: &User, command: &ArchiveThread) -> Result<ThreadInfo> {
     let archived = command.archived;
-    change_info(channels, user.id, command.thread_id, move |thread| {
+    change_info(channels, (user.id, Access::Read), command.thread_id, move |thread| {
         (thread.archived != archived).then(|| (ThreadInfo { archived, ..thread.clone() }, 0))
     })
     .await
 }
 
-/// Changes what a thread's row has, if `change` returns the changed thread with the bytes that it needs.
+/// Changes a thread as a user sees it, if `change` returns the changed thread with the bytes that it needs.
 async fn change_info(
     channels: &Channels,
-    owner: UserId,
+    (user, needed): (UserId, Access),
     thread: ThreadId,
     change: impl Fn(&ThreadInfo) -> Option<(ThreadInfo, usize)> + Send + Sync + 'static,
 ) -> Result<ThreadInfo> {
-    let admission = channels.quotas().read_log_bytes(channels.store(), owner).await?;
+    let admission = admission(channels, user, thread).await?;
     let decide = move |thread: &ThreadInfo| {
         let Some((info, bytes)) = change(thread) else { return Ok(ThreadUpdate::default()) };
         admission.admit(bytes)?;
-        Ok(ThreadUpdate {
-            log: vec![ThreadEntry::Thread { thread: info.clone() }],
-            feed: vec![feed_entry(thread, &info)],
-            info: Some(info),
-        })
+        Ok(ThreadUpdate { info: Some(info), feed: None })
     };
-    channels.change_thread(owner, thread, decide).await
+    channels.change_thread((user, needed), thread, decide).await
+}
+
+/// Reads how much may be added to a thread: its conversation counts for its owner, whoever writes.
+async fn admission(channels: &Channels, user: UserId, thread: ThreadId) -> Result<LogAdmission> {
+    let owner = channels.owner(thread).await?.unwrap_or(user);
+    channels.quotas().read_log_bytes(channels.store(), owner).await.map(|admission| admission.requested_by(user))
 }
 
 /// Deletes a thread with its log, runs and messages. Returns its runs that had not ended: the caller stops them, and deletes the
@@ -168,20 +176,23 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeleteThread) ->
     if queries::is_deleted(tx.sql(), owner, thread_id).await? {
         return Ok(Vec::new());
     }
-    lock_thread(&mut tx, owner, thread_id).await?;
-    delete_locked(tx, owner, thread_id).await
+    let thread = lock_thread(&mut tx, owner, thread_id, Access::Own).await?;
+    delete_locked(tx, &thread).await
 }
 
 /// Deletes a thread that is locked, and commits. Returns its runs that had not ended.
-async fn delete_locked(mut tx: CommandTransaction, owner: UserId, thread_id: ThreadId) -> Result<Vec<RunId>> {
+async fn delete_locked(mut tx: CommandTransaction, thread: &ThreadRow) -> Result<Vec<RunId>> {
+    let thread_id = thread.info.id;
     let open = queries::delete_thread(tx.sql(), thread_id).await?;
     tx.delete(Channel::Thread(thread_id)).await?;
-    tx.append_to_feed(owner, &[UserEntry::ThreadRemoved { thread_id }]).await?;
+    let mut feeds = FeedEntries::default();
+    feeds.add_for_all(thread, &UserEntry::ThreadRemoved { thread_id });
+    tx.append_to_feeds(feeds).await?;
     tx.commit().await?;
     Ok(open)
 }
 
-/// Marks a thread as read by its owner.
+/// Marks a thread as read in the user's list.
 ///
 /// # Errors
 /// `not_found`, `quota_exceeded`.
@@ -190,49 +201,45 @@ pub async fn mark_read(channels: &Channels, user: &User, command: &MarkRead) -> 
     let admission = quotas.read_log_bytes(channels.store(), user.id).await?;
     let decide = move |_: &ThreadInfo| {
         admission.admit(0)?;
-        Ok(ThreadUpdate { feed: vec![UserEntry::Read { thread_id }], ..ThreadUpdate::default() })
+        Ok(ThreadUpdate { info: None, feed: Some(UserEntry::Read { thread_id }) })
     };
-    channels.change_thread(user.id, thread_id, decide).await.map(drop)
+    channels.change_thread((user.id, Access::Read), thread_id, decide).await.map(drop)
 }
 
-/// A thread that a person may read and write.
+/// A thread as a user sees it who has at least this access.
 ///
 /// # Errors
-/// `not_found`.
-pub async fn authorise(channels: &Channels, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
-    queries::thread(channels.store().reader(), user, thread, "").await
+/// `not_found`, `forbidden`.
+pub async fn authorise(channels: &Channels, user: UserId, thread: ThreadId, needed: Access) -> Result<ThreadInfo> {
+    let mut reader = channels.store().reader().acquire().await?;
+    let row = access::read_thread(&mut reader, channels.store().engine(), thread, "").await?;
+    row.access(user).require(needed)?;
+    Ok(row.info_for(user))
 }
 
-/// A person's thread, locked until the transaction ends.
-async fn lock_thread(tx: &mut CommandTransaction, user: UserId, thread: ThreadId) -> Result<ThreadInfo> {
-    let lock = tx.engine().for_update();
-    queries::thread(tx.sql(), user, thread, lock).await
-}
-
-/// Stores a thread's title and agent, and whether it is archived, unless they are as `before`; appends the change to its log and
-/// to its owner's feed.
-async fn update_thread(
-    tx: &mut CommandTransaction,
-    before: &ThreadInfo,
-    thread: &ThreadInfo,
-    user: UserId,
-) -> Result<()> {
-    if before == thread {
-        return Ok(());
+/// The thread of a run, if a user has at least this access to it.
+///
+/// # Errors
+/// `not_found`, `forbidden`.
+pub async fn authorise_run(channels: &Channels, user: UserId, run: RunId, needed: Access) -> Result<ThreadId> {
+    let thread = queries::thread_of_run(channels.store().reader(), run).await?.thread_id;
+    match authorise(channels, user, thread, needed).await {
+        Err(Error::Refused(body)) if body.code == ErrorCode::NotFound => Err(Error::not_found("run")),
+        authorised => authorised.map(|_| thread),
     }
-    queries::update_thread(tx.sql(), thread).await?;
-    tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.clone() }]).await?;
-    tx.append_to_feed(user, &[feed_entry(before, thread)]).await?;
-    Ok(())
 }
 
-/// The feed's entry about a change of a thread.
-fn feed_entry(before: &ThreadInfo, thread: &ThreadInfo) -> UserEntry {
-    let thread_now = thread.clone();
-    match before.archived == thread.archived {
-        true => UserEntry::Thread { thread: thread_now },
-        false => UserEntry::Archived { thread: thread_now },
-    }
+/// A thread to which a user has at least this access, locked until the transaction ends.
+async fn lock_thread(tx: &mut CommandTransaction, user: UserId, thread: ThreadId, needed: Access) -> Result<ThreadRow> {
+    let row = lock_for_server(tx, thread).await?;
+    row.access(user).require(needed)?;
+    Ok(row)
+}
+
+/// A thread, locked until the transaction ends, for changes that no user requests.
+async fn lock_for_server(tx: &mut CommandTransaction, thread: ThreadId) -> Result<ThreadRow> {
+    let engine = tx.engine();
+    access::read_thread(tx.sql(), engine, thread, engine.for_update()).await
 }
 
 /// Appends a new thread's title and agent to its log and to its owner's feed.

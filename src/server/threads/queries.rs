@@ -1,16 +1,14 @@
 //! The statements over `threads`, `runs` and `messages`.
 
-use std::collections::HashMap;
-
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
+use sqlx::{Any, AnyConnection, Executor};
 
 use super::{NewRun, RunOrder, Unanswered};
 use crate::{
-    protocol::{MessageId, RunId, Temporary, ThreadId, ThreadInfo, UserId},
+    protocol::{MessageId, RunId, ThreadId, ThreadInfo, UserId},
     server::{
         clock::now_ms,
         error::{Error, Result},
-        store::{Engine, chunks, placeholders, row},
+        store::row,
     },
 };
 
@@ -43,57 +41,18 @@ pub(super) async fn creation(connection: &mut AnyConnection, thread: ThreadId) -
     Ok(query.fetch_one(connection).await?)
 }
 
-/// A person's thread; `lock` is appended to the statement.
-///
-/// # Errors
-/// `not_found`.
-pub(super) async fn thread<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    owner: UserId,
-    id: ThreadId,
-    lock: &'static str,
-) -> Result<ThreadInfo> {
-    row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64, forked_from: Option<String>,
-    delete_at: Option<i64>, idle_minutes: Option<i64> } }
-    let sql = "SELECT title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes \
-               FROM threads \
-               WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
-    let query = sqlx::query_as(AssertSqlSafe(format!("{sql}{lock}"))).bind(id).bind(owner);
-    let row: Option<Row> = query.fetch_optional(executor).await?;
-    let row = row.ok_or_else(|| Error::not_found("thread"))?;
-    let Row { title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes } = row;
-    let (pinned, archived) = (pinned != 0, archived != 0);
-    let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
-    let temporary = Temporary::from_columns(delete_at, idle_minutes);
-    Ok(ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary })
-}
-
-/// The owner of each of these threads; threads that do not exist are left out.
-pub(super) async fn owners<'c>(
-    executor: impl Executor<'c, Database = Any> + Copy,
-    engine: Engine,
-    threads: &[ThreadId],
-) -> Result<HashMap<ThreadId, UserId>> {
-    row! { struct Row { id: ThreadId, owner: UserId } }
-    let mut owners = HashMap::with_capacity(threads.len());
-    for chunk in chunks(threads) {
-        let ids = placeholders(engine, 1, chunk.len());
-        let sql = format!("SELECT id, owner FROM threads WHERE id IN ({ids}) AND deleted_at IS NULL");
-        let mut query = sqlx::query_as(AssertSqlSafe(sql));
-        for thread in chunk {
-            query = query.bind(*thread);
-        }
-        let rows: Vec<Row> = query.fetch_all(executor).await?;
-        owners.extend(rows.into_iter().map(|row| (row.id, row.owner)));
-    }
-    Ok(owners)
-}
-
 /// Stores a thread's title and agent, and whether it is archived.
 pub(super) async fn update_thread(connection: &mut AnyConnection, thread: &ThreadInfo) -> Result<()> {
     let query = sqlx::query("UPDATE threads SET title = $2, agent = $3, archived = $4 WHERE id = $1").bind(thread.id);
     let query = query.bind(&thread.title).bind(&thread.agent).bind(i64::from(thread.archived));
     query.execute(connection).await?;
+    Ok(())
+}
+
+/// Takes a thread out of the archives of its members.
+pub(super) async fn unarchive_for_members(connection: &mut AnyConnection, thread: ThreadId) -> Result<()> {
+    let sql = "UPDATE thread_members SET archived = 0 WHERE thread_id = $1 AND archived <> 0";
+    sqlx::query(sql).bind(thread).execute(connection).await?;
     Ok(())
 }
 
@@ -114,13 +73,14 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
         "DELETE FROM files WHERE thread_id = $1",
         "DELETE FROM uploads WHERE thread_id = $1",
         "DELETE FROM share_links WHERE thread_id = $1",
+        "DELETE FROM thread_members WHERE thread_id = $1",
         "DELETE FROM search_texts WHERE thread_id = $1",
         "DELETE FROM search_progress WHERE thread_id = $1",
     ] {
         sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
     }
     let query = sqlx::query(
-        "UPDATE threads SET title = '', request = '', forked_from = NULL, delete_at = NULL, deleted_at = $2 WHERE id = $1",
+        "UPDATE threads SET title = '', request = '', forked_from = NULL, delete_at = NULL, members = 0, deleted_at = $2 WHERE id = $1",
     );
     query.bind(thread).bind(now_ms()).execute(connection).await?;
     Ok(open)
@@ -134,8 +94,8 @@ pub(super) async fn insert_run(
     node: &str,
     (caller_input, steers): (Option<String>, bool),
 ) -> Result<()> {
-    let sql = "INSERT INTO runs (id, thread_id, owner, agent, started_at, node, message_id, turn, seq, caller, steers) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    let sql = "INSERT INTO runs (id, thread_id, owner, agent, started_at, node, message_id, turn, seq, caller, steers, \
+               requested_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     sqlx::query(sql)
         .bind(run.run_id)
         .bind(run.thread_id)
@@ -148,6 +108,7 @@ pub(super) async fn insert_run(
         .bind(run.order.seq.cast_signed())
         .bind(caller_input)
         .bind(i64::from(steers))
+        .bind(Some(run.requested_by).filter(|user| *user != run.owner))
         .execute(connection)
         .await?;
     Ok(())
@@ -259,32 +220,32 @@ row! {
     }
 }
 
-/// Where a person's run is.
+/// Where a run is; the caller checks the access to its thread.
 ///
 /// # Errors
 /// `not_found`.
-pub(super) async fn place_of_run<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    owner: UserId,
-    run: RunId,
-) -> Result<RunPlace> {
+pub(super) async fn place_of_run<'c>(executor: impl Executor<'c, Database = Any>, run: RunId) -> Result<RunPlace> {
     // A message that was moved in the queue has another `seq` in `runs`, which may be a later one.
     let sql = "SELECT r.thread_id, CASE WHEN r.turn = r.seq AND m.seq < r.seq THEN m.seq ELSE r.seq END AS seq FROM runs r \
-               LEFT JOIN messages m ON m.author = r.owner AND m.id = r.message_id WHERE r.id = $1 AND r.owner = $2";
-    let query = sqlx::query_as(sql).bind(run).bind(owner);
+               LEFT JOIN messages m ON m.author = COALESCE(r.requested_by, r.owner) AND m.id = r.message_id WHERE r.id = $1";
+    let query = sqlx::query_as(sql).bind(run);
     query.fetch_optional(executor).await?.ok_or_else(|| Error::not_found("run"))
 }
 
-/// When a person's run ended, if it has.
+row! {
+    /// The thread of a run, and when the run ended.
+    pub(super) struct RunThread {
+        pub(super) thread_id: ThreadId,
+        pub(super) ended_at: Option<i64>,
+    }
+}
+
+/// The thread of a run; the caller checks the access to it.
 ///
 /// # Errors
 /// `not_found`.
-pub(super) async fn ended_at<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    owner: UserId,
-    run: RunId,
-) -> Result<Option<i64>> {
-    let query = sqlx::query_scalar("SELECT ended_at FROM runs WHERE id = $1 AND owner = $2").bind(run).bind(owner);
+pub(super) async fn thread_of_run<'c>(executor: impl Executor<'c, Database = Any>, run: RunId) -> Result<RunThread> {
+    let query = sqlx::query_as("SELECT thread_id, ended_at FROM runs WHERE id = $1").bind(run);
     query.fetch_optional(executor).await?.ok_or_else(|| Error::not_found("run"))
 }
 
@@ -324,9 +285,17 @@ pub(super) async fn insert_accepted(
 ) -> Result<bool> {
     let sql = "INSERT INTO messages (id, author, thread_id, request, run_id, seq) VALUES ($1, $2, $3, $4, $5, $6) \
                ON CONFLICT (author, id) DO NOTHING";
-    let query = sqlx::query(sql).bind(id).bind(run.owner).bind(run.thread_id).bind(request);
+    let query = sqlx::query(sql).bind(id).bind(run.requested_by).bind(run.thread_id).bind(request);
     let inserted = query.bind(run.run_id).bind(seq.cast_signed()).execute(connection).await?;
     Ok(inserted.rows_affected() > 0)
+}
+
+row! {
+    /// The run that a message requested, and who sent the message.
+    pub(super) struct RequestedBy {
+        pub(super) run_id: RunId,
+        pub(super) author: UserId,
+    }
 }
 
 /// The run that a message of a thread requested.
@@ -337,10 +306,10 @@ pub(super) async fn run_of_message(
     connection: &mut AnyConnection,
     thread: ThreadId,
     message: MessageId,
-) -> Result<RunId> {
+) -> Result<RequestedBy> {
     // `messages` has answers, too; their runs have the `message_id` of the turn's message.
-    let sql = "SELECT m.run_id FROM messages m JOIN runs r ON r.id = m.run_id \
+    let sql = "SELECT m.run_id, m.author FROM messages m JOIN runs r ON r.id = m.run_id \
                WHERE m.id = $1 AND m.thread_id = $2 AND r.message_id = m.id";
-    let run = sqlx::query_scalar(sql).bind(message).bind(thread).fetch_optional(connection).await?;
+    let run = sqlx::query_as(sql).bind(message).bind(thread).fetch_optional(connection).await?;
     run.ok_or_else(|| Error::not_found("message in this thread"))
 }

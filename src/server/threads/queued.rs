@@ -4,19 +4,20 @@
 //! of them stay behind the active run, and before what is sent later.
 
 use super::{
-    RunOrder,
+    RunOrder, admission,
     checks::check_text,
-    lock_thread, queries,
+    lock_for_server, lock_thread, queries,
     queued_queries::{self as open, OpenRun},
     turns::attachments,
 };
 use crate::{
     protocol::{
         EditQueued, ErrorCode, MessageId, MoveQueued, RunId, RunPhase, RunState, SendMessage, SendMode, ThreadEntry,
-        ThreadId, UserEntry, UserId, UserMessage, http::User,
+        ThreadId, UserEntry, UserMessage, http::User,
     },
     server::{
-        channel::{Channels, CommandTransaction},
+        access::Access,
+        channel::{Channels, CommandTransaction, FeedEntries},
         error::{Error, Result},
     },
     thread::ThreadView,
@@ -99,19 +100,23 @@ impl Place {
     }
 }
 
-/// Changes a message whose run has not begun.
+/// Changes a message of the user whose run has not begun.
 ///
 /// # Errors
-/// `not_found`, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`.
+/// `not_found`, `forbidden` for a message of somebody else, `conflict`, `too_large`, `invalid_payload`, `quota_exceeded`.
 pub async fn edit_queued(channels: &Channels, user: &User, command: &EditQueued) -> Result<()> {
     let EditQueued { thread_id, message_id, ref text, attachments: ref files } = *command;
     check_text(text, files.as_deref().unwrap_or_default())?;
-    super::authorise(channels, user.id, thread_id).await?;
+    super::authorise(channels, user.id, thread_id, Access::Write).await?;
     let (_, view) = channels.thread(thread_id).await?;
-    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
+    let admission = admission(channels, user.id, thread_id).await?;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
-    let run_id = queries::run_of_message(tx.sql(), thread_id, message_id).await?;
+    lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
+    let queries::RequestedBy { run_id, author } = queries::run_of_message(tx.sql(), thread_id, message_id).await?;
+    if author != user.id {
+        // Not the owner either: a changed message would still have its author's name.
+        return Err(Error::refused(ErrorCode::Forbidden, "only who wrote this message can change it"));
+    }
     let before = view.message(message_id).map(|known| &known.message);
     let same_files = |known: &UserMessage| {
         files.as_ref().is_none_or(|files| known.attachments.iter().map(|file| &file.file_id).eq(files))
@@ -137,9 +142,9 @@ pub async fn edit_queued(channels: &Channels, user: &User, command: &EditQueued)
 /// `not_found`, `conflict`, `quota_exceeded`.
 pub async fn move_queued(channels: &Channels, user: &User, command: &MoveQueued) -> Result<bool> {
     let MoveQueued { thread_id, message_id, before } = *command;
-    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
+    let admission = admission(channels, user.id, thread_id).await?;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
+    lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
     let named: Vec<MessageId> = before.into_iter().chain([message_id]).collect();
     let waiting = waiting_runs(&mut tx, thread_id, &named).await?;
     let position = |id| waiting.iter().position(|run| run.message_id == Some(id));
@@ -198,7 +203,6 @@ pub async fn run_orders(channels: &Channels, thread: ThreadId) -> Result<Vec<(Ru
 /// If the store fails.
 pub async fn read_messages(
     channels: &Channels,
-    owner: UserId,
     (thread_id, run_id): (ThreadId, RunId),
     read_before: Option<usize>,
 ) -> Result<(u64, Vec<UserMessage>)> {
@@ -216,7 +220,7 @@ pub async fn read_messages(
             break;
         }
         let mut tx = channels.begin().await?;
-        lock_thread(&mut tx, owner, thread_id).await?;
+        let thread = lock_for_server(&mut tx, thread_id).await?;
         if !open::is_open_on(tx.sql(), run_id, channels.node()).await? {
             break;
         }
@@ -233,7 +237,9 @@ pub async fn read_messages(
         }
         let phase =
             |message: &UserMessage| UserEntry::Run { thread_id, run_id: message.run_id, phase: RunPhase::TakenBack };
-        tx.append_to_feed(owner, &messages.iter().map(phase).collect::<Vec<_>>()).await?;
+        let mut feeds = FeedEntries::default();
+        messages.iter().for_each(|message| feeds.add_for_all(&thread, &phase(message)));
+        tx.append_to_feeds(feeds).await?;
         tx.commit().await?;
         return Ok((seq, messages));
     }

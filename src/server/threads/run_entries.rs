@@ -1,6 +1,6 @@
 //! Reads the entries of one run from its thread's log, in pages that are bounded in entries, bytes and work.
 
-use super::{authorise, queries};
+use super::{authorise_run, queries};
 use crate::{
     protocol::{
         RunId, ThreadEntry, UserId,
@@ -8,6 +8,7 @@ use crate::{
         http::{RunEntries, RunEntry},
     },
     server::{
+        access::Access,
         channel::{Channel, Channels, PAGE},
         error::Result,
     },
@@ -18,7 +19,7 @@ const MAX_PAGE_BYTES: usize = 1024 * 1024;
 /// The most pages of the log that are read for one page of a run: other runs may have many entries between those of this one.
 const MAX_LOG_PAGES: usize = 16;
 
-/// A page of the entries of a person's run: at most `limit` of those after `after` in the log of its thread.
+/// A page of the entries of a run, for whoever may read its thread: at most `limit` of those after `after` in the log of its thread.
 ///
 /// # Errors
 /// `not_found`; if the store fails.
@@ -29,8 +30,8 @@ pub async fn run_entries(
     after: u64,
     limit: usize,
 ) -> Result<RunEntries> {
-    let place = queries::place_of_run(channels.store().reader(), user, run).await?;
-    authorise(channels, user, place.thread_id).await?;
+    authorise_run(channels, user, run, Access::Read).await?;
+    let place = queries::place_of_run(channels.store().reader(), run).await?;
     let mut after = after.max(place.seq.cast_unsigned().saturating_sub(1));
     let (mut entries, mut bytes) = (Vec::new(), 0);
     for _ in 0..MAX_LOG_PAGES {

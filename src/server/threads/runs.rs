@@ -1,9 +1,16 @@
 //! The runs of threads: when they may begin, and how they are stopped.
 
-use super::queries;
+use super::{
+    lock_thread,
+    queries::{self, RunThread},
+};
 use crate::{
-    protocol::{RunId, ThreadId, UserId},
-    server::{channel::Channels, error::Result},
+    protocol::{ErrorCode, RunId, ThreadId, UserId},
+    server::{
+        access::Access,
+        channel::Channels,
+        error::{Error, Result},
+    },
 };
 
 /// Orders the runs of a thread: the lesser begins first.
@@ -24,6 +31,8 @@ pub struct NewRun {
     pub thread_id: ThreadId,
     /// The owner of the thread.
     pub owner: UserId,
+    /// Who requested it: the owner, or a member of the thread. Its usage, and its place in the queue, count for this user.
+    pub requested_by: UserId,
     /// The agent that runs.
     pub agent: String,
     /// The run that it resumes.
@@ -54,12 +63,18 @@ pub async fn is_open(channels: &Channels, run: RunId) -> Result<bool> {
 /// Requests that a run be stopped: the node that owns it stops it, even if this node fails. Returns false if the run has ended already.
 ///
 /// # Errors
-/// `not_found`.
+/// `not_found`, `forbidden`.
 pub async fn request_stop(channels: &Channels, user: UserId, run: RunId) -> Result<bool> {
-    if queries::ended_at(channels.store().reader(), user, run).await?.is_some() {
+    let RunThread { thread_id, ended_at } = queries::thread_of_run(channels.store().reader(), run).await?;
+    if ended_at.is_some() {
+        super::authorise_run(channels, user, run, Access::Write).await?;
         return Ok(false);
     }
     let mut tx = channels.begin().await?;
+    lock_thread(&mut tx, user, thread_id, Access::Write).await.map_err(|error| match error {
+        Error::Refused(body) if body.code == ErrorCode::NotFound => Error::not_found("run"),
+        error => error,
+    })?;
     queries::mark_to_stop(tx.sql(), run).await?;
     tx.commit().await?;
     Ok(true)

@@ -10,6 +10,7 @@ use crate::{
         limits::{MAX_SAFE_INTEGER, MAX_SHARE_LINKS},
     },
     server::{
+        access::Access,
         channel::Channels,
         clock::now_ms,
         error::{Error, Result},
@@ -50,7 +51,7 @@ pub async fn share(channels: &Channels, user: &User, command: &ShareThread) -> R
     let ShareThread { share_id, thread_id, expires_at } = *command;
     let now = now_ms();
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
+    lock_thread(&mut tx, user.id, thread_id, Access::Own).await?;
     if let Some(existing) = find_any(tx.sql(), share_id).await? {
         let is_same = existing.thread_id == thread_id && existing.expires_at == expires_at;
         return if is_same {
@@ -84,7 +85,7 @@ pub async fn share(channels: &Channels, user: &User, command: &ShareThread) -> R
 pub async fn withdraw_link(channels: &Channels, user: &User, command: &WithdrawLink) -> Result<()> {
     let WithdrawLink { share_id, thread_id } = *command;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
+    lock_thread(&mut tx, user.id, thread_id, Access::Own).await?;
     let existing = find_any(tx.sql(), share_id).await?.filter(|link| link.thread_id == thread_id);
     existing.ok_or_else(|| Error::not_found("link"))?;
     let sql = "UPDATE share_links SET withdrawn_at = $2 WHERE id = $1 AND withdrawn_at IS NULL";
@@ -97,7 +98,7 @@ pub async fn withdraw_link(channels: &Channels, user: &User, command: &WithdrawL
 /// # Errors
 /// `not_found`.
 pub async fn links(channels: &Channels, user: &User, thread: ThreadId) -> Result<Vec<StoredLink>> {
-    authorise(channels, user.id, thread).await?;
+    authorise(channels, user.id, thread, Access::Own).await?;
     let mut connection = channels.store().reader().acquire().await?;
     working_links(&mut connection, thread, now_ms()).await
 }

@@ -4,10 +4,11 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::{UNTITLED, append_info, created_before, delete_locked, lock_thread, queries};
+use super::{UNTITLED, append_info, created_before, delete_locked, lock_for_server, lock_thread, queries};
 use crate::{
     protocol::{CreateTemporaryThread, KeepThread, RunId, Temporary, ThreadId, ThreadInfo, UserId, http::User},
     server::{
+        access::Access,
         channel::Channels,
         clock::now_ms,
         error::{Error, Result},
@@ -72,7 +73,7 @@ pub async fn create_temporary(
 /// `not_found`.
 pub async fn keep(channels: &Channels, user: &User, command: &KeepThread) -> Result<ThreadInfo> {
     let mut tx = channels.begin().await?;
-    let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
+    let thread = lock_thread(&mut tx, user.id, command.thread_id, Access::Own).await?.info;
     if thread.temporary.is_none() {
         return Ok(thread);
     }
@@ -141,9 +142,9 @@ pub async fn expired_threads(channels: &Channels) -> Result<Vec<ExpiredThread>> 
 /// # Errors
 /// If the store fails.
 pub async fn delete_expired(channels: &Channels, expired: ExpiredThread) -> Result<Option<Vec<RunId>>> {
-    let ExpiredThread { id, owner } = expired;
+    let ExpiredThread { id, .. } = expired;
     let mut tx = channels.begin().await?;
-    match lock_thread(&mut tx, owner, id).await {
+    let thread = match lock_for_server(&mut tx, id).await {
         Err(Error::Refused(_)) => return Ok(None),
         locked => locked?,
     };
@@ -152,5 +153,5 @@ pub async fn delete_expired(channels: &Channels, expired: ExpiredThread) -> Resu
     if query.fetch_one(tx.sql()).await? == 0 {
         return Ok(None);
     }
-    delete_locked(tx, owner, id).await.map(Some)
+    delete_locked(tx, &thread).await.map(Some)
 }

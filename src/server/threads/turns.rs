@@ -3,20 +3,21 @@
 use serde_json::{Map, Value};
 
 use super::{
-    NewRun, RunOrder, UNTITLED,
+    NewRun, RunOrder, UNTITLED, admission,
     checks::{check_answers, check_message, check_results},
-    lock_thread, queries,
+    lock_thread,
+    queries::{self, RequestedBy},
     queued::{Place, RunnerState},
     title::title_for,
-    update_thread,
 };
 use crate::{
     protocol::{
         Answer, Attachment, Author, ErrorCode, FileId, MessageAccepted, MessageId, RunAnswer, RunId, RunPhase,
-        SendMessage, TakeBack, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId, UserMessage, UserRole, http::User,
+        SendMessage, TakeBack, ThreadEntry, ThreadId, UserEntry, UserId, UserMessage, UserRole, http::User,
     },
     server::{
-        channel::{Channels, CommandTransaction},
+        access::{Access, ThreadRow},
+        channel::{Channels, CommandTransaction, FeedEntries},
         error::{Error, Result},
         quotas,
     },
@@ -65,9 +66,9 @@ pub async fn send_with(
 ) -> Result<RequestedRun> {
     check_message(command)?;
     let request = serde_json::to_string(command)?;
-    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
+    let admission = admission(channels, user.id, command.thread_id).await?;
     let mut tx = channels.begin().await?;
-    let thread = lock_thread(&mut tx, user.id, command.thread_id).await?;
+    let thread = lock_thread(&mut tx, user.id, command.thread_id, Access::Write).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
         return Ok(RequestedRun { accepted, run: None, stops: None });
     }
@@ -77,7 +78,7 @@ pub async fn send_with(
     }
     let bytes = request.len() + caller_input.as_ref().map_or(0, String::len);
     admission.admit(bytes)?;
-    let agent = choose_agent(&thread.agent)?;
+    let agent = choose_agent(&thread.info.agent)?;
     let place = Place::find(&mut tx, command, &agent, runner).await?;
     let (steers, stops) = (place.steers, place.stops);
     let message = UserMessage {
@@ -94,28 +95,47 @@ pub async fn send_with(
         steer: steers,
         edited_answer: false,
     };
-    let title = match &*thread.title {
-        UNTITLED => {
-            let files: Vec<&str> = message.attachments.iter().map(|file| file.name.as_str()).collect();
-            title_for(&command.text, &files)
-        }
-        title => title.to_owned(),
-    };
-    let changed = ThreadInfo { title, archived: false, ..thread.clone() };
-    update_thread(&mut tx, &thread, &changed, user.id).await?;
+    let mut feeds = FeedEntries::default();
+    title_and_unarchive(&mut tx, &thread, &message, &mut feeds).await?;
     let (thread_id, run_id) = (command.thread_id, message.run_id);
     let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Message { message: message.clone() }]).await?;
     let order = place.take(&mut tx, &message, thread_id, RunOrder { turn: seq, seq }).await?;
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };
     let abandoned = queries::mark_all_answered(tx.sql(), thread_id).await?;
-    let mut feed: Vec<_> = abandoned.into_iter().map(|run| phase(run, RunPhase::Answered)).collect();
-    feed.push(phase(run_id, RunPhase::Running));
-    tx.append_to_feed(user.id, &feed).await?;
+    abandoned.into_iter().for_each(|run| feeds.add_for_all(&thread, &phase(run, RunPhase::Answered)));
+    feeds.add_for_all(&thread, &phase(run_id, RunPhase::Running));
+    tx.append_to_feeds(feeds).await?;
     tx.count_bytes(thread_id, bytes);
-    let run = NewRun { run_id, thread_id, owner: user.id, agent, resumes: None, order, blocked: false };
+    let (owner, requested_by) = (thread.owner.id, user.id);
+    let run = NewRun { run_id, thread_id, owner, requested_by, agent, resumes: None, order, blocked: false };
     let message = command.message_id;
     let requested = RunRequest { id: message, seq, request, message: Some(message), caller_input, steers };
     Ok(RequestedRun { stops, ..request_run(tx, channels, run, requested).await? })
+}
+
+/// Gives an untitled thread the title that a message suggests, takes the thread out of all archives, and adds what lists must be told.
+async fn title_and_unarchive(
+    tx: &mut CommandTransaction,
+    thread: &ThreadRow,
+    message: &UserMessage,
+    feeds: &mut FeedEntries,
+) -> Result<()> {
+    let mut changed = thread.clone();
+    if changed.info.title == UNTITLED {
+        let files: Vec<&str> = message.attachments.iter().map(|file| file.name.as_str()).collect();
+        changed.info.title = title_for(&message.content, &files);
+    }
+    changed.info.archived = false;
+    changed.members.iter_mut().for_each(|listed| listed.archived = false);
+    if changed.info != thread.info {
+        queries::update_thread(tx.sql(), &changed.info).await?;
+        tx.append_to_thread(thread.info.id, &[ThreadEntry::Thread { thread: changed.info.clone() }]).await?;
+    }
+    if changed.members != thread.members {
+        queries::unarchive_for_members(tx.sql(), thread.info.id).await?;
+    }
+    feeds.add_change(thread, &changed);
+    Ok(())
 }
 
 /// Answers all interrupts of a run, or gives the results of the tool calls that a run left pending (with the call's id as
@@ -136,12 +156,12 @@ pub async fn answer(
 ) -> Result<RequestedRun> {
     let (thread_id, answered) = (command.thread_id, command.run_id);
     let request = serde_json::to_string(command)?;
-    super::authorise(channels, user.id, thread_id).await?;
+    super::authorise(channels, user.id, thread_id, Access::Write).await?;
     // What an ended run waits for does not change, so it can be read before the thread is locked.
     let (_, view) = channels.thread(thread_id).await?;
-    let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
+    let admission = admission(channels, user.id, thread_id).await?;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
+    let thread = lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
     if let Some(accepted) = repeated(&mut tx, user.id, command.answer_id, &request).await? {
         return Ok(RequestedRun { accepted, run: None, stops: None });
     }
@@ -162,7 +182,11 @@ pub async fn answer(
     let run_id = answer.resumed_by;
     let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Answer { answer }]).await?;
     let phase = |run_id, phase| UserEntry::Run { thread_id, run_id, phase };
-    tx.append_to_feed(user.id, &[phase(answered, RunPhase::Answered), phase(run_id, RunPhase::Running)]).await?;
+    let mut feeds = FeedEntries::default();
+    for entry in [phase(answered, RunPhase::Answered), phase(run_id, RunPhase::Running)] {
+        feeds.add_for_all(&thread, &entry);
+    }
+    tx.append_to_feeds(feeds).await?;
     queries::mark_answered(tx.sql(), answered).await?;
     let caller_input = match caller_input {
         Some(caller_input) => Some(caller_input),
@@ -170,8 +194,8 @@ pub async fn answer(
     };
     tx.count_bytes(thread_id, request.len() + caller_input.as_ref().map_or(0, String::len));
     let order = RunOrder { turn: row.turn.cast_unsigned(), seq };
-    let run =
-        NewRun { run_id, thread_id, owner: user.id, agent: row.agent, resumes: Some(answered), order, blocked: false };
+    let (owner, requested_by, agent, resumes) = (thread.owner.id, user.id, row.agent, Some(answered));
+    let run = NewRun { run_id, thread_id, owner, requested_by, agent, resumes, order, blocked: false };
     let (id, message) = (command.answer_id, row.message_id);
     request_run(tx, channels, run, RunRequest { id, seq, request, message, caller_input, steers: false }).await
 }
@@ -234,15 +258,19 @@ fn inherited_input(caller_input: &str) -> Result<String> {
     Ok(serde_json::to_string(&caller_input)?)
 }
 
-/// Takes a message back whose run has not begun. Returns the run, to be stopped; `None` if the message was taken back before.
+/// Takes a message back whose run has not begun: one's own, or any in one's own thread. Returns the run, to be stopped; `None` if the message
+/// was taken back before.
 ///
 /// # Errors
-/// `not_found`; `conflict` if the run has begun.
+/// `not_found`, `forbidden`; `conflict` if the run has begun.
 pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> Result<Option<RunId>> {
     let TakeBack { thread_id, message_id } = *command;
     let mut tx = channels.begin().await?;
-    lock_thread(&mut tx, user.id, thread_id).await?;
-    let run_id = queries::run_of_message(tx.sql(), thread_id, message_id).await?;
+    let thread = lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
+    let RequestedBy { run_id, author } = queries::run_of_message(tx.sql(), thread_id, message_id).await?;
+    if author != user.id {
+        thread.access(user.id).require(Access::Own)?;
+    }
     if !queries::take_back_run(tx.sql(), run_id).await? {
         if queries::is_taken_back(tx.sql(), run_id).await? {
             return Ok(None);
@@ -251,7 +279,9 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
     }
     queries::delete_from_search(tx.sql(), thread_id, message_id).await?;
     tx.append_to_thread(thread_id, &[ThreadEntry::TakenBack { message_id }]).await?;
-    tx.append_to_feed(user.id, &[UserEntry::Run { thread_id, run_id, phase: RunPhase::TakenBack }]).await?;
+    let mut feeds = FeedEntries::default();
+    feeds.add_for_all(&thread, &UserEntry::Run { thread_id, run_id, phase: RunPhase::TakenBack });
+    tx.append_to_feeds(feeds).await?;
     tx.commit().await?;
     Ok(Some(run_id))
 }

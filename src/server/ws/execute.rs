@@ -91,6 +91,10 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
         Command::GiveFeedback(command) => accepted(threads::give_feedback(channels, user, &command).await?),
         Command::ShareThread(command) => accepted(threads::share(channels, user, &command).await?),
         Command::WithdrawLink(command) => accepted(threads::withdraw_link(channels, user, &command).await?),
+        Command::AddMember(command) => accepted(commands.add_member(user, &command).await?),
+        Command::SetMemberRole(command) => accepted(threads::set_member_role(channels, user, &command).await?),
+        Command::RemoveMember(command) => accepted(commands.remove_member(user, &command).await?),
+        Command::LeaveThread(command) => accepted(commands.leave_thread(user, &command).await?),
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));

@@ -11,7 +11,6 @@ use crate::{
         commands::Commands,
         config::SocketConfig,
         connections::{ConnectionManager, Follower, Nodes},
-        threads::Owners,
     },
 };
 
@@ -23,8 +22,6 @@ pub struct Gateway {
     pub nodes: Nodes,
     /// The log.
     pub channels: Channels,
-    /// Whose the threads are.
-    pub owners: Owners,
     /// Accounts and credentials.
     pub auth: Auth,
     /// Executes commands.

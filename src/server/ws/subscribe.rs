@@ -1,6 +1,6 @@
 //! `subscribe`: follows a channel from a cursor.
 //!
-//! A client whose cursor is at the end of the log costs no statement, if this node knows the thread's owner and the log's end.
+//! A client of the thread's owner whose cursor is at the end of the log costs no statement, if this node knows the owner and the log's end.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use super::gateway::Gateway;
 use crate::{
     protocol::{ChannelName, ErrorBody, ErrorCode, Mode, Subscribe, Subscribed, http::User, limits::MAX_SUBSCRIPTIONS},
     server::{
+        access::Access,
         channel::{Channel, Extent},
         connections::Follower,
         error::{Error, Result},
@@ -40,7 +41,7 @@ pub(super) fn channel(user: &User, name: ChannelName) -> Channel {
 /// a snapshot. `channel_number` stands for the channel in compact frames.
 ///
 /// # Errors
-/// `not_found` if there is no such thread or it belongs to another user; `conflict` if the connection follows as many channels as
+/// `not_found` if there is no such thread or the user may not read it; `conflict` if the connection follows as many channels as
 /// it may; an error of the store.
 pub(super) async fn subscribe(
     gateway: &Gateway,
@@ -49,14 +50,22 @@ pub(super) async fn subscribe(
     command: &Subscribe,
     channel_number: Option<u32>,
 ) -> Result<Granted> {
-    let Gateway { channels, owners, .. } = gateway;
+    let Gateway { channels, .. } = gateway;
     let channel = channel(user, command.channel);
-    if let Channel::Thread(thread) = channel {
-        owners.check(channels.store(), user.id, thread).await?;
-    }
+    let access = match channel {
+        Channel::Thread(thread) => channels.access(user.id, thread).await?,
+        Channel::User(_) => Access::Own,
+    };
+    access.require(Access::Read)?;
     if !follower.follow(channel) {
         let message = format!("a connection follows at most {MAX_SUBSCRIPTIONS} channels; unsubscribe from one first");
         return Err(ErrorBody::new(ErrorCode::Conflict, message).into());
+    }
+    if let Channel::Thread(thread) = channel
+        && access < Access::Own
+    {
+        // A removal from the members that came between ended no subscription: from here on, it does. A refusal ends the subscription.
+        channels.access(user.id, thread).await?.require(Access::Read)?;
     }
     let extent = channels.extent(channel).await?;
     let Extent { trimmed, head } = extent;

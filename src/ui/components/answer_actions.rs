@@ -61,9 +61,16 @@ pub(super) fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<Any
                 }),
                 on_accepted: Callback::new(|()| {}),
             };
+            let is_answered = run.with_untracked(|run| run.answered.is_some());
+            let questions = match open_thread {
+                Some(open_thread) if !is_answered && !untrack(|| open_thread.can_write()) => {
+                    view! { <p class="quiet">"The agent asked a question. Those who may write in this thread can answer it."</p> }.into_any()
+                }
+                _ => INTERRUPTS.show(asking).into_any(),
+            };
             Some(
                 view! {
-                    {INTERRUPTS.show(asking)}
+                    {questions}
                     <AskAgainIfAbandoned run/>
                     <div class="run-end"><CopyAnswer run/> <AnswerMenu run is_asking=true/></div>
                 }
@@ -117,7 +124,7 @@ fn AnswerMenu(
         open.set(false);
     };
     let items = move || {
-        let editable = turn.filter(|_| has_text.get());
+        let editable = turn.filter(|(open_thread, _)| has_text.get() && open_thread.can_write());
         view! {
             // `src/ui/scripts/answers.js` copies the text from the page.
             {has_text.get().then(|| view! { <button type="button" data-press="text">{icon(Glyph::Copy)} <span>"Copy as text"</span></button> })}
@@ -152,7 +159,9 @@ fn Continue(run: Memo<PtrEq<RunView>>) -> impl IntoView {
     use_context::<OpenThread>().map(|open_thread| {
         let (run_id, agent) = run.with_untracked(|run| (run.run_id, run.agent.clone()));
         let can_continue =
-            Memo::new(move |_| run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)));
+            Memo::new(move |_| {
+                run.with(|run| is_cut_off(run)) && open_thread.is_last(ItemKey::Run(run_id)) && open_thread.can_write()
+            });
         let go_on = move |_| {
             let text = "Continue where you stopped.".to_owned();
             let (agent, mode) = (Some(agent.clone()), SendMode::Queue);
@@ -192,6 +201,10 @@ fn AskAgain(run: Memo<PtrEq<RunView>>) -> impl IntoView {
                 open_thread.replace_message(&message, message.content.clone(), None);
             }
         };
-        view! { <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button> }
+        view! {
+            <Show when=move || open_thread.can_write()>
+                <button type="button" class="small-button" on:click=ask>{icon(Glyph::Redo)} "Ask again"</button>
+            </Show>
+        }
     })
 }

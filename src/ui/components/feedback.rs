@@ -14,10 +14,12 @@ use crate::{
     ui::format,
 };
 
-/// The feedback on a run that has ended; nothing in a replay.
+/// The feedback on a run that has ended; nothing in a replay, and for who may only read the thread.
 #[component]
 pub(crate) fn Feedback(run: Memo<PtrEq<RunView>>) -> impl IntoView {
-    use_context::<OpenThread>().map(|open_thread| view! { <FeedbackOf open_thread run/> })
+    use_context::<OpenThread>().map(|open_thread| {
+        view! { <Show when=move || open_thread.can_write()><FeedbackOf open_thread run/></Show> }
+    })
 }
 
 #[component]

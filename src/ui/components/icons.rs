@@ -24,6 +24,7 @@ pub(crate) enum Glyph {
     Moon,
     More,
     Pause,
+    People,
     Pin,
     Play,
     Plus,
@@ -70,6 +71,9 @@ impl Glyph {
             Self::Menu => "M4 7h16M4 12h16M4 17h10",
             Self::Moon => "M20 14.5A8.5 8.5 0 0 1 9.5 4a8.5 8.5 0 1 0 10.500 10.5z",
             Self::More => "M5 12h.01M12 12h.01M19 12h.01",
+            Self::People => {
+                "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7zM2.5 20c0-3.6 2.9-6 6.5-6s6.5 2.4 6.5 6M16 4.3a3.5 3.5 0 0 1 0 6.4M17.5 14.4c2.4.7 4 2.8 4 5.6"
+            }
             Self::Pause => "M8 5v14M16 5v14",
             Self::Pin => "M9 4h6l-1 7 3 3H7l3-3zM12 14v6",
             Self::Play => "M7 4.500l12 7.500-12 7.500z",

@@ -200,7 +200,9 @@ fn WaitingRun(run: Memo<PtrEq<RunView>>, place: Waiting) -> impl IntoView {
     view! {
         <div class="run-end">
             <p>{about}</p>
-            <button type="button" class="small-button" disabled=move || busy.get() on:click=cancel>{icon(glyph)} {label}</button>
+            <Show when=move || open_thread.can_write()>
+                <button type="button" class="small-button" disabled=move || busy.get() on:click=cancel>{icon(glyph)} {label}</button>
+            </Show>
         </div>
     }
     .into_any()

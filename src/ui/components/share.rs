@@ -1,4 +1,4 @@
-//! The dialog that shares a thread: links with which anybody can read it.
+//! The dialog that shares a thread: with other users, and by links with which anybody can read it.
 
 use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 
@@ -9,6 +9,7 @@ use super::{
     error_message::error_message,
     focus::{focus_on, is_focus_lost},
     icons::{Glyph, icon},
+    members::MembersSection,
 };
 use crate::{
     protocol::{Request, ShareId, ShareLink, ShareLinks, ShareThread, ThreadId, WithdrawLink},
@@ -102,6 +103,8 @@ fn ShareDialog(thread: ThreadId) -> impl IntoView {
             <h2>"Share this thread"</h2>
             <button type="button" class="icon-button" aria-label="Close" on:click=move |_| dialogs.close()>{icon(Glyph::Close)}</button>
         </div>
+        <MembersSection thread/>
+        <h3>"Links"</h3>
         <p class="quiet">
             "Anyone with a link can read this thread, including later messages. They cannot reply or open its files."
         </p>

@@ -43,6 +43,11 @@ pub(crate) fn UserMessageCard(
     let agent = (app.agents.with_value(Vec::len) > 1)
         .then(|| view! { <span class="message-agent">{format!("to {}", app.agent_name(&message.agent))}</span> });
     let author = escape_invisible(&message.author.name);
+    let (author_id, label_author) = (message.author.id, author.clone());
+    let is_own = Memo::new(move |_| open_thread.user_id().is_none_or(|user| user == author_id));
+    let label = move || if is_own.get() { "Your message".to_owned() } else { format!("Message from {label_author}") };
+    // While it waits, only its author may change it; later, an edit is a new version, of whoever makes it.
+    let can_edit = Memo::new(move |_| open_thread.can_write() && (is_own.get() || !is_waiting.get()));
     // Both change if the message is changed while it waits.
     let text = Memo::new(move |_| item.with(|item| item.message.content.clone()));
     let attachments = Memo::new(move |_| item.with(|item| item.message.attachments.clone()));
@@ -63,7 +68,7 @@ pub(crate) fn UserMessageCard(
         open_thread.edit(id);
     };
     view! {
-        <article class="question" aria-label="Your message" tabindex="-1" data-message-id=id.to_string()>
+        <article class="question" aria-label=label tabindex="-1" data-message-id=id.to_string()>
             <header class="byline">
                 <span class="avatar" aria-hidden="true">{initials(&author)}</span>
                 <bdi class="author">{author.clone()}</bdi>
@@ -76,12 +81,12 @@ pub(crate) fn UserMessageCard(
             {move || view! { <Attachments attachments=attachments.get()/> }}
             <footer class="question-actions">
                 <CopyButton class="text-button" text=copied_text/>
-                <Show when=move || !is_being_edited.get()>
+                <Show when=move || can_edit.get() && !is_being_edited.get()>
                     <button type="button" class="text-button" node_ref=edit_button on:click=edit>
                         {icon(Glyph::Edit)} "Edit"
                     </button>
                 </Show>
-                <Show when=move || is_waiting.get()><MoveButtons id/></Show>
+                <Show when=move || is_waiting.get() && open_thread.can_write()><MoveButtons id/></Show>
                 <Versions id/>
             </footer>
         </article>

@@ -32,6 +32,7 @@ use crate::{
             scroll::{JumpToEnd, Scroller},
             sidebar::display_title,
             temporary::TemporaryNotice,
+            thread_access::ForWriters,
             timeline::Timeline,
         },
         context::AppContext,
@@ -288,7 +289,7 @@ fn ConversationArea(
                 <div class="dock">
                     <JumpToEnd auto_scroll/>
                     <div class="page">
-                        <Composer draft placeholder="Ask a follow-up" agent on_send=send active/>
+                        <ForWriters open_thread><Composer draft placeholder="Ask a follow-up" agent on_send=send active/></ForWriters>
                     </div>
                 </div>
             </div>
@@ -333,14 +334,14 @@ fn mark_read_while_visible(id: ThreadId) {
     });
 }
 
-/// The error of a thread that was deleted while it was open.
-const DELETED: &str = "This thread was deleted, here or on another device.";
+/// The error of a thread that was deleted, or that its owner stopped sharing, while it was open.
+const DELETED: &str = "This thread was deleted, or is no longer shared with you.";
 
 /// Why a thread cannot be shown.
 #[component]
 fn Refused(error: ErrorBody) -> impl IntoView {
     let (title, text) = match error.code {
-        ErrorCode::NotFound if error.message == DELETED => ("Thread deleted", error.message),
+        ErrorCode::NotFound if error.message == DELETED => ("Thread not available any more", error.message),
         ErrorCode::NotFound => {
             respond_not_found();
             ("Thread not found", "It may have been deleted, or belong to someone else.".to_owned())

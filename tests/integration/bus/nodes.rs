@@ -7,7 +7,8 @@ use std::{
 
 use netra::{
     protocol::{
-        ChannelName, DeleteThread, ErrorCode, Notice, NoticeId, Ping, Push, RunId, StopRun, ThreadId, http::Role,
+        AddMember, ChannelName, DeleteThread, ErrorCode, MemberRole, Notice, NoticeId, Ping, Push, RemoveMember, RunId,
+        StopRun, Subscribe, ThreadId, http::Role,
     },
     server::{
         bus::Status,
@@ -102,6 +103,24 @@ async fn a_command_to_one_node_takes_effect_on_all() {
     assert_eq!(third.closed().await.0, 4401);
     assert_eq!(two.a.gateway.nodes.disconnect(two.ada.id()), 1);
     assert_eq!((two.at_a.closed().await.0, two.at_b.closed().await.0), (4403, 4403));
+}
+
+#[tokio::test]
+async fn a_removed_member_is_unsubscribed_on_every_node_even_without_nats() {
+    let a = SocketServer::with(|_| {}).await;
+    let b = a.another(|_| {}).await;
+    let (owner, ada) = (a.member("owner").await, a.member("ada").await);
+    let (mut at_a, mut at_b) = (owner.connect().await, ada.at(&b).connect().await);
+    let thread_id = at_a.create_thread().await;
+    let user_id = ada.id();
+    at_a.ask(AddMember { thread_id, user_id, role: MemberRole::Read }).await.expect("the thread is shared");
+    at_b.follow(thread_id).await;
+    assert_eq!(b.manager().counts().channels, 1);
+    at_a.ask(RemoveMember { thread_id, user_id }).await.expect("the member is removed");
+    until("the member follows nothing", || b.manager().counts().channels == 0).await;
+    let channel = ChannelName::Thread(thread_id);
+    let refused = at_b.ask(Subscribe { channel, after: None, newest: None }).await.expect_err("it is refused");
+    assert_eq!(refused.code, ErrorCode::NotFound);
 }
 
 #[tokio::test]

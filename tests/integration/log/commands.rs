@@ -7,6 +7,7 @@ use netra::{
         UserId, http::User,
     },
     server::{
+        access::Access,
         channel::{Channel, Channels, CommandTransaction},
         store::Engine,
         threads,
@@ -99,7 +100,10 @@ async fn of_changes_that_arrive_at_once_each_is_decided_alone_and_in_order() {
         assert!(appended.expect("the entry is appended").is_some());
         let agent = agent.expect("the agent is set");
         assert_eq!((agent.agent.as_str(), agent.title.as_str()), ("another", "Title 31"));
-        assert_eq!(threads::authorise(&channels, user.id, thread).await.expect("the thread is read"), agent);
+        assert_eq!(
+            threads::authorise(&channels, user.id, thread, Access::Own).await.expect("the thread is read"),
+            agent
+        );
         let log = log(&channels, Channel::Thread(thread)).await.split_off(before);
         assert_eq!(log.len(), 33, "one entry for each change");
         for (title, (seq, frame)) in titles.iter().zip(&log) {
@@ -137,7 +141,7 @@ async fn a_thread_is_pinned_and_archived_by_its_owner_only_and_each_change_is_ma
         }
         assert_eq!(head(Channel::Thread(thread_id)).await, of_thread + 2);
         assert_eq!(head(Channel::User(user.id)).await, of_feed + 2);
-        let info = threads::authorise(&channels, user.id, thread_id).await.expect("the thread is read");
+        let info = threads::authorise(&channels, user.id, thread_id, Access::Own).await.expect("the thread is read");
         assert!(info.pinned && info.archived);
         let page = channels.threads_of(user.id, None, 50).await.expect("the page is read");
         assert_eq!(page.threads.iter().map(|thread| thread.info.id).collect::<Vec<_>>(), [other]);
@@ -169,7 +173,8 @@ async fn a_text_that_postgresql_cannot_store_is_refused_and_no_other_command_wit
         // A title that is made of a message has a space in place of U+0000.
         let send = SendMessage::new(thread, "x\0y z");
         threads::send(&channels, user, &send, None, |_| Ok("script".into())).await.expect("the message is accepted");
-        let title = threads::authorise(&channels, user.id, thread).await.expect("the thread is read").title;
+        let title =
+            threads::authorise(&channels, user.id, thread, Access::Own).await.expect("the thread is read").title;
         assert_eq!(title, "x y z");
     })
     .await;

@@ -19,7 +19,6 @@ use netra::{
         connections::{ConnectionManager, Nodes},
         runs::{Agent, AgentError, Done, Emitter, RunInput, Runner, RunnerOptions},
         store::Store,
-        threads::Owners,
         ws::{self, Gateway},
     },
 };
@@ -109,7 +108,6 @@ impl SocketServer {
             commands: Commands::new(channels.clone(), runner.clone(), nodes.clone(), files.clone()),
             nodes,
             channels,
-            owners: Owners::default(),
             auth: auth.clone(),
             config: config.socket.clone(),
             node: "test-node".into(),

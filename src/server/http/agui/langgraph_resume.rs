@@ -10,6 +10,7 @@ use crate::{
         http::User,
     },
     server::{
+        access::Access,
         agents::is_answered_by_command,
         error::{Error, Result},
         state::AppState,
@@ -31,7 +32,7 @@ pub(super) async fn to_resume(state: &AppState, user: &User, input: &mut RunAgen
         return Ok(());
     }
     let thread_id: ThreadId = id_for(user.id, &input.thread_id);
-    match threads::authorise(&state.channels, user.id, thread_id).await {
+    match threads::authorise(&state.channels, user.id, thread_id, Access::Write).await {
         Err(Error::Refused(_)) => return Ok(()),
         known => known.map(drop)?,
     }

@@ -40,7 +40,10 @@ use self::{
 use super::Caller;
 use crate::{
     protocol::{RunId, http::Problem, limits::MAX_EXTERNAL_ID_BYTES},
-    server::{channel::Channel, connections::ChannelReader, error::Error, problem::problem, state::AppState, threads},
+    server::{
+        access::Access, channel::Channel, connections::ChannelReader, error::Error, problem::problem, state::AppState,
+        threads,
+    },
     thread::ThreadView,
 };
 
@@ -71,6 +74,8 @@ pub(super) async fn run(
     let mut reader = ChannelReader::open(&state.manager, &state.channels, &identity, channel, max_connections)?;
     let (accepted, history) = request.submit(&state, user, &agent, forwarded(parsed)?).await?;
     reader.start_after(accepted.seq);
+    // A removal from the thread's members that came since ended no subscription: from here on, it does.
+    state.channels.access(user.id, request.thread_id).await?.require(Access::Read)?;
     tracing::info!(user = %user.id, thread = %request.thread_id, run = %accepted.run_id, "a run is streamed over HTTP");
     let given_results = match &request.kind {
         RequestKind::Message(PersonMessage { results, .. }) | RequestKind::Results { results, .. } => {

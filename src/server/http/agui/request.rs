@@ -19,6 +19,7 @@ use crate::{
         limits::MAX_EXTERNAL_ID_BYTES,
     },
     server::{
+        access::Access,
         commands::run_detached,
         error::{Error, Result},
         runs::CallerInput,
@@ -170,7 +171,7 @@ impl<'a> Request<'a> {
         caller: CallerInput,
     ) -> Result<(MessageAccepted, ThreadView)> {
         let thread_id = self.thread_id;
-        threads::authorise(&state.channels, user.id, thread_id).await?;
+        threads::authorise(&state.channels, user.id, thread_id, Access::Write).await?;
         let (_, view) = state.channels.thread(thread_id).await?;
         let waits_for_all = |run: &RunView| answers.iter().all(|answer| waits_for(run, &answer.interrupt_id));
         let Some(run) = view.runs().rev().find(|run| waits_for_all(run)) else {
@@ -190,9 +191,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Creates the thread, unless this person has one of this id.
+/// Creates the thread, unless this person may write to one of this id.
 async fn ensure_thread(state: &AppState, user: &User, thread_id: ThreadId, agent: &str) -> Result<()> {
-    match threads::authorise(&state.channels, user.id, thread_id).await {
+    match threads::authorise(&state.channels, user.id, thread_id, Access::Write).await {
         Err(Error::Refused(ErrorBody { code: ErrorCode::NotFound, .. })) => {
             let command = CreateThread { thread_id, title: None, agent: Some(agent.to_owned()) };
             threads::create(&state.channels, user, &command, agent).await.map(drop)

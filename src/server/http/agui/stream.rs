@@ -244,7 +244,7 @@ impl RunStream {
     /// Ends the stream, since there are no more entries.
     fn on_end(&mut self, end: &StreamEnd) {
         let (code, message) = match end {
-            StreamEnd::Gone => ("not_found", "the thread was deleted"),
+            StreamEnd::Gone => ("not_found", "the thread was deleted, or is not shared with you any more"),
             StreamEnd::Closed(CloseCode::Restarting) => {
                 ("server_restarting", "the server is restarting; send the request again for the rest")
             }

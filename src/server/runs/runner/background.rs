@@ -145,7 +145,7 @@ impl Runner {
     /// Ends runs that no task executes, and queues those that had not started; returns how many were ended.
     async fn end_lost(&self, orphans: Vec<OpenRun>, ending: &RunEnd) -> Result<usize> {
         let mut ended = 0;
-        for OpenRun { run_id, thread_id, owner, agent, order, stopped, .. } in orphans {
+        for OpenRun { run_id, thread_id, owner, requested_by, agent, order, stopped, .. } in orphans {
             let is_known = {
                 let state = self.0.state.lock();
                 state.active.contains_key(&run_id) || state.queue.contains(run_id)
@@ -167,10 +167,10 @@ impl Runner {
                 if stopped {
                     self.stop(run_id);
                 }
-                self.start(NewRun { run_id, thread_id, owner, agent, resumes, order, blocked: true });
+                self.start(NewRun { run_id, thread_id, owner, requested_by, agent, resumes, order, blocked: true });
                 continue;
             }
-            let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (owner, &agent));
+            let log = RunLog::new(&self.0.channels, &self.0.options, thread_id, run_id, (requested_by, &agent));
             let cancelled = RunEnd::from(EndKind::Cancelled);
             match log.with_view(seq, view).end(if stopped { &cancelled } else { ending }).await {
                 Ok(()) => {

@@ -108,7 +108,8 @@ impl NewIds {
             | ThreadEntry::Edited { .. }
             | ThreadEntry::Moved { .. }
             | ThreadEntry::Feedback { .. }
-            | ThreadEntry::Thread { .. } => None,
+            | ThreadEntry::Thread { .. }
+            | ThreadEntry::Members { .. } => None,
         }
     }
 
@@ -277,8 +278,10 @@ mod tests {
             });
             items.collect::<Vec<_>>()
         };
-        let original =
-            ThreadView { items: log.view.path_to(Some(second.id)).into_iter().cloned().collect(), info: None };
+        let original = ThreadView {
+            items: log.view.path_to(Some(second.id)).into_iter().cloned().collect(),
+            ..ThreadView::default()
+        };
         assert_eq!(shown(&view), shown(&original));
         assert_eq!(view.branch(None).len(), 2);
         assert_eq!(ids.files.len(), 2);

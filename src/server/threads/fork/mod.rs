@@ -20,6 +20,7 @@ use crate::{
         ErrorCode, ForkOrigin, ForkThread, Item, Resolution, RunId, ThreadInfo, ThreadView, http::User, limits,
     },
     server::{
+        access::{self, Access},
         channel::{Channel, Channels, PAGE},
         clock::now_ms,
         error::{Error, Result},
@@ -76,7 +77,7 @@ pub async fn prepare_fork(channels: &Channels, user: &User, command: &ForkThread
         let mut tx = channels.begin().await?;
         return created_before(&mut tx, user.id, command.thread_id, &request).await.map(PreparedFork::Stored);
     }
-    let original = super::authorise(channels, user.id, command.from).await?;
+    let original = super::authorise(channels, user.id, command.from, Access::Read).await?;
     let (cursor, view) = channels.thread(command.from).await?;
     check(&view, command)?;
     let ids = NewIds::new(&view, command);
@@ -109,6 +110,10 @@ pub async fn store_fork(channels: &Channels, user: &User, fork: Fork) -> Result<
         return created_before(&mut tx, user.id, thread.id, &request).await;
     }
     let engine = tx.engine();
+    if let Some(origin) = &thread.forked_from {
+        // Perhaps the user was removed from its members since it was read.
+        access::read_thread(tx.sql(), engine, origin.thread_id, "").await?.access(user.id).require(Access::Read)?;
+    }
     channels.quotas().admit_thread(engine, tx.sql(), user.id).await?;
     for CopiedFile { id, name, bytes, .. } in &files {
         let upload = Upload { file: *id, thread: thread.id, owner: user.id };

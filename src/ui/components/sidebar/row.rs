@@ -19,6 +19,7 @@ use super::{
 use crate::{
     protocol::{RenameThread, ThreadId, limits},
     socket::context::use_socket,
+    text::escape_invisible,
     thread::ThreadSummary,
     ui::{
         format::sentence,
@@ -58,6 +59,7 @@ pub(super) fn Row(
                             attr:tabindex=tabindex
                         >
                             <span class="thread-title" dir="auto">{title}</span>
+                            {move || thread.with(shared_mark)}
                             {move || thread.with(Mark::for_thread).map(Mark::view)}
                         </A>
                         <RowMenu id thread title renaming list/>
@@ -95,6 +97,16 @@ fn SelectableTitle(
         </button>
     }
     .into_any()
+}
+
+/// A mark of a thread that has members, with its owner's name in the lists of members.
+fn shared_mark(thread: &ThreadSummary) -> Option<AnyView> {
+    let shared = thread.info.shared.as_ref()?;
+    let label = match shared.role {
+        Some(_) => format!("Shared by {}", escape_invisible(&shared.owner.name)),
+        None => "Shared with members".to_owned(),
+    };
+    Some(view! { <span class="shared-mark" role="img" aria-label=label.clone() title=label>{icon(Glyph::People)}</span> }.into_any())
 }
 
 /// What the mark of a row says. If several hold, the first is shown.

@@ -1,4 +1,4 @@
-//! The menu of a thread: rename, pin, select, archive and delete.
+//! The menu of a thread: rename, pin, share, select, archive and delete; or leave, if another user shares it.
 
 use leptos::{prelude::*, task::spawn_local};
 use leptos_router::{
@@ -17,7 +17,7 @@ use super::{
     selection::focus_row,
 };
 use crate::{
-    protocol::{ArchiveThread, PinThread, Request, ThreadId},
+    protocol::{ArchiveThread, LeaveThread, PinThread, Request, ThreadId},
     socket::context::{Socket, use_socket},
     thread::ThreadSummary,
     ui::format::sentence,
@@ -35,6 +35,10 @@ pub(super) fn RowMenu(
     let socket = use_socket();
     let open = RwSignal::new(false);
     let pinned = Memo::new(move |_| thread.with(|thread| thread.info.pinned));
+    // A member can only leave what the owner can rename, share and delete.
+    let is_member = Memo::new(move |_| {
+        thread.with(|thread| thread.info.shared.as_ref().is_some_and(|shared| shared.role.is_some()))
+    });
     let rename = move |_| {
         open.set(false);
         renaming.set(true);
@@ -49,13 +53,6 @@ pub(super) fn RowMenu(
         open.set(false);
         leave_list.leave(id);
         change(list, socket, ArchiveThread { thread_id: id, archived: true });
-    };
-    let deletions: Deletions = expect_context();
-    let delete = move |_| {
-        open.set(false);
-        let open_thread = leave_list.open_thread().filter(|open| *open == id);
-        leave_list.leave(id);
-        deletions.delete(vec![id], format!("“{}”", title.get_untracked()), open_thread);
     };
     let select = move |_| {
         open.set(false);
@@ -75,18 +72,40 @@ pub(super) fn RowMenu(
             open
             tabindex="-1"
         >
-            <button type="button" on:click=rename>{icon(Glyph::Edit)} "Rename"</button>
+            <Show when=move || !is_member.get()><button type="button" on:click=rename>{icon(Glyph::Edit)} "Rename"</button></Show>
             <button type="button" on:click=pin>
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
-            <button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button>
+            <Show when=move || !is_member.get()><button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button></Show>
             {exports(id, open)}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
             <button type="button" on:click=archive>{icon(Glyph::Archive)} "Archive"</button>
-            <button type="button" class="danger" on:click=delete>{icon(Glyph::Trash)} "Delete"</button>
+            <Remove id title list open is_member/>
         </Menu>
     }
     .into_any()
+}
+
+/// The button that deletes a thread, or leaves it if another user shares it.
+#[component]
+fn Remove(id: ThreadId, title: Memo<String>, list: List, open: RwSignal<bool>, is_member: Memo<bool>) -> impl IntoView {
+    let socket = use_socket();
+    let leave_list = use_leave_list(list);
+    let deletions: Deletions = expect_context();
+    let remove = move |_| {
+        open.set(false);
+        let open_thread = leave_list.open_thread().filter(|open| *open == id);
+        leave_list.leave(id);
+        match is_member.get_untracked() {
+            true => change(list, socket, LeaveThread { thread_id: id }),
+            false => deletions.delete(vec![id], format!("“{}”", title.get_untracked()), open_thread),
+        }
+    };
+    let content = move || match is_member.get() {
+        true => view! { {icon(Glyph::SignOut)} "Leave" }.into_any(),
+        false => view! { {icon(Glyph::Trash)} "Delete" }.into_any(),
+    };
+    view! { <button type="button" class="danger" on:click=remove>{content}</button> }.into_any()
 }
 
 /// Links to print and to download a thread. They close the menu.

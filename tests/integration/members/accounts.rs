@@ -1,0 +1,90 @@
+//! Finding users, a server without members, and what becomes of members and their threads when an account is removed.
+
+use netra::{
+    protocol::{
+        AddMember, CreateThread, ErrorCode, MemberRole, People, SendMessage, ThreadId, ThreadMembers, http::ThreadPage,
+    },
+    server::access::Access,
+};
+use reqwest::StatusCode;
+
+use super::{READER, Tester, thread, until, view};
+use crate::support::{ADA, ADMIN, Client, Setup, TestServer, blocking, netra, replay_agent};
+
+#[tokio::test]
+async fn users_are_found_by_name_only_and_sharing_can_be_turned_off() {
+    let server = TestServer::start().await;
+    for account in [ADA, READER] {
+        server.add_member(account).await;
+    }
+    let browser = server.signed_in(ADMIN).await;
+    let found = async |q: &str| {
+        let people: People = browser.get(&format!("/api/people?q={q}")).await.json().await.expect("people");
+        people.people.into_iter().map(|person| person.name).collect::<Vec<_>>()
+    };
+    assert_eq!(found("rEAd").await, [READER.name]);
+    assert_eq!(found("a").await, [ADA.name, READER.name], "without the caller");
+    assert_eq!(found("%25").await, [""; 0]);
+    assert_eq!(found("example").await, [""; 0], "addresses are not searched");
+    let text = browser.get("/api/people?q=ada").await.text().await.expect("a text");
+    assert!(!text.contains('@') && !text.contains("role"), "{text}");
+    assert_eq!(browser.get("/api/people?q=").await.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(Client::new(&server).get("/api/people?q=a").await.status(), StatusCode::UNAUTHORIZED);
+
+    let server = Setup::default().with("SERVER__MEMBERS", false).start().await;
+    server.add_member(ADA).await;
+    let (owner, ada) = (Tester::new(&server, ADMIN, Access::Own).await, Tester::new(&server, ADA, Access::None).await);
+    let thread_id = ThreadId::new();
+    owner.socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
+    let add = AddMember { thread_id, user_id: ada.id, role: MemberRole::Read };
+    assert_eq!(owner.socket.send(add).await.expect_err("it is refused").code, ErrorCode::Forbidden);
+    assert_eq!(owner.browser.get("/api/people?q=a").await.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn what_a_member_wrote_stays_when_their_account_is_removed() {
+    let server = Setup::default().file(&replay_agent(100_000)).start().await;
+    server.add_member(ADA).await;
+    let (owner, ada) = (Tester::new(&server, ADMIN, Access::Own).await, Tester::new(&server, ADA, Access::Write).await);
+    let (thread_id, ..) = thread(&owner.socket).await;
+    let add = AddMember { thread_id, user_id: ada.id, role: MemberRole::Write };
+    owner.socket.send(add).await.expect("the thread is shared");
+    let message = SendMessage::new(thread_id, "Of Ada");
+    let run = ada.socket.send(message.clone()).await.expect("the message is accepted").run_id;
+    until("the run ends", async || {
+        view(&owner.socket, thread_id).await.run(run).is_some_and(|run| run.state.is_over())
+    })
+    .await;
+    let mut remove = netra();
+    remove.args(["user", "remove", "--email", ADA.email, "--data"]).arg(server.data()).current_dir(server.folder());
+    let done = blocking(move || remove.output()).await.expect("the program runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let members: ThreadMembers =
+        owner.browser.get(&format!("/api/threads/{thread_id}/members")).await.json().await.expect("the members");
+    assert_eq!(members.members, []);
+    let view = view(&owner.socket, thread_id).await;
+    assert_eq!(view.message(message.message_id).map(|item| item.message.author.name.clone()), Some(ADA.name.into()));
+    let replace = SendMessage { replaces: Some(message.message_id), ..SendMessage::new(thread_id, "Again") };
+    owner.socket.send(replace).await.expect("the owner asks again");
+}
+
+#[tokio::test]
+async fn the_threads_of_a_removed_account_leave_the_lists_of_their_members() {
+    let server = TestServer::start().await;
+    server.add_member(ADA).await;
+    let (member, ada) = (Tester::new(&server, ADMIN, Access::Read).await, Tester::new(&server, ADA, Access::Own).await);
+    let thread_id = ThreadId::new();
+    ada.socket.send(CreateThread { thread_id, title: None, agent: None }).await.expect("the thread is created");
+    let add = AddMember { thread_id, user_id: member.id, role: MemberRole::Read };
+    ada.socket.send(add).await.expect("the thread is shared");
+    let mut remove = netra();
+    remove.args(["user", "remove", "--email", ADA.email, "--data"]).arg(server.data()).current_dir(server.folder());
+    let done = blocking(move || remove.output()).await.expect("the program runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // The next entry shows that one is missing.
+    let other = CreateThread { thread_id: ThreadId::new(), title: None, agent: None };
+    member.socket.send(other.clone()).await.expect("the thread is created");
+    let page: ThreadPage = member.browser.get("/api/threads").await.json().await.expect("a page");
+    let listed: Vec<ThreadId> = page.threads.iter().map(|thread| thread.info.id).collect();
+    assert_eq!(listed, [other.thread_id]);
+}
