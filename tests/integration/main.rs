@@ -41,4 +41,5 @@ mod telemetry;
 mod temporary;
 mod tools;
 mod turns;
+mod unsent_files;
 mod wire;

@@ -3,6 +3,7 @@
 pub(crate) mod agent_select;
 pub(crate) mod announcer;
 pub(crate) mod approval;
+pub(crate) mod attach;
 pub(crate) mod auto_scroll;
 pub(crate) mod chart;
 pub(crate) mod clock;
