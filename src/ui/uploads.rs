@@ -166,7 +166,8 @@ impl Uploads {
         spawn_local(async move {
             let progress = file.progress.clone();
             let on_begin = move |abort| self.active.set_value(Some((key, Some(abort))));
-            let uploaded = browser::upload(file.file.clone(), Box::new(move |share| progress.set(share)), on_begin).await;
+            let uploaded =
+                browser::upload(file.file.clone(), Box::new(move |share| progress.set(share)), on_begin).await;
             // Otherwise it was cancelled.
             if self.active.with_value(|active| active.as_ref().is_some_and(|(active, _)| *active == key)) {
                 self.active.set_value(None);

@@ -3,10 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use netra::{
-    protocol::{
-        CreateThread, EditQueued, ErrorCode, FileId, MessageId, SendMessage, ThreadId, UserId,
-        http::Uploaded,
-    },
+    protocol::{CreateThread, EditQueued, ErrorCode, FileId, MessageId, SendMessage, ThreadId, UserId, http::Uploaded},
     server::{quotas::unsent, store::Store},
 };
 use reqwest::{Method, StatusCode, multipart};
@@ -53,7 +50,8 @@ async fn store(server: &TestServer) -> Store {
 async fn a_file_becomes_one_of_the_thread_of_the_first_message_that_names_it(deployment: Deployment) {
     let server = Setup::default().deployment(deployment).file(&replay_agent(100_000)).start().await;
     server.add_member(ADA).await;
-    let (client, ada, socket) = (server.signed_in(ADMIN).await, server.signed_in(ADA).await, server.socket(ADMIN).await);
+    let (client, ada, socket) =
+        (server.signed_in(ADMIN).await, server.signed_in(ADA).await, server.socket(ADMIN).await);
     let (owner, folder) = (id(&client).await, folder(&server));
     let [first, second] = [ThreadId::new(), ThreadId::new()];
     for thread_id in [first, second] {
@@ -82,12 +80,8 @@ async fn a_file_becomes_one_of_the_thread_of_the_first_message_that_names_it(dep
 
     // A waiting message cannot take one: the page sends its new files with a message of their own.
     let later = uploaded(&client, "later").await;
-    let edit = EditQueued {
-        thread_id: first,
-        message_id: MessageId::new(),
-        text: "x".into(),
-        attachments: Some(vec![later]),
-    };
+    let edit =
+        EditQueued { thread_id: first, message_id: MessageId::new(), text: "x".into(), attachments: Some(vec![later]) };
     assert_eq!(socket.send(edit).await.expect_err("there is no such message").code, ErrorCode::NotFound);
     problem(ada.delete(&format!("/api/files/{later}")).await, 404, "not_found").await;
     assert_eq!(client.delete(&format!("/api/files/{later}")).await.status(), StatusCode::NO_CONTENT);

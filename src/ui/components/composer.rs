@@ -70,6 +70,7 @@ pub(crate) fn too_long(text: &str) -> String {
 #[component]
 pub(crate) fn Composer(
     draft: Draft,
+    /// What the field shows while it is empty, if the agent has no hint of its own.
     placeholder: &'static str,
     agent: AgentChoice,
     #[prop(into)] on_send: Callback<NewMessage>,
@@ -77,14 +78,14 @@ pub(crate) fn Composer(
     #[prop(into)]
     active: Signal<Option<RunId>>,
 ) -> impl IntoView {
-    let agents = expect_context::<AppContext>().agents;
+    let app: AppContext = expect_context();
+    let agents = app.agents;
     let shown_thread: ShownThread = expect_context();
     let Draft { text, error, .. } = draft;
-    let send_error =
-        Memo::new(move |_| {
-            let (files, refused) = (draft.file_count(), draft.refused_file());
-            text.with(|text| agents.with_value(|agents| send_error(text, files, refused, agents)))
-        });
+    let send_error = Memo::new(move |_| {
+        let (files, refused) = (draft.file_count(), draft.refused_file());
+        text.with(|text| agents.with_value(|agents| send_error(text, files, refused, agents)))
+    });
     let accept = Memo::new(move |_| {
         let current = agent.current.get();
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
@@ -104,6 +105,10 @@ pub(crate) fn Composer(
         handle_key(&event, draft, mention, shown_thread, |mode| {
             send.run(if is_running { mode } else { SendMode::Queue })
         });
+    });
+    let placeholder = Memo::new(move |_| {
+        let hint = agent.current.with(|id| app.of_agent(id.as_deref(), |agent| agent.hint.clone()));
+        hint.filter(|hint| !hint.is_empty()).unwrap_or_else(|| placeholder.to_owned())
     });
     let shown_error = Memo::new(move |_| send_error.get().filter(|error| !error.is_empty()));
     let hint = hint(draft, active, accept);
@@ -161,7 +166,7 @@ fn handle_key(
 #[component]
 fn MessageField(
     paste_target: PasteTarget,
-    placeholder: &'static str,
+    placeholder: Memo<String>,
     mention: Mention,
     on_keydown: Callback<KeyboardEvent>,
 ) -> impl IntoView {
@@ -175,7 +180,7 @@ fn MessageField(
             id="message"
             name="message"
             node_ref=draft.area
-            placeholder=placeholder
+            placeholder=move || placeholder.get()
             rows=rows
             autocomplete="off"
             enterkeyhint="enter"

@@ -160,7 +160,8 @@ fn new_chip(draft: Draft, file: AttachedFile) -> AnyView {
     let retry = move || {
         let again = again.clone();
         let upload_again = move |_| draft.upload_again(&again);
-        has_failed().then(|| view! { <button type="button" class="small-button" on:click=upload_again>"Try again"</button> })
+        has_failed()
+            .then(|| view! { <button type="button" class="small-button" on:click=upload_again>"Try again"</button> })
     };
     let label = move || match state.state() {
         UploadState::Waiting | UploadState::Running => format!("Cancel upload of {name}"),

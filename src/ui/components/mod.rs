@@ -17,6 +17,7 @@ pub(crate) mod draft;
 pub(crate) mod draft_items;
 pub(crate) mod error_message;
 pub(crate) mod event_target;
+pub(crate) mod examples;
 pub(crate) mod feedback;
 pub(crate) mod field;
 pub(crate) mod focus;

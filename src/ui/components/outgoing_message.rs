@@ -38,9 +38,8 @@ pub(crate) fn OutgoingMessageCard(message: OutgoingMessage) -> impl IntoView {
         })
     };
     let files = message.files.iter().map(|file| upload_chip(file, ().into_any())).collect_view();
-    let is_uploading = move || {
-        uploading.files.iter().any(|file| matches!(file.state(), UploadState::Waiting | UploadState::Running))
-    };
+    let is_uploading =
+        move || uploading.files.iter().any(|file| matches!(file.state(), UploadState::Waiting | UploadState::Running));
     view! {
         <article class="question pending" aria-label="Message being sent" data-message-id=message_id.to_string()>
             <p class="message-text">{message.text.clone()}</p>

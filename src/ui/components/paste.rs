@@ -56,7 +56,8 @@ impl PasteTarget {
         if !self.accept.with_untracked(|accept| includes_text(accept)) {
             return false;
         }
-        let names: Vec<String> = self.draft.files.with_untracked(|files| files.iter().map(|file| file.file.name()).collect());
+        let names: Vec<String> =
+            self.draft.files.with_untracked(|files| files.iter().map(|file| file.file.name()).collect());
         let Some(file) = browser::text_file(&file_name(&names), text) else { return false };
         let key = file.key();
         self.draft.attach(vec![file]);
