@@ -29,7 +29,9 @@ async function holdUploads(page: Page): Promise<{ count: () => number; release: 
   return { count: () => count, release };
 }
 
-test('a file is uploaded when it is attached, with a preview, and is sent with the message', async ({ page, signedIn: _ }) => {
+test('a file is uploaded when it is attached, with a preview, and is sent with the message', async ({ page, signedIn: _, browserConsole }) => {
+  // By Playwright, which reads pictures for its trace.
+  browserConsole.allow(/Connecting to 'blob:/);
   await page.goto('/');
   await waitForConnection(page);
   const [uploaded] = await Promise.all([uploads(page), attach(page, log)]);

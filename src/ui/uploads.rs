@@ -144,14 +144,18 @@ impl Uploads {
 
     /// Uploads a file, unless it is uploaded or waits for that already.
     pub(crate) fn start(self, file: &AttachedFile) {
-        let is_active = self.active.with_value(|active| active.as_ref().is_some_and(|(key, _)| *key == file.key()));
         let is_queued = self.queue.with_value(|queue| queue.iter().any(|other| other.key() == file.key()));
-        if is_active || is_queued || file.id().is_some() {
+        if self.is_active(file.key()) || is_queued || file.id().is_some() {
             return;
         }
         file.reset();
         self.queue.update_value(|queue| queue.push_back(file.clone()));
         self.upload_next();
+    }
+
+    /// Whether the file with this key is being uploaded.
+    fn is_active(self, key: Uuid) -> bool {
+        self.active.with_value(|active| active.as_ref().is_some_and(|(active, _)| *active == key))
     }
 
     /// Starts the upload of the next file, unless one is being uploaded.
@@ -165,11 +169,14 @@ impl Uploads {
         file.set(UploadState::Running);
         spawn_local(async move {
             let progress = file.progress.clone();
-            let on_begin = move |abort| self.active.set_value(Some((key, Some(abort))));
+            let on_begin = move |abort: AbortUpload| match self.is_active(key) {
+                true => self.active.set_value(Some((key, Some(abort)))),
+                false => abort.abort(),
+            };
             let uploaded =
                 browser::upload(file.file.clone(), Box::new(move |share| progress.set(share)), on_begin).await;
             // Otherwise it was cancelled.
-            if self.active.with_value(|active| active.as_ref().is_some_and(|(active, _)| *active == key)) {
+            if self.is_active(key) {
                 self.active.set_value(None);
                 match uploaded {
                     Ok(uploaded) => file.set(UploadState::Done(uploaded.file_id)),
