@@ -89,6 +89,7 @@ test('a message that is sent during an upload waits for it, and says so', async 
   const held = await holdUploads(page);
   await attach(page, log);
   await expect(attached(page).getByRole('progressbar', { name: 'Uploading log.csv' })).toBeVisible();
+  await messageField(page).fill('Where do my tokens go?');
   await expect(page.getByText('Uploading. A message that you send now waits for its files.')).toBeVisible();
   await expectAccessible(page);
   await sendMessage(page, 'Where do my tokens go?');
