@@ -16,7 +16,9 @@ test('a file of a thread can be downloaded, unchanged and under its name', async
   await expect(page).toHaveURL(/\/threads\//);
 });
 
-test('a pasted picture is attached, and invisible characters are removed from pasted text', async ({ page, signedIn: _ }) => {
+test('a pasted picture is attached, and invisible characters are removed from pasted text', async ({ page, signedIn: _, browserConsole }) => {
+  // By Playwright, which reads pictures for its trace.
+  browserConsole.allow(/Connecting to 'blob:/);
   await page.goto('/');
   await waitForConnection(page);
   const field = messageField(page);

@@ -18,6 +18,7 @@ use crate::{
         auth::{Auth, NewAccount},
         config::{self, Config, Flags},
         file_modes::private_folder,
+        quotas::unsent,
         store::Store,
     },
     text::escape_invisible,
@@ -198,8 +199,9 @@ async fn remove(args: RemoveArgs) -> Result<(), Failure> {
     let config = args.location.config()?;
     let (user, threads) = open(&config).await?.remove(&args.email).await?;
     let mut remaining = Vec::new();
-    for thread in threads {
-        let folder = config.files_dir().join(thread.to_string());
+    let files = config.files_dir();
+    let folders = threads.iter().map(|thread| files.join(thread.to_string()));
+    for folder in folders.chain([unsent::folder(&files, user.id)]) {
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 remaining.push(format!("{} ({error})", folder.display()));

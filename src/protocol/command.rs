@@ -220,7 +220,7 @@ pub struct SendMessage {
     /// The id of the agent that answers; absent: the thread's agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// The attached files, uploaded to this thread before.
+    /// The attached files, uploaded to this thread before, or with `POST /api/files` and not sent yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<FileId>,
     /// The message that this one follows; absent: the thread's newest. Not together with `replaces`.

@@ -27,7 +27,7 @@ pub use usage::{Budget, OwnUsage, Usage, UsageReport, UsageRow, UsageSum};
 
 use super::{Cursor, FeedPlace, FileId, ThreadSummary};
 
-/// The response to `POST /api/threads/<thread_id>/files`.
+/// The response to `POST /api/threads/<thread_id>/files` and `POST /api/files`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Uploaded {

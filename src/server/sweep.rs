@@ -1,7 +1,8 @@
-//! Deletes files that are left over because a server ended: incomplete uploads, and files of deleted threads.
+//! Deletes files that are left over because a server ended: incomplete uploads, and files of deleted threads. And files that were
+//! uploaded but not sent within [`UNSENT_FILE_TTL`].
 //!
 //! Guarantee: no file in use is deleted. An upload has a reservation in the store, and a complete file has a row. A
-//! complete file without a row is deleted only in the folder of a thread that the store has or had. So if a server is started by
+//! complete file without a row is deleted only in the folder of a thread that the store has or had, or of a person in the store. So if a server is started by
 //! mistake with the files of another store, it deletes none of the complete ones.
 
 use std::{
@@ -17,12 +18,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::{Error, Result},
+    quotas::unsent,
     store::{Engine, Store},
 };
-use crate::protocol::{FileId, ThreadId};
+use crate::protocol::{FileId, ThreadId, UserId};
 
 /// The minimum age of a file to delete while other nodes may be writing or recording files.
 const MIN_AGE: Duration = Duration::from_secs(15 * 60);
+/// How long a file is kept that was uploaded and not sent. Pages that still show it in a draft upload it again.
+pub(super) const UNSENT_FILE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often left-over files are deleted while the server runs.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// The suffix of the name of an incomplete file.
@@ -44,6 +48,11 @@ pub(super) async fn run(store: Store, files: PathBuf, stopping: CancellationToke
         if let Err(error) = delete_left_over(&store, &files, When::Running).await {
             tracing::warn!(%error, "left-over files of uploads could not be deleted");
         }
+        match unsent::delete_expired(&store, &files, UNSENT_FILE_TTL).await {
+            Ok(0) => {}
+            Ok(deleted) => tracing::info!(files = deleted, "deleted files that were uploaded but not sent in time"),
+            Err(error) => tracing::warn!(%error, "files that were not sent in time could not be deleted"),
+        }
     }
 }
 
@@ -57,16 +66,15 @@ pub(super) async fn delete_left_over(store: &Store, files: &Path, when: When) ->
     delete_reservations(store, alone).await?;
     let min_age = if alone { Duration::ZERO } else { MIN_AGE };
     let (mut deleted, mut bytes) = (0u64, 0u64);
-    for folder in list(files.to_owned()).await? {
-        let Some(thread) = folder.name.parse::<ThreadId>().ok() else { continue };
+    for (owner, folder) in folders(files).await? {
         // List the folder before asking the store, so that files recorded in between are not taken for left over.
-        let mut found = list(folder.path.clone()).await?;
+        let mut found = list(folder).await?;
         // Complete files without a row are left only by a server that ended, so the start looks for them.
         found.retain(|file| file.is_old(min_age) && (when == When::Start || file.name.ends_with(PART)));
         if found.is_empty() {
             continue;
         }
-        let known = KnownFiles::read(store, thread).await?;
+        let known = KnownFiles::read(store, owner).await?;
         for file in found.iter().filter(|file| known.is_left_over(&file.name)) {
             match tokio::fs::remove_file(&file.path).await {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -82,6 +90,30 @@ pub(super) async fn delete_left_over(store: &Store, files: &Path, when: When) ->
     Ok(())
 }
 
+/// Whose files a folder has.
+#[derive(Debug, Clone, Copy)]
+enum Owner {
+    Thread(ThreadId),
+    /// Files of this person that were not sent yet.
+    Unsent(UserId),
+}
+
+/// All folders of files.
+async fn folders(files: &Path) -> Result<Vec<(Owner, PathBuf)>> {
+    let mut folders = Vec::new();
+    for folder in list(files.to_owned()).await? {
+        if let Ok(thread) = folder.name.parse() {
+            folders.push((Owner::Thread(thread), folder.path));
+        }
+    }
+    for folder in list(files.join(unsent::FOLDER)).await? {
+        if let Ok(user) = folder.name.parse() {
+            folders.push((Owner::Unsent(user), folder.path));
+        }
+    }
+    Ok(folders)
+}
+
 async fn delete_reservations(store: &Store, all: bool) -> Result<()> {
     let filter = if all { String::new() } else { format!(" WHERE expires_at <= {}", store.engine().now()) };
     let count = format!("SELECT COUNT(*) FROM uploads{filter}");
@@ -93,22 +125,40 @@ async fn delete_reservations(store: &Store, all: bool) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// The files of a thread in the store.
+/// The files of a thread, or of a person, in the store.
 struct KnownFiles {
-    /// Whether the store has or had the thread.
-    thread: bool,
+    /// Whether the store has or had the thread, or has the person.
+    owner: bool,
     complete: HashSet<FileId>,
     uploading: HashSet<FileId>,
 }
 
 impl KnownFiles {
-    async fn read(store: &Store, thread: ThreadId) -> Result<Self> {
-        let query = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM threads WHERE id = $1").bind(thread);
-        let threads = query.fetch_one(store.reader()).await?;
+    async fn read(store: &Store, owner: Owner) -> Result<Self> {
+        let (id, [owners, uploads, files]) = match owner {
+            Owner::Thread(thread) => (
+                thread.to_string(),
+                [
+                    "SELECT COUNT(*) FROM threads WHERE id = $1",
+                    "SELECT id FROM uploads WHERE thread_id = $1",
+                    // A file is put into the thread's folder before the store has it there: see `commands/send_message.rs`.
+                    "SELECT id FROM files WHERE thread_id = $1 OR thread_id IS NULL",
+                ],
+            ),
+            Owner::Unsent(user) => (
+                user.to_string(),
+                [
+                    "SELECT COUNT(*) FROM users WHERE id = $1",
+                    "SELECT id FROM uploads WHERE owner = $1",
+                    "SELECT id FROM files WHERE owner = $1 AND thread_id IS NULL",
+                ],
+            ),
+        };
+        let owners = sqlx::query_scalar::<_, i64>(owners).bind(&id).fetch_one(store.reader()).await?;
         // In this order, so that an upload that completes in between is found twice and not missed.
-        let uploading = ids(store, "SELECT id FROM uploads WHERE thread_id = $1", thread).await?;
-        let complete = ids(store, "SELECT id FROM files WHERE thread_id = $1", thread).await?;
-        Ok(Self { thread: threads > 0, complete, uploading })
+        let uploading = ids(store, uploads, &id).await?;
+        let complete = ids(store, files, &id).await?;
+        Ok(Self { owner: owners > 0, complete, uploading })
     }
 
     /// Whether a file is left over. Files with names of another form are not.
@@ -118,12 +168,12 @@ impl KnownFiles {
         if self.uploading.contains(&id) {
             return false;
         }
-        name.ends_with(PART) || (name == id.to_string() && self.thread && !self.complete.contains(&id))
+        name.ends_with(PART) || (name == id.to_string() && self.owner && !self.complete.contains(&id))
     }
 }
 
-async fn ids(store: &Store, sql: &'static str, thread: ThreadId) -> Result<HashSet<FileId>> {
-    let ids: Vec<FileId> = sqlx::query_scalar(sql).bind(thread).fetch_all(store.reader()).await?;
+async fn ids(store: &Store, sql: &'static str, owner: &str) -> Result<HashSet<FileId>> {
+    let ids: Vec<FileId> = sqlx::query_scalar(sql).bind(owner).fetch_all(store.reader()).await?;
     Ok(ids.into_iter().collect())
 }
 

@@ -135,6 +135,11 @@ impl Socket {
         self.status.with(|status| *status == Status::Connected)
     }
 
+    /// As [`Self::is_connected`], but not reactive.
+    pub fn is_connected_untracked(self) -> bool {
+        self.status.with_untracked(|status| *status == Status::Connected)
+    }
+
     /// Whether the page shows the current state, so that the user may act on it: the connection is open, or opens for the first
     /// time, and the server has just rendered the page.
     pub fn is_up_to_date(self) -> bool {

@@ -28,6 +28,7 @@ use super::{
     reading_positions::ReadingPositions,
     sign_out::SignOut,
     storage::{Storage, StoredRecord, record::Content},
+    uploads::Uploads,
 };
 #[cfg(feature = "split")]
 use super::{
@@ -103,8 +104,9 @@ pub fn App() -> impl IntoView {
     ShownThread::provide();
     Theme::provide();
     let storage = Storage::provide();
-    let outgoing = Outgoing::provide(socket, storage);
-    let drafts = Drafts::provide(storage);
+    let uploads = Uploads::provide(socket);
+    let outgoing = Outgoing::provide(socket, storage, uploads);
+    let drafts = Drafts::provide(storage, uploads);
     SignOut::provide(socket, outgoing, storage);
     // Signing in as another user reloads the page.
     if let Some(user) = socket.user().with_untracked(|user| user.as_ref().map(|user| user.id)) {

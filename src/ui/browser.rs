@@ -45,7 +45,7 @@ mod web {
     use wasm_bindgen_futures::JsFuture;
 
     use super::*;
-    use crate::protocol::{ThreadId, http::Uploaded, json};
+    use crate::protocol::{http::Uploaded, json};
 
     /// A file that the user chose, and its key in the browser's storage.
     #[derive(Debug, Clone)]
@@ -77,6 +77,21 @@ mod web {
         pub(crate) fn bytes(&self) -> u64 {
             self.0.size() as u64
         }
+
+        /// Whether it is an image that browsers show.
+        pub(crate) fn is_image(&self) -> bool {
+            ["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif"].contains(&self.0.type_().as_str())
+        }
+
+        /// An address for the file in this page, until [`revoke_url`] is called.
+        pub(crate) fn url(&self) -> Option<String> {
+            web_sys::Url::create_object_url_with_blob(&self.0).ok()
+        }
+    }
+
+    /// Ends the use of an address of [`LocalFile::url`].
+    pub(crate) fn revoke_url(url: &str) {
+        let _ = web_sys::Url::revoke_object_url(url);
     }
 
     fn local_files(files: Option<web_sys::FileList>) -> Vec<LocalFile> {
@@ -303,15 +318,25 @@ mod web {
         Err(RequestError::Refused(problem))
     }
 
-    /// Uploads a file to a thread and reports the progress. `XMLHttpRequest`, because `fetch` reports none.
+    /// Ends the request of an upload.
+    #[derive(Debug)]
+    pub(crate) struct AbortUpload(SendWrapper<web_sys::XmlHttpRequest>);
+
+    impl AbortUpload {
+        pub(crate) fn abort(self) {
+            let _ = self.0.abort();
+        }
+    }
+
+    /// Uploads a file and reports the progress. `XMLHttpRequest`, because `fetch` reports none. `on_begin` gets what ends it early.
     pub(crate) async fn upload(
-        thread: ThreadId,
         file: LocalFile,
         progress: Progress,
+        on_begin: impl FnOnce(AbortUpload),
     ) -> Result<Uploaded, RequestError> {
         let failed = |_| RequestError::Unreachable;
         let request = web_sys::XmlHttpRequest::new().map_err(failed)?;
-        request.open("POST", &format!("/api/threads/{thread}/files")).map_err(failed)?;
+        request.open("POST", "/api/files").map_err(failed)?;
         let on_progress = Closure::<dyn Fn(web_sys::ProgressEvent)>::new(move |event: web_sys::ProgressEvent| {
             if event.total() > 0.0 {
                 progress(event.loaded() / event.total());
@@ -322,6 +347,7 @@ mod web {
         form.append_with_blob_and_filename("file", &file.0, &file.name()).map_err(failed)?;
         let ended = js_sys::Promise::new(&mut |resolve, _| request.set_onloadend(Some(&resolve)));
         request.send_with_opt_form_data(Some(&form)).map_err(failed)?;
+        on_begin(AbortUpload(SendWrapper::new(request.clone())));
         JsFuture::from(ended).await.map_err(failed)?;
         request.set_onloadend(None);
         // Not earlier: the browser calls the closure during the upload.

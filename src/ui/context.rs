@@ -10,9 +10,10 @@ use crate::{
     text::escape_invisible,
 };
 
-/// The agent with control characters in its name and description made visible.
+/// The agent with control characters in its name, description and hint made visible.
 pub(crate) fn with_visible_text(agent: AgentInfo) -> AgentInfo {
-    AgentInfo { name: escape_invisible(&agent.name), description: escape_invisible(&agent.description), ..agent }
+    let [name, description, hint] = [&agent.name, &agent.description, &agent.hint].map(|text| escape_invisible(text));
+    AgentInfo { name, description, hint, ..agent }
 }
 
 /// The agent that was chosen for a new thread elsewhere than on the page that starts it. From context; that page takes it.
@@ -42,6 +43,11 @@ impl AppContext {
         self.agents
             .with_value(find_name)
             .unwrap_or_else(|| if id.is_empty() { "Agent".into() } else { escape_invisible(id) })
+    }
+
+    /// Reads something of an agent; `None` if there is no such agent.
+    pub(crate) fn of_agent<T>(self, id: Option<&str>, read: impl FnOnce(&AgentInfo) -> T) -> Option<T> {
+        self.agents.with_value(|agents| agents.iter().find(|agent| Some(agent.id.as_str()) == id).map(read))
     }
 
     /// Whether the first administrator account is still to be created.

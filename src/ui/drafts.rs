@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use leptos::{
     ev::{EventDescriptor as _, visibilitychange},
     prelude::*,
+    task::spawn_local,
 };
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
         Storage, StoredRecord,
         record::{Content, DraftRecord, EditRecord, FileRecord, RecordKey, Slot, TakenBackMessage},
     },
+    uploads::{AttachedFile, Uploads},
 };
 use crate::protocol::{Attachment, MessageId, ThreadId};
 
@@ -21,7 +23,7 @@ use crate::protocol::{Attachment, MessageId, ThreadId};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DraftContent {
     pub(crate) text: String,
-    pub(crate) files: Vec<LocalFile>,
+    pub(crate) files: Vec<AttachedFile>,
     /// Files that were uploaded to the thread before.
     pub(crate) uploaded: Vec<Attachment>,
     /// Messages that the user took back while the composer was in use.
@@ -30,20 +32,31 @@ pub(crate) struct DraftContent {
 
 impl DraftContent {
     fn record(&self) -> DraftRecord {
-        let file = |file: &LocalFile| FileRecord { key: file.key(), name: file.name(), id: None };
         DraftRecord {
             text: self.text.clone(),
-            files: self.files.iter().map(file).collect(),
+            files: self.files.iter().map(file_record).collect(),
             uploaded: self.uploaded.clone(),
             taken_back: self.taken_back.clone(),
         }
     }
 }
 
+/// A file as it is stored in a record.
+pub(super) fn file_record(file: &AttachedFile) -> FileRecord {
+    FileRecord { key: file.key(), name: file.file.name(), id: file.id() }
+}
+
+/// The files of a record, whose uploads may be complete.
+pub(super) fn attached_files(files: Vec<LocalFile>, records: &[FileRecord]) -> Vec<AttachedFile> {
+    let uploaded = |key| records.iter().find(|record| record.key == key).and_then(|record| record.id);
+    files.into_iter().map(|file| AttachedFile::new(file.clone(), uploaded(file.key()))).collect()
+}
+
 /// All drafts and edits of this tab, from context. The key `None` is the draft of a new thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Drafts {
     storage: Storage,
+    uploads: Uploads,
     drafts: StoredValue<HashMap<Option<ThreadId>, DraftContent>>,
     edits: StoredValue<HashMap<MessageId, EditRecord>>,
     /// Stored drafts and edits of closed tabs, each with its thread.
@@ -52,9 +65,9 @@ pub(crate) struct Drafts {
 
 impl Drafts {
     /// Provides them as context.
-    pub(crate) fn provide(storage: Storage) -> Self {
+    pub(crate) fn provide(storage: Storage, uploads: Uploads) -> Self {
         let (drafts, edits) = (StoredValue::new(HashMap::new()), StoredValue::new(HashMap::new()));
-        let all = Self { storage, drafts, edits, leftovers: RwSignal::new(Vec::new()) };
+        let all = Self { storage, uploads, drafts, edits, leftovers: RwSignal::new(Vec::new()) };
         provide_context(all);
         // A hidden tab claims nothing: the tab that left the draft may be reloading.
         Effect::new(move |_| {
@@ -126,11 +139,14 @@ impl Drafts {
     /// Puts a claimed draft before what the composer holds.
     fn prepend(self, thread: Option<ThreadId>, draft: DraftRecord, files: Vec<LocalFile>) {
         let now = self.get(thread);
+        let files = attached_files(files, &draft.files);
+        let restored = files.clone();
         let mut joined = DraftRecord { files: Vec::new(), ..draft };
         joined.append(DraftRecord { files: Vec::new(), ..now.record() });
         let files = files.into_iter().chain(now.files).collect();
         let DraftRecord { text, uploaded, taken_back, .. } = joined;
         self.save(thread, DraftContent { text, files, uploaded, taken_back });
+        restored.into_iter().for_each(|file| self.upload(thread, file));
     }
 
     /// Claims the edits that closed tabs left in a thread. Calls `done` after each.
@@ -183,12 +199,32 @@ impl Drafts {
     }
 
     /// Stores a file that was attached.
-    pub(crate) fn put_file(self, file: &LocalFile) {
-        self.storage.put_file(file);
+    pub(crate) fn put_file(self, file: &AttachedFile) {
+        self.storage.put_file(&file.file);
     }
 
-    /// Removes a file that was detached.
-    pub(crate) fn remove_file(self, file: &LocalFile) {
+    /// Uploads a file of a composer in the background. When that is done, the stored draft has its id.
+    pub(crate) fn upload(self, thread: Option<ThreadId>, file: AttachedFile) {
+        self.uploads.start(&file);
+        spawn_local(async move {
+            let is_here = |content: &DraftContent| content.files.iter().any(|other| other.key() == file.key());
+            while file.id().is_none() {
+                file.changed().await;
+                // It was removed or sent.
+                if !is_here(&self.get(thread)) {
+                    return;
+                }
+            }
+            let content = self.get(thread);
+            if is_here(&content) {
+                self.save(thread, content);
+            }
+        });
+    }
+
+    /// Removes a file that was detached, also from the server.
+    pub(crate) fn remove_file(self, file: &AttachedFile) {
+        self.uploads.cancel(file);
         self.storage.remove_files([file.key()]);
     }
 }

@@ -30,3 +30,4 @@ mod server_stubs;
 mod shortcuts;
 mod sign_out;
 mod storage;
+mod uploads;

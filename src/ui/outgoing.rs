@@ -9,12 +9,14 @@ use leptos::{prelude::*, task::spawn_local};
 
 pub(crate) use super::storage::record::{NewThread, Place};
 use super::{
-    browser::{LocalFile, upload},
+    browser::LocalFile,
+    drafts::{attached_files, file_record},
     format::error_message,
     storage::{
         Storage,
-        record::{Content, FileRecord, MessageRecord, Slot},
+        record::{Content, MessageRecord, Slot},
     },
+    uploads::{AttachedFile, Uploads},
 };
 use crate::{
     protocol::{
@@ -28,7 +30,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NewMessage {
     pub(crate) text: String,
-    pub(crate) files: Vec<LocalFile>,
+    pub(crate) files: Vec<AttachedFile>,
     /// Files that were uploaded to the thread before.
     pub(crate) uploaded: Vec<Attachment>,
     /// The agent to ask; `None`: the thread's agent.
@@ -43,7 +45,7 @@ pub(crate) struct OutgoingMessage {
     pub(crate) message_id: MessageId,
     pub(crate) thread_id: ThreadId,
     pub(crate) text: String,
-    pub(crate) files: Vec<OutgoingFile>,
+    pub(crate) files: Vec<AttachedFile>,
     /// Files that were uploaded to the thread before.
     pub(crate) uploaded: Vec<Attachment>,
     /// The agent to ask; `None`: the thread's agent.
@@ -71,16 +73,11 @@ impl OutgoingMessage {
 
     /// The message as it is stored in the browser.
     fn record(&self) -> MessageRecord {
-        let file = |file: &OutgoingFile| FileRecord {
-            key: file.file.key(),
-            name: file.file.name(),
-            id: file.id.get_untracked(),
-        };
         MessageRecord {
             message_id: self.message_id,
             thread_id: self.thread_id,
             text: self.text.clone(),
-            files: self.files.iter().map(file).collect(),
+            files: self.files.iter().map(file_record).collect(),
             uploaded: self.uploaded.clone(),
             agent: self.agent.clone(),
             place: self.place,
@@ -89,18 +86,12 @@ impl OutgoingMessage {
         }
     }
 
-    fn from_record(record: MessageRecord, files: Vec<LocalFile>, missing_files: Vec<String>) -> Self {
-        let uploaded = |key| record.files.iter().find(|file| file.key == key).and_then(|file| file.id);
-        let files = files.into_iter().map(|file| OutgoingFile {
-            id: ArcRwSignal::new(uploaded(file.key())),
-            progress: ArcRwSignal::new(0.0),
-            file,
-        });
+    fn from_record(record: MessageRecord, files: Vec<AttachedFile>, missing_files: Vec<String>) -> Self {
         Self {
             message_id: record.message_id,
             thread_id: record.thread_id,
             text: record.text,
-            files: files.collect(),
+            files,
             uploaded: record.uploaded,
             agent: record.agent,
             place: record.place,
@@ -115,26 +106,18 @@ impl OutgoingMessage {
     }
 }
 
-/// A file of a message that is being sent.
-#[derive(Debug, Clone)]
-pub(crate) struct OutgoingFile {
-    pub(crate) file: LocalFile,
-    /// The uploaded share, 0 to 1.
-    pub(crate) progress: ArcRwSignal<f64>,
-    id: ArcRwSignal<Option<FileId>>,
-}
-
 /// All messages that are being sent, oldest first. From context.
 #[derive(Clone, Copy)]
 pub(crate) struct Outgoing {
     messages: RwSignal<Vec<OutgoingMessage>>,
     socket: Socket,
     storage: Storage,
+    uploads: Uploads,
 }
 
 impl Outgoing {
-    pub(crate) fn provide(socket: Socket, storage: Storage) -> Self {
-        let outgoing = Self { messages: RwSignal::new(Vec::new()), socket, storage };
+    pub(crate) fn provide(socket: Socket, storage: Storage, uploads: Uploads) -> Self {
+        let outgoing = Self { messages: RwSignal::new(Vec::new()), socket, storage, uploads };
         provide_context(outgoing);
         outgoing
     }
@@ -164,6 +147,7 @@ impl Outgoing {
         let is_known =
             |messages: &Vec<OutgoingMessage>| messages.iter().any(|known| known.message_id == record.message_id);
         if !self.messages.with_untracked(is_known) {
+            let files = attached_files(files, &record.files);
             self.enqueue(OutgoingMessage::from_record(record, files, missing_files));
         }
     }
@@ -186,7 +170,7 @@ impl Outgoing {
     /// Removes a message and its files from storage: the server has it, or the user discarded it.
     fn remove_stored(self, message: &OutgoingMessage) {
         self.storage.write(Slot::Message(message.message_id), None);
-        self.storage.remove_files(message.files.iter().map(|file| file.file.key()));
+        self.storage.remove_files(message.files.iter().map(AttachedFile::key));
     }
 
     fn enqueue(self, message: OutgoingMessage) {
@@ -215,6 +199,12 @@ impl Outgoing {
     pub(crate) fn retry(self, message: OutgoingMessage) {
         message.error.set(None);
         self.deliver(message);
+    }
+
+    /// Removes a message that the user discarded, and its files from the server.
+    pub(crate) fn discard(self, message: &OutgoingMessage) {
+        message.files.iter().for_each(|file| self.uploads.cancel(file));
+        self.remove(message.message_id);
     }
 
     /// Removes a message: the thread shows it, or the user discarded it.
@@ -285,22 +275,24 @@ impl Outgoing {
             message.thread_exists.set(true);
             self.store(message);
         }
+        match self.upload_files_and_send(message).await {
+            // The server deleted files that were uploaded before but not sent in time.
+            Err(Failure::Refused(error)) if error.code == ErrorCode::NotFound && !message.files.is_empty() => {
+                self.uploads.forget(&message.files);
+                self.upload_files_and_send(message).await.map_err(|failure| failure.message())
+            }
+            sent => sent.map_err(|failure| failure.message()),
+        }
+    }
+
+    async fn upload_files_and_send(self, message: &OutgoingMessage) -> Result<(), Failure> {
         let mut attachments: Vec<FileId> = message.uploaded.iter().map(|file| file.file_id).collect();
         for file in &message.files {
-            let known = file.id.get_untracked();
-            attachments.push(match known {
-                Some(id) => id,
-                None => {
-                    let progress = file.progress.clone();
-                    let uploaded =
-                        upload(thread_id, file.file.clone(), Box::new(move |share| progress.set(share))).await;
-                    let id = uploaded.map_err(|error| error.message())?.file_id;
-                    file.progress.set(1.0);
-                    file.id.set(Some(id));
-                    self.store(message);
-                    id
-                }
-            });
+            let is_new = file.id().is_none();
+            attachments.push(self.uploads.finish(file).await.map_err(Failure::Upload)?);
+            if is_new {
+                self.store(message);
+            }
         }
         let (message_id, text, agent) = (message.message_id, message.text.clone(), message.agent.clone());
         let mode = message.mode;
@@ -309,8 +301,32 @@ impl Outgoing {
             Place::After(id) => (Some(id), None),
             Place::Replacing(id) => (None, Some(id)),
         };
-        let message =
-            SendMessage { message_id, agent, attachments, after, replaces, mode, ..SendMessage::new(thread_id, text) };
-        self.socket.send(message).await.map(drop).map_err(|error| error_message(&error))
+        let message = SendMessage {
+            message_id,
+            agent,
+            attachments,
+            after,
+            replaces,
+            mode,
+            ..SendMessage::new(message.thread_id, text)
+        };
+        self.socket.send(message).await.map(drop).map_err(Failure::Refused)
+    }
+}
+
+/// Why a message was not delivered.
+enum Failure {
+    /// A file was not uploaded, for this reason.
+    Upload(String),
+    /// The server refused the message.
+    Refused(ErrorBody),
+}
+
+impl Failure {
+    fn message(self) -> String {
+        match self {
+            Self::Upload(reason) => reason,
+            Self::Refused(error) => error_message(&error),
+        }
     }
 }

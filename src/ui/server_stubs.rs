@@ -14,7 +14,7 @@ pub(crate) mod browser {
     use uuid::Uuid;
 
     use crate::{
-        protocol::{ThreadId, http::Uploaded},
+        protocol::http::Uploaded,
         ui::browser::{Progress, RequestError},
     };
 
@@ -34,7 +34,17 @@ pub(crate) mod browser {
         pub(crate) fn bytes(&self) -> u64 {
             0
         }
+
+        pub(crate) fn is_image(&self) -> bool {
+            false
+        }
+
+        pub(crate) fn url(&self) -> Option<String> {
+            None
+        }
     }
+
+    pub(crate) fn revoke_url(_: &str) {}
 
     pub(crate) fn take_chosen_files(_: &leptos::web_sys::HtmlInputElement) -> Vec<LocalFile> {
         Vec::new()
@@ -130,7 +140,19 @@ pub(crate) mod browser {
 
     pub(crate) fn delete_on_leave(_: &str) {}
 
-    pub(crate) async fn upload(_: ThreadId, _: LocalFile, _: Progress) -> Result<Uploaded, RequestError> {
+    /// Ends the request of an upload. The server makes none.
+    #[derive(Debug)]
+    pub(crate) struct AbortUpload(());
+
+    impl AbortUpload {
+        pub(crate) fn abort(self) {}
+    }
+
+    pub(crate) async fn upload(
+        _: LocalFile,
+        _: Progress,
+        _: impl FnOnce(AbortUpload),
+    ) -> Result<Uploaded, RequestError> {
         Err(RequestError::Unreachable)
     }
 }

@@ -43,4 +43,5 @@ mod telemetry;
 mod temporary;
 mod tools;
 mod turns;
+mod unsent_files;
 mod wire;

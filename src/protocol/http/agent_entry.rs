@@ -45,6 +45,7 @@ pub const KEYS: &[EntryKey] = &[
     common("name", Public).required(),
     common("description", Public),
     common("examples", Public),
+    common("hint", Public),
     common("kind", Public).required(),
     common("access", Table(&["roles", "people"])),
     common("limits", Table(&["max_runs", "max_runs_per_user", "time_limit_ms"])),

@@ -15,6 +15,9 @@ pub struct AgentInfo {
     pub description: String,
     /// Example prompts.
     pub examples: Vec<String>,
+    /// What the message field shows while it is empty; empty for the page's own text.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
     /// The kind of agent.
     #[serde(default)]
     pub kind: AgentKind,
@@ -38,6 +41,7 @@ impl AgentInfo {
             name: name.into(),
             description: description.into(),
             examples: Vec::new(),
+            hint: String::new(),
             kind: AgentKind::Builtin,
             files: Vec::new(),
             unavailable: None,

@@ -136,7 +136,8 @@ fn add(agents: &mut Vec<Registered>, builder: &AgentBuilder, origin: Origin<'_>,
                 let description =
                     if info.description.is_empty() { own.description.clone() } else { info.description.clone() };
                 let examples = if info.examples.is_empty() { own.examples.clone() } else { info.examples.clone() };
-                let info = AgentInfo { description, examples, files: own.files.clone(), ..info };
+                let hint = if info.hint.is_empty() { own.hint.clone() } else { info.hint.clone() };
+                let info = AgentInfo { description, examples, hint, files: own.files.clone(), ..info };
                 agents[at] = Registered { info, access, limits, entry: entry.clone(), ..agents[at].clone() };
             }
             None => {

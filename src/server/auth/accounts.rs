@@ -126,7 +126,8 @@ pub(super) async fn set_role(store: &Store, cache: &SessionCache, email: &str, r
     Ok(User { role, ..user })
 }
 
-/// Deletes a person and everything of theirs; returns them and their threads, whose files the caller deletes.
+/// Deletes a person and everything of theirs; returns them and their threads. The caller deletes the files of the threads, and those
+/// that were not sent ([`unsent`](crate::server::quotas::unsent)).
 pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> Result<(User, Vec<ThreadId>)> {
     let user = by_email(store, email).await?;
     let mut tx = store.begin().await?;
@@ -152,6 +153,9 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     for member in members {
         tell_removed(&mut tx, &member).await?;
     }
+    // Files that were sent are deleted with their threads.
+    let sql = "DELETE FROM files WHERE owner = $1 AND thread_id IS NULL";
+    sqlx::query(sql).bind(user.id).execute(&mut *tx).await?;
     sqlx::query("DELETE FROM users WHERE id = $1").bind(user.id).execute(&mut *tx).await?;
     check_administrator_left(&mut tx).await?;
     sessions::commit_ended(tx, cache).await?;

@@ -1,4 +1,4 @@
-//! Files of threads: uploads are streamed to the disk under a temporary name, and renamed once they are complete.
+//! Files of threads, and files that were not sent yet: uploads are streamed to the disk under a temporary name, and renamed once they are complete.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::{
         Path as UrlPath, Query, State,
-        multipart::Field,
+        multipart::{Field, MultipartRejection},
         rejection::{PathRejection, QueryRejection},
     },
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -36,7 +36,7 @@ use crate::{
         error::{Error, Result},
         graphemes::cut,
         problem::problem,
-        quotas::{self, Reservation, Upload},
+        quotas::{self, Reservation, Upload, unsent},
         state::AppState,
         store::Store,
         threads,
@@ -71,10 +71,45 @@ pub(super) async fn upload(
     Caller(identity): Caller,
     thread: std::result::Result<UrlPath<ThreadId>, PathRejection>,
     headers: HeaderMap,
-    form: std::result::Result<Form, axum::extract::multipart::MultipartRejection>,
+    form: std::result::Result<Form, MultipartRejection>,
 ) -> std::result::Result<(StatusCode, JsonResponse<Uploaded>), Problem> {
     let UrlPath(thread) = thread.map_err(|_| Error::not_found("thread"))?;
     threads::authorise(&state.channels, identity.user.id, thread, Access::Write).await?;
+    let upload = Upload { file: FileId::new(), thread: Some(thread), owner: identity.user.id };
+    read_form(&state, upload, &headers, form).await
+}
+
+/// `POST /api/files`: uploads a file before its message is sent. A message makes it a file of its thread; one that is not sent can be
+/// removed, and is deleted after a day.
+pub(super) async fn upload_unsent(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    headers: HeaderMap,
+    form: std::result::Result<Form, MultipartRejection>,
+) -> std::result::Result<(StatusCode, JsonResponse<Uploaded>), Problem> {
+    read_form(&state, Upload { file: FileId::new(), thread: None, owner: identity.user.id }, &headers, form).await
+}
+
+/// `DELETE /api/files/<file_id>`: removes a file that was not sent.
+pub(super) async fn remove_unsent(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+    file: std::result::Result<UrlPath<FileId>, PathRejection>,
+) -> std::result::Result<StatusCode, Problem> {
+    let UrlPath(file) = file.map_err(|_| Error::not_found("file"))?;
+    match unsent::remove(state.channels.store(), &state.config.files_dir(), identity.user.id, file).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Error::not_found("file that was not sent").into()),
+    }
+}
+
+/// Stores the file of an upload's form.
+async fn read_form(
+    state: &AppState,
+    upload: Upload,
+    headers: &HeaderMap,
+    form: std::result::Result<Form, MultipartRejection>,
+) -> std::result::Result<(StatusCode, JsonResponse<Uploaded>), Problem> {
     let mut form = form.map_err(|rejection| {
         let detail = format!("expected a multipart form with a field `{FIELD}`: {}", rejection.body_text());
         problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
@@ -82,8 +117,9 @@ pub(super) async fn upload(
     while let Some(field) = form.next_field().await? {
         if field.name() == Some(FIELD) {
             let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            let uploaded = receive(&state, identity.user.id, thread, length, field).await?;
-            tracing::info!(user = %identity.user.id, %thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file uploaded");
+            let uploaded = receive(state, upload, length, field).await?;
+            let thread = upload.thread.map(tracing::field::display);
+            tracing::info!(user = %upload.owner, thread, file = %uploaded.file_id, bytes = uploaded.bytes, "file uploaded");
             return Ok((StatusCode::CREATED, JsonResponse(uploaded)));
         }
     }
@@ -150,7 +186,7 @@ pub(super) async fn store(
         return Ok(());
     }
     let whole = path(&state.config.files_dir(), thread, file_id);
-    let (length, upload) = (bytes.len() as u64, Upload { file: file_id, thread, owner });
+    let (length, upload) = (bytes.len() as u64, Upload { file: file_id, thread: Some(thread), owner });
     let reserved = state.channels.quotas().reserve(state.channels.store(), upload, length, length).await?;
     // A name of its own: the same message may be sent twice at the same time.
     let part = PartialFile::create(whole.with_extension(format!("{}.part", FileId::new()))).await?;
@@ -163,18 +199,20 @@ pub(super) async fn store(
 /// Stores an uploaded file. `length` is the request's `Content-Length`, if it has one.
 async fn receive(
     state: &AppState,
-    owner: UserId,
-    thread: ThreadId,
+    upload: Upload,
     length: Option<u64>,
     field: Field<'_>,
 ) -> std::result::Result<Uploaded, Problem> {
-    let (file_id, limit) = (FileId::new(), state.config.analyst.max_file_bytes);
+    let (file_id, limit) = (upload.file, state.config.analyst.max_file_bytes);
     // The length includes the form around the file. More than the limit is not reserved: such a file is refused as too large.
     let likely = length.unwrap_or_default().min(limit);
     let least = likely.saturating_sub(MAX_FORM_BYTES);
-    let upload = Upload { file: file_id, thread, owner };
     let mut reserved = state.channels.quotas().reserve(state.channels.store(), upload, least, likely).await?;
-    let whole = path(&state.config.files_dir(), thread, file_id);
+    let files = state.config.files_dir();
+    let whole = match upload.thread {
+        Some(thread) => path(&files, thread, file_id),
+        None => unsent::path(&files, upload.owner, file_id),
+    };
     let part = PartialFile::create(whole.with_extension("part")).await.map_err(Error::from)?;
     let name = file_name(field.file_name());
     let bytes = part.write(field, limit, &mut reserved).await?;

@@ -81,6 +81,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/runs/{run_id}/entries", get(runs::entries))
         .route("/agents/{agent_id}/agui", post(agui::run).layer(DefaultBodyLimit::disable()))
         .route("/threads/{thread_id}/files", post(files::upload).layer(files))
+        .route("/files", post(files::upload_unsent).layer(files))
+        .route("/files/{file_id}", delete(files::remove_unsent))
         .route("/threads/{thread_id}/files/{file_id}", get(files::download))
         .fallback(async || problem::problem(StatusCode::NOT_FOUND, "not_found", "there is no such route"))
         .method_not_allowed_fallback(async || {

@@ -245,7 +245,7 @@ fn content_policy(nonce: &str, socket: Option<&str>) -> String {
         if std::env::var_os("LEPTOS_WATCH").is_some() { "ws://localhost:3001 ws://127.0.0.1:3001" } else { "" };
     format!(
         "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; style-src 'self'; \
-         img-src 'self' data:; connect-src 'self' {socket} {reload}; object-src 'none'; base-uri 'none'; \
+         img-src 'self' data: blob:; connect-src 'self' {socket} {reload}; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'"
     )
 }

@@ -1,4 +1,4 @@
-//! Limits on what people may keep: threads, bytes of conversations, uploaded files ([`uploads`]), and the space that must stay free on
+//! Limits on what people may keep: threads, bytes of conversations, uploaded files ([`uploads`]), also those that were not sent yet ([`unsent`]), and the space that must stay free on
 //! the disks ([`disk`]).
 //!
 //! Guarantees: a refusal names the limit and says what to do; deleting and stopping are never refused. Threads and files are counted in
@@ -7,6 +7,7 @@
 
 mod disk;
 mod thread_counts;
+pub mod unsent;
 mod uploads;
 
 use std::{

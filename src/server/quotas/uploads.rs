@@ -27,8 +27,8 @@ const RESERVATION_STEP: u64 = 1 << 20;
 pub struct Upload {
     /// The file.
     pub file: FileId,
-    /// Its thread.
-    pub thread: ThreadId,
+    /// Its thread; `None`: it has none until its message is sent.
+    pub thread: Option<ThreadId>,
     /// Who uploads it: it counts for this user.
     pub owner: UserId,
 }
@@ -77,26 +77,22 @@ impl Quotas {
     async fn space_for(&self, tx: &mut AnyConnection, store: &Store, upload: &Upload, least: u64) -> Result<u64> {
         let (limits, engine) = (&self.0.limits, store.engine());
         let Upload { file, thread, owner } = *upload;
-        let lock = engine.for_update();
         // Uploads of a person wait for each other on all nodes, so that together they stay within the limits.
         lock_user(engine, tx, owner).await?;
         if limits.max_files > 0 || limits.max_file_bytes > 0 {
             lock_server(engine, tx).await?;
         }
-        let row = access::read_thread(&mut *tx, engine, thread, lock).await?;
-        row.access(owner).require(Access::Write)?;
+        if let Some(thread) = thread {
+            let row = access::read_thread(&mut *tx, engine, thread, engine.for_update()).await?;
+            row.access(owner).require(Access::Write)?;
+        }
         let reserved = count("uploads", Scope::Server, tx, engine, file).await?;
         let mut space = self.0.disk.for_files(reserved.bytes).await?;
         if space < least {
             return Err(self.0.disk.almost_full(space));
         }
-        if self.0.max_file_bytes_per_thread > 0 {
-            let max = self.0.max_file_bytes_per_thread;
-            space = space.min(max.saturating_sub(used(Scope::Thread(thread), tx, engine, file).await?.bytes));
-            if space < least {
-                let message = format!("the files of a thread have at most {max} bytes together; begin another thread");
-                return Err(Error::refused(ErrorCode::TooLarge, message));
-            }
+        if let Some(thread) = thread {
+            space = space.min(self.space_in_thread(tx, engine, (thread, file), least).await?);
         }
         if limits.max_files_per_user > 0 || limits.max_file_bytes_per_user > 0 {
             let used = used(Scope::User(owner), tx, engine, file).await?;
@@ -105,6 +101,26 @@ impl Quotas {
         if limits.max_files > 0 || limits.max_file_bytes > 0 {
             let used = used(Scope::Server, tx, engine, file).await?;
             space = space.min(self.check_server_files(used, least)?);
+        }
+        Ok(space)
+    }
+
+    /// How many bytes a file can have beside the others of its thread, which is locked; an error if fewer than `least`.
+    pub(super) async fn space_in_thread(
+        &self,
+        tx: &mut AnyConnection,
+        engine: Engine,
+        (thread, file): (ThreadId, FileId),
+        least: u64,
+    ) -> Result<u64> {
+        let max = self.0.max_file_bytes_per_thread;
+        if max == 0 {
+            return Ok(u64::MAX);
+        }
+        let space = max.saturating_sub(used(Scope::Thread(thread), tx, engine, file).await?.bytes);
+        if space < least {
+            let message = format!("the files of a thread have at most {max} bytes together; begin another thread");
+            return Err(Error::refused(ErrorCode::TooLarge, message));
         }
         Ok(space)
     }

@@ -36,12 +36,16 @@ const FILES: [File; 18] = [
 ];
 
 /// Each file of `migrations/sqlite/`: what only SQLite has.
-const SQLITE_FILES: [File; 1] =
-    [(701, "search index", include_str!("../../../migrations/sqlite/0701_search_index.sql"))];
+const SQLITE_FILES: [File; 2] = [
+    (701, "search index", include_str!("../../../migrations/sqlite/0701_search_index.sql")),
+    (930, "unsent files", include_str!("../../../migrations/sqlite/0930_unsent_files.sql")),
+];
 
 /// Each file of `migrations/postgres/`: what only PostgreSQL has.
-const POSTGRES_FILES: [File; 1] =
-    [(701, "search index", include_str!("../../../migrations/postgres/0701_search_index.sql"))];
+const POSTGRES_FILES: [File; 2] = [
+    (701, "search index", include_str!("../../../migrations/postgres/0701_search_index.sql")),
+    (930, "unsent files", include_str!("../../../migrations/postgres/0930_unsent_files.sql")),
+];
 
 /// All migrations of an engine.
 pub(super) fn migrator(engine: Engine) -> Migrator {

@@ -19,7 +19,7 @@ use crate::{
         access::{Access, ThreadRow},
         channel::{Channels, CommandTransaction, FeedEntries},
         error::{Error, Result},
-        quotas,
+        quotas::{self, Quotas, unsent},
     },
     thread::ThreadView,
 };
@@ -88,7 +88,7 @@ pub async fn send_with(
         content: command.text.clone(),
         run_id: RunId::new(),
         agent: agent.clone(),
-        attachments: attachments(&mut tx, command.thread_id, &command.attachments).await?,
+        attachments: attach(&mut tx, channels.quotas(), (user.id, command.thread_id), &command.attachments).await?,
         after: command.after,
         replaces: command.replaces,
         external_id: command.external_id.clone(),
@@ -311,6 +311,21 @@ pub async fn was_accepted(channels: &Channels, user: UserId, id: MessageId) -> R
 
 pub(super) fn used_before() -> Error {
     Error::refused(ErrorCode::Conflict, "this id was used before for something else; create another")
+}
+
+/// The files that a new message names, which must be of its thread, or uploaded by its author and not sent yet: those become files of the
+/// thread.
+async fn attach(
+    tx: &mut CommandTransaction,
+    quotas: &Quotas,
+    (owner, thread): (UserId, ThreadId),
+    files: &[FileId],
+) -> Result<Vec<Attachment>> {
+    let engine = tx.engine();
+    for file in files {
+        unsent::move_to_thread(quotas, tx.sql(), engine, (owner, *file), thread).await?;
+    }
+    attachments(tx, thread, files).await
 }
 
 /// The files that a message names, which must be of its thread.

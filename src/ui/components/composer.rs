@@ -9,7 +9,7 @@ use leptos_router::hooks::use_location;
 
 use super::{
     agent_select::{AgentChoice, AgentSelect},
-    clock::use_clock,
+    attach::{AttachButton, accepted_types, describe_accepted},
     draft::Draft,
     draft_items::{AttachedFiles, TakenBackMessages},
     error_message::error_message,
@@ -24,7 +24,6 @@ use crate::{
     protocol::{RunId, SendMode, http::AgentInfo, limits},
     socket::context::use_socket,
     ui::{
-        browser::take_chosen_files,
         context::AppContext,
         format,
         keys::{KeyAction, Lines, key_action},
@@ -35,13 +34,16 @@ use crate::{
 };
 
 /// Why a text cannot be sent, if it cannot. Empty if no explanation is needed.
-fn send_error(text: &str, files: usize, agents: &[AgentInfo]) -> Option<String> {
+fn send_error(text: &str, files: usize, refused: Option<String>, agents: &[AgentInfo]) -> Option<String> {
     if text.len() > limits::MAX_MESSAGE_BYTES {
         return Some(too_long(text));
     }
     let (agent, content) = parse_mention(text, agents).map_or((None, text), |(agent, content)| (Some(agent), content));
     if let Some(AgentInfo { name, disabled: Some(why), .. }) = agent {
         return Some(format!("{name} is not available. {}", format::sentence(why)));
+    }
+    if let Some(name) = refused {
+        return Some(format!("{name} was not uploaded. Try again, or remove it."));
     }
     match (content.trim().is_empty(), files, agent) {
         (false, ..) => None,
@@ -64,35 +66,11 @@ pub(crate) fn too_long(text: &str) -> String {
     format!("Too long{excess}: {text_size}, and the limit is {limit}. Attach the text as a file instead.")
 }
 
-/// The file types that the addressed agent reads, as a file input's `accept`; empty for any.
-fn accepted_types(text: &str, current: Option<&str>, agents: &[AgentInfo]) -> String {
-    let mentioned = parse_mention(text, agents).map(|(agent, _)| agent);
-    let agent = mentioned.or_else(|| agents.iter().find(|agent| Some(agent.id.as_str()) == current));
-    agent.map(|agent| agent.files.join(",")).unwrap_or_default()
-}
-
-/// The accepted files in words.
-fn describe_accepted(accept: &str) -> String {
-    let kinds = [
-        (".csv", "CSV, JSON Lines"),
-        (".xlsx", "Excel"),
-        (".gz", "gzip, ZIP"),
-        ("image/", "images"),
-        (".pdf", "PDF"),
-        ("text/*", "other text"),
-    ];
-    let names: Vec<&str> = kinds.iter().filter(|(kind, _)| accept.contains(kind)).map(|(_, name)| *name).collect();
-    let max = limits::MAX_FILE_BYTES / 1024 / 1024;
-    match names.is_empty() {
-        true => format!("Files up to {max} MiB."),
-        false => format!("Files up to {max} MiB: {}.", names.join(", ")),
-    }
-}
-
 /// The composer.
 #[component]
 pub(crate) fn Composer(
     draft: Draft,
+    /// What the field shows while it is empty, if the agent has no hint of its own.
     placeholder: &'static str,
     agent: AgentChoice,
     #[prop(into)] on_send: Callback<NewMessage>,
@@ -100,11 +78,14 @@ pub(crate) fn Composer(
     #[prop(into)]
     active: Signal<Option<RunId>>,
 ) -> impl IntoView {
-    let agents = expect_context::<AppContext>().agents;
+    let app: AppContext = expect_context();
+    let agents = app.agents;
     let shown_thread: ShownThread = expect_context();
     let Draft { text, error, .. } = draft;
-    let send_error =
-        Memo::new(move |_| text.with(|text| agents.with_value(|agents| send_error(text, draft.file_count(), agents))));
+    let send_error = Memo::new(move |_| {
+        let (files, refused) = (draft.file_count(), draft.refused_file());
+        text.with(|text| agents.with_value(|agents| send_error(text, files, refused, agents)))
+    });
     let accept = Memo::new(move |_| {
         let current = agent.current.get();
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
@@ -125,8 +106,12 @@ pub(crate) fn Composer(
             send.run(if is_running { mode } else { SendMode::Queue })
         });
     });
+    let placeholder = Memo::new(move |_| {
+        let hint = agent.current.with(|id| app.of_agent(id.as_deref(), |agent| agent.hint.clone()));
+        hint.filter(|hint| !hint.is_empty()).unwrap_or_else(|| placeholder.to_owned())
+    });
     let shown_error = Memo::new(move |_| send_error.get().filter(|error| !error.is_empty()));
-    let hint = hint(active, accept);
+    let hint = hint(draft, active, accept);
     view! {
         <form class="composer" on:submit=submit>
             <TakenBackMessages draft/>
@@ -181,7 +166,7 @@ fn handle_key(
 #[component]
 fn MessageField(
     paste_target: PasteTarget,
-    placeholder: &'static str,
+    placeholder: Memo<String>,
     mention: Mention,
     on_keydown: Callback<KeyboardEvent>,
 ) -> impl IntoView {
@@ -195,7 +180,7 @@ fn MessageField(
             id="message"
             name="message"
             node_ref=draft.area
-            placeholder=placeholder
+            placeholder=move || placeholder.get()
             rows=rows
             autocomplete="off"
             enterkeyhint="enter"
@@ -254,11 +239,18 @@ fn focus_if_requested(area: NodeRef<html::Textarea>) {
 }
 
 /// How to send, and which files can be attached.
-fn hint(active: Signal<Option<RunId>>, accept: Memo<String>) -> impl Fn() -> String + Copy + Send + Sync + 'static {
+fn hint(
+    draft: Draft,
+    active: Signal<Option<RunId>>,
+    accept: Memo<String>,
+) -> impl Fn() -> String + Copy + Send + Sync + 'static {
     // The server cannot detect this, and renders the hint for a keyboard.
     let touch_only = RwSignal::new(false);
     Effect::new(move |_| touch_only.set(is_touch_only()));
     move || {
+        if draft.is_uploading() {
+            return "Uploading. A message that you send now waits for its files.".to_owned();
+        }
         let files = || describe_accepted(&accept.get());
         match (active.get(), touch_only.get()) {
             (Some(_), false) => "Enter to queue. Escape to stop the answer.".to_owned(),
@@ -267,37 +259,6 @@ fn hint(active: Signal<Option<RunId>>, accept: Memo<String>) -> impl Fn() -> Str
             (None, true) => format!("Return for a new line. {}", files()),
         }
     }
-}
-
-/// The button that attaches files.
-#[component]
-fn AttachButton(draft: Draft, accept: Memo<String>) -> impl IntoView {
-    let clock = use_clock();
-    let input = NodeRef::<html::Input>::new();
-    view! {
-        <input
-            type="file"
-            class="sr-only"
-            node_ref=input
-            multiple
-            accept=move || accept.get()
-            tabindex="-1"
-            aria-hidden="true"
-            on:change:target=move |event| draft.attach(take_chosen_files(&event.target()))
-        />
-        <button
-            type="button"
-            class="icon-button attach-button"
-            aria-label="Attach file"
-            title="Attach file"
-            // Browsers open the file dialog only during a click, so a click before hydration cannot be repeated later.
-            disabled=move || !clock.is_hydrated()
-            on:click=move |_| if let Some(input) = input.get_untracked() { input.click() }
-        >
-            {icon(Glyph::Attach)}
-        </button>
-    }
-    .into_any()
 }
 
 /// The button that stops the run in progress.
@@ -338,13 +299,15 @@ mod tests {
         let mut broken = AgentInfo::new("broken", "Broken", "");
         broken.disabled = Some("no url".into());
         let agents = [AgentInfo::new("analyst", "Analyst", ""), broken];
-        assert_eq!(send_error("why?", 0, &agents), None);
-        assert_eq!(send_error("@analyst why?", 0, &agents), None);
-        assert_eq!(send_error(" ", 0, &agents), Some(String::new()));
-        assert!(send_error("", 1, &agents).is_some_and(|reason| !reason.is_empty()));
-        assert_eq!(send_error("@analyst ", 0, &agents).as_deref(), Some("Write a message to Analyst."));
-        assert!(send_error("@broken why?", 0, &agents).is_some_and(|reason| reason.contains("No url.")));
-        assert!(send_error(&"a".repeat(limits::MAX_MESSAGE_BYTES + 1), 0, &agents).is_some());
+        assert_eq!(send_error("why?", 0, None, &agents), None);
+        assert_eq!(send_error("@analyst why?", 0, None, &agents), None);
+        assert_eq!(send_error(" ", 0, None, &agents), Some(String::new()));
+        let refused = send_error("why?", 1, Some("log.csv".into()), &agents);
+        assert_eq!(refused.as_deref(), Some("log.csv was not uploaded. Try again, or remove it."));
+        assert!(send_error("", 1, None, &agents).is_some_and(|reason| !reason.is_empty()));
+        assert_eq!(send_error("@analyst ", 0, None, &agents).as_deref(), Some("Write a message to Analyst."));
+        assert!(send_error("@broken why?", 0, None, &agents).is_some_and(|reason| reason.contains("No url.")));
+        assert!(send_error(&"a".repeat(limits::MAX_MESSAGE_BYTES + 1), 0, None, &agents).is_some());
     }
 
     #[test]
@@ -353,20 +316,5 @@ mod tests {
         assert_eq!(too_long(&"\u{6587}".repeat(12_000)), expected);
         let expected = "Too long by 1 bytes: 33 kB, and the limit is 33 kB. Attach the text as a file instead.";
         assert_eq!(too_long(&"a".repeat(limits::MAX_MESSAGE_BYTES + 1)), expected);
-    }
-
-    #[test]
-    fn accepted_files_are_those_that_the_addressed_agent_reads() {
-        let agent = |id: &str, files: &[&str]| AgentInfo {
-            files: files.iter().map(ToString::to_string).collect(),
-            ..AgentInfo::new(id, id, "")
-        };
-        let agents = [agent("analyst", &[".csv"]), agent("eyes", &["image/png", "image/webp"]), agent("any", &[])];
-        assert_eq!(accepted_types("why?", Some("analyst"), &agents), ".csv");
-        assert_eq!(accepted_types("@eyes what is it?", Some("analyst"), &agents), "image/png,image/webp");
-        assert_eq!(accepted_types("", Some("any"), &agents), "");
-        assert_eq!(accepted_types("", None, &agents), "");
-        assert_eq!(describe_accepted("image/png,image/webp"), "Files up to 100 MiB: images.");
-        assert_eq!(describe_accepted(""), "Files up to 100 MiB.");
     }
 }

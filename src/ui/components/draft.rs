@@ -12,6 +12,7 @@ use crate::{
         drafts::{DraftContent, Drafts},
         format,
         storage::record::TakenBackMessage,
+        uploads::{AttachedFile, UploadState},
     },
 };
 
@@ -24,8 +25,8 @@ pub(crate) struct Draft {
     /// Whether the person typed here. If so, drafts left by closed pages are merged only while this one is empty.
     was_edited: StoredValue<bool>,
     pub(crate) text: RwSignal<String>,
-    /// Files that are uploaded when the message is sent.
-    pub(crate) files: RwSignal<Vec<LocalFile>>,
+    /// New files. Their uploads have begun.
+    pub(crate) files: RwSignal<Vec<AttachedFile>>,
     /// Files that were uploaded to the thread before.
     pub(crate) uploaded: RwSignal<Vec<Attachment>>,
     /// Messages that were taken back while the composer was not empty.
@@ -88,7 +89,7 @@ impl Draft {
     }
 
     /// Empties the text and the files; returns the files.
-    pub(crate) fn clear(self) -> (Vec<LocalFile>, Vec<Attachment>) {
+    pub(crate) fn clear(self) -> (Vec<AttachedFile>, Vec<Attachment>) {
         let files = (std::mem::take(&mut *self.files.write()), std::mem::take(&mut *self.uploaded.write()));
         self.set_text(String::new());
         self.merge_leftovers();
@@ -190,15 +191,28 @@ impl Draft {
         self.save();
     }
 
-    /// Removes a new file.
-    pub(crate) fn remove_file(self, index: usize, file: &LocalFile) {
+    /// Removes a new file, also from the server.
+    pub(crate) fn remove_file(self, file: &AttachedFile) {
+        self.files.update(|files| files.retain(|other| other.key() != file.key()));
         self.drafts.remove_file(file);
-        self.files.update(|files| {
-            if index < files.len() {
-                files.remove(index);
-            }
-        });
         self.save();
+    }
+
+    /// Uploads a file that the server refused, or for which it could not be reached.
+    pub(crate) fn upload_again(self, file: &AttachedFile) {
+        self.drafts.upload(self.thread, file.clone());
+    }
+
+    /// The name of a file that the server refused. Reactive.
+    pub(crate) fn refused_file(self) -> Option<String> {
+        let is_refused = |file: &&AttachedFile| matches!(file.state(), UploadState::Refused(_));
+        self.files.with(|files| files.iter().find(is_refused).map(|file| escape_invisible(&file.file.name())))
+    }
+
+    /// Whether files are not uploaded yet. Reactive.
+    pub(crate) fn is_uploading(self) -> bool {
+        let is_uploading = |file: &AttachedFile| matches!(file.state(), UploadState::Waiting | UploadState::Running);
+        self.files.with(|files| files.iter().any(is_uploading))
     }
 
     /// How many files the draft has.
@@ -206,7 +220,7 @@ impl Draft {
         self.files.with(Vec::len) + self.uploaded.with(Vec::len)
     }
 
-    /// Attaches new files. Shows the error of the last file that was refused.
+    /// Attaches new files, and begins to upload them. Shows the error of the last file that was refused.
     pub(crate) fn attach(self, files: Vec<LocalFile>) {
         self.error.set(None);
         for file in files {
@@ -214,8 +228,10 @@ impl Draft {
             match refusal(&file.name(), file.bytes(), count) {
                 Some(reason) => self.error.set(Some(reason)),
                 None => {
+                    let file = AttachedFile::new(file, None);
                     self.drafts.put_file(&file);
-                    self.files.update(|files| files.push(file));
+                    self.files.update(|files| files.push(file.clone()));
+                    self.drafts.upload(self.thread, file);
                 }
             }
         }

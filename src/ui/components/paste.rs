@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::draft::Draft;
 use crate::{
     text::normalize_input,
-    ui::browser::{self, LocalFile},
+    ui::{browser, uploads::AttachedFile},
 };
 
 /// A text with more characters than this is attached as a file.
@@ -56,7 +56,8 @@ impl PasteTarget {
         if !self.accept.with_untracked(|accept| includes_text(accept)) {
             return false;
         }
-        let names: Vec<String> = self.draft.files.with_untracked(|files| files.iter().map(LocalFile::name).collect());
+        let names: Vec<String> =
+            self.draft.files.with_untracked(|files| files.iter().map(|file| file.file.name()).collect());
         let Some(file) = browser::text_file(&file_name(&names), text) else { return false };
         let key = file.key();
         self.draft.attach(vec![file]);
@@ -91,16 +92,15 @@ pub(crate) fn PastedTextNotice(draft: Draft) -> impl IntoView {
     // The file may have been removed or sent.
     let shown = Memo::new(move |_| {
         pasted.with(|pasted| {
-            let is_attached = |file: &LocalFile| pasted.as_ref().is_some_and(|pasted| pasted.file == file.key());
+            let is_attached = |file: &AttachedFile| pasted.as_ref().is_some_and(|pasted| pasted.file == file.key());
             files.with(|files| files.iter().any(is_attached))
         })
     });
     let insert = move |_| {
         let Some(PastedText { file, text }) = pasted.try_update(Option::take).flatten() else { return };
-        let index = files.with_untracked(|files| files.iter().position(|other| other.key() == file));
-        let file = files.with_untracked(|files| index.and_then(|index| files.get(index).cloned()));
-        if let (Some(index), Some(file)) = (index, file) {
-            draft.remove_file(index, &file);
+        let file = files.with_untracked(|files| files.iter().find(|other| other.key() == file).cloned());
+        if let Some(file) = file {
+            draft.remove_file(&file);
         }
         draft.insert(&text);
     };

@@ -8,7 +8,7 @@ use crate::{
     protocol::{ThreadId, http::AgentInfo},
     ui::{
         components::{
-            agent_select::AgentChoice, composer::Composer, draft::Draft, focus::ComposerFocus,
+            agent_select::AgentChoice, composer::Composer, draft::Draft, examples::Examples, focus::ComposerFocus,
             temporary::TemporarySwitch,
         },
         context::{AppContext, RequestedAgent},
@@ -16,9 +16,6 @@ use crate::{
         pages::thread::DropArea,
     },
 };
-
-/// How many example questions are shown at first.
-const MAX_FIRST_EXAMPLES: usize = 6;
 
 /// The home page.
 #[component]
@@ -50,12 +47,8 @@ pub(crate) fn Home() -> impl IntoView {
         navigate.with_value(|navigate| navigate(&path, NavigateOptions::default()));
     };
     let description = move || {
-        let description = |agents: &Vec<AgentInfo>| {
-            chosen.with(|id| {
-                agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.description.clone())
-            })
-        };
-        app.agents.with_value(description).unwrap_or_else(|| "Ask a question and watch each step of the answer.".into())
+        let description = chosen.with(|id| app.of_agent(id.as_deref(), |agent| agent.description.clone()));
+        description.unwrap_or_else(|| "Ask a question and watch each step of the answer.".into())
     };
     view! {
         <Title text="New thread"/>
@@ -65,46 +58,9 @@ pub(crate) fn Home() -> impl IntoView {
                 <p class="lead">{description}</p>
                 <Composer draft placeholder="Ask a question, or drop a usage log here" agent on_send=send active=Signal::stored(None)/>
                 <TemporarySwitch is_on=is_temporary/>
-                <Examples draft chosen/>
+                <Examples draft agent=chosen/>
             </div>
         </DropArea>
-    }
-    .into_any()
-}
-
-/// Example questions of the chosen agent.
-#[component]
-fn Examples(draft: Draft, chosen: RwSignal<Option<String>>) -> impl IntoView {
-    let app: AppContext = expect_context();
-    let show_all = RwSignal::new(false);
-    let examples = Memo::new(move |_| {
-        let examples = |agents: &Vec<AgentInfo>| {
-            chosen.with(|id| {
-                agents.iter().find(|agent| Some(&agent.id) == id.as_ref()).map(|agent| agent.examples.clone())
-            })
-        };
-        app.agents.with_value(examples).unwrap_or_default()
-    });
-    let visible = move || {
-        let shown = if show_all.get() { usize::MAX } else { MAX_FIRST_EXAMPLES };
-        examples.get().into_iter().take(shown).collect::<Vec<_>>()
-    };
-    let example = move |text: String| {
-        let suggested = text.clone();
-        view! { <li><button type="button" class="example" on:click=move |_| draft.fill(suggested.clone())>{text}</button></li> }
-    };
-    view! {
-        <Show when=move || !examples.with(Vec::is_empty)>
-            <section class="examples" aria-labelledby="examples-title">
-                <h2 id="examples-title">"Example questions"</h2>
-                <ul><For each=visible key=String::clone children=example/></ul>
-                <Show when=move || { examples.with(Vec::len) > MAX_FIRST_EXAMPLES }>
-                    <button type="button" class="small-button" on:click=move |_| show_all.update(|all| *all = !*all)>
-                        {move || if show_all.get() { "Fewer" } else { "More questions" }}
-                    </button>
-                </Show>
-            </section>
-        </Show>
     }
     .into_any()
 }

@@ -20,6 +20,7 @@ use crate::{
             announcer::Announcer,
             composer::Composer,
             draft::Draft,
+            examples::EmptyThread,
             focus::{FocusKeeper, focus_on, is_focus_lost},
             fork::ForkedFrom,
             icons::{Glyph, icon},
@@ -279,7 +280,7 @@ fn ConversationArea(
                         <p class="quiet centred" role="status"><span class="spinner" aria-hidden="true"></span> " Loading"</p>
                     </Show>
                     <Show when=move || is_empty.get()>
-                        <p class="quiet centred">"No messages yet."</p>
+                        <EmptyThread draft agent=agent.current/>
                     </Show>
                     <Show when=move || !open_thread.rendered.has_earlier()><ForkedFrom/></Show>
                     <Timeline/>

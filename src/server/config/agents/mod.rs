@@ -37,6 +37,13 @@ use crate::protocol::{
 /// operator of the server, could have any variable sent to a URL of their choice.
 pub const PAGE_VAR_PREFIX: &str = "NETRA_AGENT_";
 
+/// The most examples of an agent.
+const MAX_EXAMPLES: usize = 6;
+/// The longest example, in characters.
+const MAX_EXAMPLE_CHARS: usize = 200;
+/// The longest hint, in characters.
+const MAX_HINT_CHARS: usize = 120;
+
 /// An entry as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
@@ -92,9 +99,12 @@ pub struct Common {
     /// What it does, in a sentence.
     #[serde(default)]
     pub description: String,
-    /// Prompts suggested to users.
+    /// Prompts suggested to users: at most [`MAX_EXAMPLES`], each of at most [`MAX_EXAMPLE_CHARS`].
     #[serde(default)]
     pub examples: Vec<String>,
+    /// What the message field shows while it is empty: at most [`MAX_HINT_CHARS`]; empty for the page's own text.
+    #[serde(default)]
+    pub hint: String,
     /// Its kind.
     pub kind: AgentKind,
     /// Who may use it.
@@ -182,6 +192,7 @@ impl AgentConfig {
             let allowed = format!("invalid value `{}`, expected 1 to 64 of a-z, 0-9, `-` and `_`", common.id);
             return Err(AgentProblem::new("id", allowed));
         }
+        check_texts(&common)?;
         require(&own, Some(common.kind))?;
         let kind = match common.kind {
             AgentKind::Builtin => parse_keys(own).map(|NoKeys {}| KindConfig::Builtin)?,
@@ -195,8 +206,8 @@ impl AgentConfig {
     /// What users are shown of it.
     #[must_use]
     pub fn info(&self) -> AgentInfo {
-        let Common { id, name, description, examples, kind, .. } = self.common.clone();
-        AgentInfo { examples, kind, ..AgentInfo::new(id, name, description) }
+        let Common { id, name, description, examples, hint, kind, .. } = self.common.clone();
+        AgentInfo { examples, hint, kind, ..AgentInfo::new(id, name, description) }
     }
 }
 
@@ -204,6 +215,29 @@ impl AgentConfig {
 fn require(keys: &Map<String, Value>, kind: Option<AgentKind>) -> Result<(), AgentProblem> {
     let missing = KEYS.iter().find(|key| key.required && key.kind == kind && !keys.contains_key(key.name));
     missing.map_or(Ok(()), |key| Err(AgentProblem::new(key.name, "this is required")))
+}
+
+/// Checks the examples and the hint.
+fn check_texts(common: &Common) -> Result<(), AgentProblem> {
+    let Common { examples, hint, .. } = common;
+    if examples.len() > MAX_EXAMPLES {
+        let problem = format!("there are {} examples, at most {MAX_EXAMPLES} are allowed", examples.len());
+        return Err(AgentProblem::new("examples", problem));
+    }
+    for (index, example) in examples.iter().enumerate() {
+        let chars = example.chars().count();
+        if example.trim().is_empty() || chars > MAX_EXAMPLE_CHARS {
+            let problem =
+                format!("it has {chars} characters, expected 1 to {MAX_EXAMPLE_CHARS} with a word among them");
+            return Err(AgentProblem::new(format!("examples[{index}]"), problem));
+        }
+    }
+    let chars = hint.chars().count();
+    if chars > MAX_HINT_CHARS || hint.contains(['\n', '\r']) {
+        let problem = format!("it has {chars} characters, expected one line of at most {MAX_HINT_CHARS}");
+        return Err(AgentProblem::new("hint", problem));
+    }
+    Ok(())
 }
 
 fn parse_keys<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, AgentProblem> {
@@ -293,6 +327,27 @@ mod tests {
         let documents = [include_str!("../../../../docs/agents.md"), include_str!("../../../../Leptos.toml")];
         for key in KEYS {
             assert!(documents.iter().any(|text| text.contains(key.name)), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn examples_and_the_hint_are_limited() {
+        let parse = |key: &str, value: serde_json::Value| {
+            let entry = serde_json::json!({"id": "analyst", "name": "A", "kind": "builtin", key: value});
+            AgentConfig::parse(&serde_json::from_value(entry).expect("a table")).map_err(|problem| problem.to_string())
+        };
+        let allowed = parse("examples", vec!["\u{e9}".repeat(200); 6].into()).expect("it is allowed");
+        assert_eq!(allowed.info().examples.len(), 6);
+        assert_eq!(parse("hint", "\u{e9}".repeat(120).into()).expect("it is allowed").info().hint.chars().count(), 120);
+        for (key, value, problem) in [
+            ("examples", vec!["a"; 7].into(), "examples: there are 7 examples, at most 6 are allowed"),
+            ("examples", vec!["ok".into(), "a".repeat(201)].into(), "examples[1]: it has 201 characters"),
+            ("examples", vec![" "].into(), "examples[0]: it has 1 characters"),
+            ("hint", "a".repeat(121).into(), "hint: it has 121 characters, expected one line of at most 120"),
+            ("hint", "a\nb".into(), "hint: it has 3 characters, expected one line"),
+        ] {
+            let refused = parse(key, value).expect_err(problem);
+            assert!(refused.starts_with(problem), "{refused}");
         }
     }
 

@@ -116,7 +116,7 @@ pub async fn store_fork(channels: &Channels, user: &User, fork: Fork) -> Result<
     }
     channels.quotas().admit_thread(engine, tx.sql(), user.id).await?;
     for CopiedFile { id, name, bytes, .. } in &files {
-        let upload = Upload { file: *id, thread: thread.id, owner: user.id };
+        let upload = Upload { file: *id, thread: Some(thread.id), owner: user.id };
         channels.quotas().add_file(tx.sql(), channels.store(), upload, name, *bytes).await?;
     }
     for request in copied.requests() {

@@ -58,7 +58,14 @@ pub(super) const FIELDS: &[Field] = &[
     field("", "id", Format::Line, "Id", "1 to 64 of a-z, 0-9, - and _. Used in @mentions; it cannot be changed later."),
     field("", "name", Format::Line, "Name", ""),
     field("", "description", Format::Line, "Description", "What the agent does, in one sentence."),
-    field("", "examples", Format::Lines, "Example questions", "One per line."),
+    field("", "examples", Format::Lines, "Example questions", "Up to 6, one per line, each of up to 200 characters."),
+    field(
+        "",
+        "hint",
+        Format::Line,
+        "Hint",
+        "Shown in the message field while it is empty, up to 120 characters. Empty: the page's own text.",
+    ),
     field("ag-ui", "url", Format::Line, "URL", "The AG-UI endpoint: https://agents.example.com/run"),
     field(
         "ag-ui",
