@@ -97,6 +97,19 @@ pub(super) async fn update_thread(connection: &mut AnyConnection, thread: &Threa
     Ok(())
 }
 
+/// Where a thread's title comes from; `None` if a person set it, or if that is not known.
+pub(super) async fn title_source(connection: &mut AnyConnection, thread: ThreadId) -> Result<Option<String>> {
+    let query = sqlx::query_scalar("SELECT title_source FROM threads WHERE id = $1").bind(thread);
+    Ok(query.fetch_one(connection).await?)
+}
+
+/// Sets where a thread's title comes from.
+pub(super) async fn set_title_source(connection: &mut AnyConnection, thread: ThreadId, source: &'static str) -> Result<()> {
+    let query = sqlx::query("UPDATE threads SET title_source = $2 WHERE id = $1").bind(thread).bind(source);
+    query.execute(connection).await?;
+    Ok(())
+}
+
 /// Whether a person's thread was deleted.
 pub(super) async fn is_deleted(connection: &mut AnyConnection, owner: UserId, thread: ThreadId) -> Result<bool> {
     let sql = "SELECT COUNT(*) FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NOT NULL";

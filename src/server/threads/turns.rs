@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     NewRun, RunOrder, UNTITLED,
     checks::{check_answers, check_message, check_results},
-    lock_thread, queries,
+    lock_thread, model_title, queries,
     queued::{Place, RunnerState},
     title::title_for,
     update_thread,
@@ -102,6 +102,9 @@ pub async fn send_with(
     };
     let changed = ThreadInfo { title, archived: false, ..thread.clone() };
     update_thread(&mut tx, &thread, &changed, user.id).await?;
+    if changed.title != thread.title {
+        queries::set_title_source(tx.sql(), thread.id, model_title::FROM_RULE).await?;
+    }
     let (thread_id, run_id) = (command.thread_id, message.run_id);
     let seq = tx.append_to_thread(thread_id, &[ThreadEntry::Message { message: message.clone() }]).await?;
     let order = place.take(&mut tx, &message, thread_id, RunOrder { turn: seq, seq }).await?;
