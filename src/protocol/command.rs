@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    ChannelName, CreateTemporaryThread, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer, KeepThread,
-    MessageId, MoveQueued, RunFeedback, RunId, SendMode, ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed,
-    WithdrawLink,
+    ChannelName, CreateTemporaryThread, Cursor, DeleteTag, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer,
+    KeepThread, MessageId, MoveQueued, RenameTag, RunFeedback, RunId, SendMode, ShareThread, TagThreads, ThreadId,
+    ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -95,6 +95,12 @@ commands! {
     ShareThread = "share_thread" -> Accepted;
     /// Withdraw such a link.
     WithdrawLink = "withdraw_link" -> Accepted;
+    /// Add tags to threads, and remove some.
+    TagThreads = "tag_threads" -> Accepted;
+    /// Change a tag's name.
+    RenameTag = "rename_tag" -> Accepted;
+    /// Delete a tag.
+    DeleteTag = "delete_tag" -> Accepted;
     /// Check that the connection is alive.
     Ping = "ping" -> Pong;
 }

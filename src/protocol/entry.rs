@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ChannelName, FileId, ForkOrigin, MessageId, RunId, Temporary, ThreadId, ThreadSignal, UserId, agui::Event,
+    ChannelName, FileId, ForkOrigin, MessageId, RunId, Tag, TagId, Temporary, ThreadId, ThreadSignal, UserId,
+    agui::Event,
 };
 
 /// Who wrote a message.
@@ -187,14 +188,17 @@ pub struct ThreadInfo {
     /// When it is deleted, if it is temporary. Temporary threads are not listed, and not found by search.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub temporary: Option<Temporary>,
+    /// Its tags, in the order in which they were added. The feed has their names; tags that it does not have were deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<TagId>,
 }
 
 impl ThreadInfo {
-    /// A new thread, neither pinned, archived, forked nor temporary.
+    /// A new thread, neither pinned, archived, forked, temporary nor tagged.
     #[must_use]
     pub fn new(id: ThreadId, title: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
         let (title, agent, pinned, archived) = (title.into(), agent.into(), false, false);
-        Self { id, title, agent, created_at, pinned, archived, forked_from: None, temporary: None }
+        Self { id, title, agent, created_at, pinned, archived, forked_from: None, temporary: None, tags: Vec::new() }
     }
 }
 
@@ -259,7 +263,7 @@ pub enum ThreadEntry {
         /// The feedback, in place of what was given before.
         feedback: RunFeedback,
     },
-    /// The thread was created, renamed, pinned or archived, or its agent was changed.
+    /// The thread was created, renamed, pinned, archived or tagged, or its agent was changed.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -305,7 +309,7 @@ pub enum RunPhase {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum UserEntry {
-    /// A thread was created, renamed or pinned, or its agent was changed.
+    /// A thread was created, renamed, pinned or tagged, or its agent was changed.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -315,6 +319,16 @@ pub enum UserEntry {
     Archived {
         /// The thread as it is now.
         thread: ThreadInfo,
+    },
+    /// A tag was created or renamed.
+    Tag {
+        /// The tag as it is now.
+        tag: Tag,
+    },
+    /// A tag was deleted: no thread has it any more.
+    TagRemoved {
+        /// The tag.
+        tag_id: TagId,
     },
     /// A thread was deleted.
     ThreadRemoved {

@@ -10,12 +10,12 @@ use super::agui::{
 };
 use super::{
     Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
-    CreateThread, Cursor, DeleteThread, Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush, ForkOrigin,
-    ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead, MessageAccepted, Mode, MoveQueued, Notice, Person,
-    PinThread, Ping, Pong, Present, Push, Rating, RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView,
-    SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo,
-    ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser,
-    WithdrawLink, compact, encode_reply, http,
+    CreateThread, Cursor, DeleteTag, DeleteThread, Draining, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush,
+    ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, MarkRead, MessageAccepted, Mode, MoveQueued,
+    Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RenameTag, RenameThread, RunAnswer, RunFeedback,
+    RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, ShareThread, StopRun, Subscribe, Subscribed, Tag,
+    TagThreads, TakeBack, ThreadEntry, ThreadInfo, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage,
+    Waiting, WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -125,6 +125,9 @@ fn commands() -> Vec<Command> {
         GiveFeedback { thread_id: id(1), run_id: id(3), feedback: feedback() }.into(),
         ShareThread { share_id: id(12), thread_id: id(1), expires_at: Some(AT) }.into(),
         WithdrawLink { share_id: id(12), thread_id: id(1) }.into(),
+        TagThreads { thread_ids: vec![id(1)], add: vec!["Costs".into()], remove: vec![id(15)] }.into(),
+        RenameTag { tag_id: id(14), name: "Money".into() }.into(),
+        DeleteTag { tag_id: id(15) }.into(),
         Ping {}.into(),
     ]
 }
@@ -249,6 +252,9 @@ fn user_entries() -> Vec<UserEntry> {
         UserEntry::Archived { thread: ThreadInfo { archived: true, ..thread() } },
         UserEntry::Run { thread_id: id(1), run_id: id(3), phase: RunPhase::Running },
         UserEntry::Read { thread_id: id(1) },
+        UserEntry::Tag { tag: Tag { id: id(14), name: "Costs".into() } },
+        UserEntry::Thread { thread: ThreadInfo { tags: vec![id(14)], ..thread() } },
+        UserEntry::TagRemoved { tag_id: id(15) },
     ]
 }
 

@@ -29,6 +29,7 @@ mod queued;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod sharing;
+mod tags;
 mod temporary;
 mod thread_view;
 pub mod untrusted;
@@ -50,13 +51,15 @@ pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_ok, encode_push, encode_reply,
 };
 pub use ids::{
-    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, ThreadId, UserId,
+    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, TagId, ThreadId,
+    UserId,
 };
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };
 pub use queued::{EditQueued, MoveQueued, SendMode};
 pub use sharing::{ShareLink, ShareLinks, ShareThread, WithdrawLink};
+pub use tags::{CountedTag, DeleteTag, RenameTag, Tag, TagList, TagThreads};
 pub use temporary::{CreateTemporaryThread, KeepThread, Temporary};
 pub use thread_view::{
     Encrypted, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView, ThreadView,

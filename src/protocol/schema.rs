@@ -61,6 +61,9 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::GiveFeedback>(&mut out, generator);
     one::<super::ShareThread>(&mut out, generator);
     one::<super::WithdrawLink>(&mut out, generator);
+    one::<super::TagThreads>(&mut out, generator);
+    one::<super::RenameTag>(&mut out, generator);
+    one::<super::DeleteTag>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
     debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)

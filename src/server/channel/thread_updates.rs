@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{Channel, encode};
 use crate::{
-    protocol::{Temporary, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
+    protocol::{TagId, Temporary, ThreadEntry, ThreadId, ThreadInfo, UserEntry, UserId},
     server::{
         error::{Error, Result},
         store::{Engine, chunks, placeholders, row, row_placeholders},
@@ -68,13 +68,14 @@ impl ThreadRows {
                 forked_from: Option<String>,
                 delete_at: Option<i64>,
                 idle_minutes: Option<i64>,
+                tags: String,
             }
         }
         let mut rows = HashMap::with_capacity(threads.len());
         for chunk in chunks(threads) {
             let (ids, lock) = (placeholders(engine, 1, chunk.len()), engine.for_update());
             let sql = format!(
-                "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes FROM threads \
+                "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes, tags FROM threads \
                  WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
             );
             let mut query = sqlx::query_as(AssertSqlSafe(sql));
@@ -83,12 +84,12 @@ impl ThreadRows {
             }
             let found: Vec<Row> = query.fetch_all(&mut *connection).await?;
             for row in found {
-                let Row { id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes } =
-                    row;
+                let Row { id, owner, title, agent, created_at, pinned, archived, forked_from, .. } = row;
                 let (pinned, archived) = (pinned != 0, archived != 0);
                 let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
-                let temporary = Temporary::from_columns(delete_at, idle_minutes);
-                let info = ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary };
+                let temporary = Temporary::from_columns(row.delete_at, row.idle_minutes);
+                let tags = TagId::list_from_column(&row.tags);
+                let info = ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary, tags };
                 rows.insert(id, (owner, info));
             }
         }

@@ -1,5 +1,5 @@
 //! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read. In files of their own: messages and answers
-//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, temporary threads, feedback; and what is only read: the inbox, a
+//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, temporary threads, tags, feedback; and what is only read: the inbox, a
 //! run's entries, Markdown.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
@@ -20,6 +20,7 @@ mod queued_queries;
 mod run_entries;
 mod runs;
 mod sharing;
+mod tags;
 mod temporary;
 mod title;
 mod turns;
@@ -36,6 +37,7 @@ pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_order
 pub use run_entries::run_entries;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use sharing::{links, share, shared_thread, withdraw_link};
+pub use tags::{delete_tag, rename_tag, tag_threads, tags};
 pub use temporary::{
     ExpiredThread, TemporaryLimits, create_temporary, delete_expired, expired_threads, keep, record_followed,
 };

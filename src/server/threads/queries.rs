@@ -6,7 +6,7 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
 
 use super::{NewRun, RunOrder, Unanswered};
 use crate::{
-    protocol::{MessageId, RunId, Temporary, ThreadId, ThreadInfo, UserId},
+    protocol::{MessageId, RunId, TagId, Temporary, ThreadId, ThreadInfo, UserId},
     server::{
         clock::now_ms,
         error::{Error, Result},
@@ -54,18 +54,19 @@ pub(super) async fn thread<'c>(
     lock: &'static str,
 ) -> Result<ThreadInfo> {
     row! { struct Row { title: String, agent: String, created_at: i64, pinned: i64, archived: i64, forked_from: Option<String>,
-    delete_at: Option<i64>, idle_minutes: Option<i64> } }
-    let sql = "SELECT title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes \
+    delete_at: Option<i64>, idle_minutes: Option<i64>, tags: String } }
+    let sql = "SELECT title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes, tags \
                FROM threads \
                WHERE id = $1 AND owner = $2 AND deleted_at IS NULL";
     let query = sqlx::query_as(AssertSqlSafe(format!("{sql}{lock}"))).bind(id).bind(owner);
     let row: Option<Row> = query.fetch_optional(executor).await?;
     let row = row.ok_or_else(|| Error::not_found("thread"))?;
-    let Row { title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes } = row;
+    let Row { title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes, tags } = row;
     let (pinned, archived) = (pinned != 0, archived != 0);
     let forked_from = forked_from.as_deref().map(serde_json::from_str).transpose()?;
     let temporary = Temporary::from_columns(delete_at, idle_minutes);
-    Ok(ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary })
+    let tags = TagId::list_from_column(&tags);
+    Ok(ThreadInfo { id, title, agent, created_at, pinned, archived, forked_from, temporary, tags })
 }
 
 /// The owner of each of these threads; threads that do not exist are left out.
@@ -104,7 +105,11 @@ pub(super) async fn title_source(connection: &mut AnyConnection, thread: ThreadI
 }
 
 /// Sets where a thread's title comes from.
-pub(super) async fn set_title_source(connection: &mut AnyConnection, thread: ThreadId, source: &'static str) -> Result<()> {
+pub(super) async fn set_title_source(
+    connection: &mut AnyConnection,
+    thread: ThreadId,
+    source: &'static str,
+) -> Result<()> {
     let query = sqlx::query("UPDATE threads SET title_source = $2 WHERE id = $1").bind(thread).bind(source);
     query.execute(connection).await?;
     Ok(())
@@ -127,13 +132,14 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
         "DELETE FROM files WHERE thread_id = $1",
         "DELETE FROM uploads WHERE thread_id = $1",
         "DELETE FROM share_links WHERE thread_id = $1",
+        "DELETE FROM thread_tags WHERE thread_id = $1",
         "DELETE FROM search_texts WHERE thread_id = $1",
         "DELETE FROM search_progress WHERE thread_id = $1",
     ] {
         sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
     }
     let query = sqlx::query(
-        "UPDATE threads SET title = '', request = '', forked_from = NULL, delete_at = NULL, deleted_at = $2 WHERE id = $1",
+        "UPDATE threads SET title = '', request = '', tags = '', forked_from = NULL, delete_at = NULL, deleted_at = $2 WHERE id = $1",
     );
     query.bind(thread).bind(now_ms()).execute(connection).await?;
     Ok(open)

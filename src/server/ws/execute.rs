@@ -90,6 +90,9 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
         Command::GiveFeedback(command) => accepted(threads::give_feedback(channels, user, &command).await?),
         Command::ShareThread(command) => accepted(threads::share(channels, user, &command).await?),
         Command::WithdrawLink(command) => accepted(threads::withdraw_link(channels, user, &command).await?),
+        Command::TagThreads(command) => accepted(threads::tag_threads(channels, user, &command).await?),
+        Command::RenameTag(command) => accepted(threads::rename_tag(channels, user, &command).await?),
+        Command::DeleteTag(command) => accepted(threads::delete_tag(channels, user, &command).await?),
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));

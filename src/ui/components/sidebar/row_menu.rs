@@ -67,6 +67,10 @@ pub(super) fn RowMenu(
         open.set(false);
         dialogs.open(DialogKind::Share(id));
     };
+    let tag = move |_| {
+        open.set(false);
+        dialogs.tag(vec![id]);
+    };
     view! {
         <Menu
             label=Signal::derive(move || format!("Actions for {}", title.get()))
@@ -79,6 +83,7 @@ pub(super) fn RowMenu(
             <button type="button" on:click=pin>
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
+            <button type="button" on:click=tag>{icon(Glyph::Tag)} "Tags"</button>
             <button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button>
             {exports(id, open)}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
