@@ -17,7 +17,7 @@ export class WrittenModel extends Endpoint {
 
   /** The configuration of an agent with this model. */
   get config(): string {
-    return `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "written"\nbase_url = "${this.url}/v1"\n`;
+    return `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "written"\nbase_url = "${this.url}/v1"\ntitles = false\n`;
   }
 
   /** Whether an answer is in progress. */

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    AddMember, ChannelName, CreateTemporaryThread, Cursor, EditQueued, Epoch, FileId, ForkThread, InterruptAnswer,
-    KeepThread, LeaveThread, MessageId, MoveQueued, RemoveMember, RunFeedback, RunId, SendMode, SetMemberRole,
-    ShareThread, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
+    AddMember, ChannelName, CreateTemporaryThread, Cursor, DeleteTag, EditQueued, Epoch, FileId, ForkThread,
+    InterruptAnswer, KeepThread, LeaveThread, MessageId, MoveQueued, RemoveMember, RenameTag, RunFeedback, RunId,
+    SendMode, SetMemberRole, ShareThread, TagThreads, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -105,6 +105,12 @@ commands! {
     RemoveMember = "remove_member" -> Accepted;
     /// Give up the access to another user's thread.
     LeaveThread = "leave_thread" -> Accepted;
+    /// Add tags to threads, and remove some.
+    TagThreads = "tag_threads" -> Accepted;
+    /// Change a tag's name.
+    RenameTag = "rename_tag" -> Accepted;
+    /// Delete a tag.
+    DeleteTag = "delete_tag" -> Accepted;
     /// Check that the connection is alive.
     Ping = "ping" -> Pong;
 }

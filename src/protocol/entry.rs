@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ChannelName, FileId, ForkOrigin, MessageId, RunId, SharedThread, Temporary, ThreadId, ThreadMembers, ThreadSignal,
-    UserId, agui::Event,
+    ChannelName, FileId, ForkOrigin, MessageId, RunId, SharedThread, Tag, TagId, Temporary, ThreadId, ThreadMembers,
+    ThreadSignal, UserId, agui::Event,
 };
 
 /// Who wrote a message.
@@ -195,14 +195,18 @@ pub struct ThreadInfo {
     /// In a user's feed, and in replies: with whom it is shared, if it has members. In the thread's log, `members` entries say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedThread>,
+    /// The owner's tags, in the order in which they were added. The feed has their names; tags that it does not have were deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<TagId>,
 }
 
 impl ThreadInfo {
-    /// A new thread, neither pinned, archived, forked, temporary nor shared.
+    /// A new thread, neither pinned, archived, forked, temporary, shared nor tagged.
     #[must_use]
     pub fn new(id: ThreadId, title: impl Into<String>, agent: impl Into<String>, created_at: i64) -> Self {
         let (title, agent, pinned, archived) = (title.into(), agent.into(), false, false);
-        Self { id, title, agent, created_at, pinned, archived, forked_from: None, temporary: None, shared: None }
+        let (forked_from, temporary, shared, tags) = (None, None, None, Vec::new());
+        Self { id, title, agent, created_at, pinned, archived, forked_from, temporary, shared, tags }
     }
 }
 
@@ -267,7 +271,7 @@ pub enum ThreadEntry {
         /// The feedback, in place of what was given before.
         feedback: RunFeedback,
     },
-    /// The thread was created, renamed, pinned or archived, or its agent was changed.
+    /// The thread was created, renamed, pinned, archived or tagged, or its agent was changed.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -322,7 +326,7 @@ pub enum RunPhase {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum UserEntry {
-    /// A thread was created, renamed or pinned, or its agent was changed.
+    /// A thread was created, renamed, pinned or tagged, or its agent was changed.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -336,6 +340,16 @@ pub enum UserEntry {
     Shared {
         /// The thread as it is now.
         thread: ThreadInfo,
+    },
+    /// A tag was created or renamed.
+    Tag {
+        /// The tag as it is now.
+        tag: Tag,
+    },
+    /// A tag was deleted: no thread has it any more.
+    TagRemoved {
+        /// The tag.
+        tag_id: TagId,
     },
     /// A thread was deleted, or is not shared with the user any more.
     ThreadRemoved {

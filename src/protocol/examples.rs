@@ -10,13 +10,13 @@ use super::agui::{
 };
 use super::{
     AddMember, Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
-    CreateThread, Cursor, DeleteThread, Draining, EditAnswer, EditQueued, Epoch, ErrorBody, ErrorCode, EventPush,
-    ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, LeaveThread, MarkRead, Member, MemberRole,
-    MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating, RemoveMember,
-    RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode, SetAgent, SetMemberRole,
-    ShareThread, SharedThread, StopRun, Subscribe, Subscribed, TakeBack, ThreadEntry, ThreadInfo, ThreadMembers,
-    ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser,
-    WithdrawLink, compact, encode_reply, http,
+    CreateThread, Cursor, DeleteTag, DeleteThread, Draining, EditAnswer, EditQueued, Epoch, ErrorBody, ErrorCode,
+    EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, LeaveThread, MarkRead, Member,
+    MemberRole, MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating,
+    RemoveMember, RenameTag, RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode,
+    SetAgent, SetMemberRole, ShareThread, SharedThread, StopRun, Subscribe, Subscribed, Tag, TagThreads, TakeBack,
+    ThreadEntry, ThreadInfo, ThreadMembers, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
+    WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -131,6 +131,9 @@ fn commands() -> Vec<Command> {
         SetMemberRole { thread_id: id(1), user_id: id(14), role: MemberRole::Write }.into(),
         RemoveMember { thread_id: id(1), user_id: id(14) }.into(),
         LeaveThread { thread_id: id(1) }.into(),
+        TagThreads { thread_ids: vec![id(1)], add: vec!["Costs".into()], remove: vec![id(15)] }.into(),
+        RenameTag { tag_id: id(14), name: "Money".into() }.into(),
+        DeleteTag { tag_id: id(15) }.into(),
         Ping {}.into(),
     ]
 }
@@ -266,6 +269,9 @@ fn user_entries() -> Vec<UserEntry> {
         UserEntry::Shared { thread: ThreadInfo { shared: Some(shared()), ..thread() } },
         UserEntry::Run { thread_id: id(1), run_id: id(3), phase: RunPhase::Running },
         UserEntry::Read { thread_id: id(1) },
+        UserEntry::Tag { tag: Tag { id: id(14), name: "Costs".into() } },
+        UserEntry::Thread { thread: ThreadInfo { tags: vec![id(14)], ..thread() } },
+        UserEntry::TagRemoved { tag_id: id(15) },
     ]
 }
 

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{RunId, ThreadId, ThreadInfo};
+use super::{RunId, Tag, ThreadId, ThreadInfo};
 
 /// A person's threads, folded from the log of the channel `user`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct UserFeed {
     /// In a partial feed: the place after which the missing, older threads begin. Absent if the feed is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<FeedPlace>,
+    /// The person's tags, by name. Complete, also in a partial feed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
 }
 
 /// A place in a feed's order, `<active_at>.<thread_id>` on the wire. The threads after it are older.

@@ -14,6 +14,14 @@ pub const MIN_PASSWORD_CHARS: usize = 10;
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// The maximum length of a thread's title, in characters.
 pub const MAX_TITLE_CHARS: usize = 200;
+/// The maximum length of a tag's name, in characters.
+pub const MAX_TAG_CHARS: usize = 40;
+/// The maximum number of tags of a thread.
+pub const MAX_TAGS_PER_THREAD: usize = 20;
+/// The maximum number of tags of a person.
+pub const MAX_TAGS: usize = 200;
+/// The maximum number of threads of the command `tag_threads`.
+pub const MAX_TAGGED_AT_ONCE: usize = 100;
 /// The maximum length of the note of a feedback, in bytes.
 pub const MAX_FEEDBACK_NOTE_BYTES: usize = 4 * 1024;
 /// The maximum number of attachments of a message.

@@ -30,6 +30,7 @@ mod queued;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod sharing;
+mod tags;
 mod temporary;
 mod thread_view;
 pub mod untrusted;
@@ -51,7 +52,8 @@ pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_ok, encode_push, encode_reply,
 };
 pub use ids::{
-    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, ThreadId, UserId,
+    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, TagId, ThreadId,
+    UserId,
 };
 pub use members::{
     AddMember, LeaveThread, Member, MemberRole, People, RemoveMember, SetMemberRole, SharedThread, ThreadMembers,
@@ -61,6 +63,7 @@ pub use push::{
 };
 pub use queued::{EditQueued, MoveQueued, SendMode};
 pub use sharing::{ShareLink, ShareLinks, ShareThread, WithdrawLink};
+pub use tags::{CountedTag, DeleteTag, RenameTag, Tag, TagList, TagThreads};
 pub use temporary::{CreateTemporaryThread, KeepThread, Temporary};
 pub use thread_view::{
     Encrypted, Item, MessageItem, Node, NodeBody, NodeState, ReadMessage, Resolution, RunState, RunView, ThreadView,

@@ -66,6 +66,9 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::SetMemberRole>(&mut out, generator);
     one::<super::RemoveMember>(&mut out, generator);
     one::<super::LeaveThread>(&mut out, generator);
+    one::<super::TagThreads>(&mut out, generator);
+    one::<super::RenameTag>(&mut out, generator);
+    one::<super::DeleteTag>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
     debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)

@@ -17,8 +17,8 @@ use super::{
     store::{Engine, Lookups, Store, chunks, placeholders, row},
 };
 use crate::protocol::{
-    ErrorCode, Member, MemberRole, Person, RunPhase, SharedThread, Temporary, ThreadId, ThreadInfo, ThreadMembers,
-    UserEntry, UserId,
+    ErrorCode, Member, MemberRole, Person, RunPhase, SharedThread, TagId, Temporary, ThreadId, ThreadInfo,
+    ThreadMembers, UserEntry, UserId,
 };
 
 /// The most owners that are cached; each takes about 60 bytes.
@@ -119,7 +119,9 @@ impl ThreadRow {
             .then(|| SharedThread { owner: self.owner.clone(), role: listed.map(|listed| listed.member.role) });
         let (pinned, archived) =
             listed.map_or((self.info.pinned, self.info.archived), |listed| (listed.pinned, listed.archived));
-        ThreadInfo { pinned, archived, shared, ..self.info.clone() }
+        // Tags are the owner's.
+        let tags = if user == self.owner.id { self.info.tags.clone() } else { Vec::new() };
+        ThreadInfo { pinned, archived, shared, tags, ..self.info.clone() }
     }
 
     /// Changes the thread to what a user made of it: title and agent for all, the marks for this user.
@@ -168,6 +170,7 @@ row! {
         forked_from: Option<String>,
         delete_at: Option<i64>,
         idle_minutes: Option<i64>,
+        tags: String,
         members: i64,
     }
 }
@@ -188,7 +191,7 @@ pub async fn read_threads(
     for chunk in chunks(threads) {
         let ids = placeholders(engine, 1, chunk.len());
         let sql = format!(
-            "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes, members \
+            "SELECT id, owner, title, agent, created_at, pinned, archived, forked_from, delete_at, idle_minutes, tags, members \
              FROM threads WHERE id IN ({ids}) AND deleted_at IS NULL ORDER BY id{lock}"
         );
         let mut query = sqlx::query_as(AssertSqlSafe(sql));
@@ -218,6 +221,7 @@ fn thread_row(row: Row) -> Result<ThreadRow> {
         archived: row.archived != 0,
         forked_from: forked_from.as_deref().map(serde_json::from_str).transpose()?,
         temporary: Temporary::from_columns(row.delete_at, row.idle_minutes),
+        tags: TagId::list_from_column(&row.tags),
         ..ThreadInfo::new(id, title, agent, created_at)
     };
     Ok(ThreadRow { info, owner: Person { id: owner, name: String::new() }, members: Vec::new() })

@@ -8,6 +8,7 @@ use std::{collections::HashMap, sync::OnceLock};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use serde_json::{Map, Value};
 use sqlx::{Any, Executor};
 
 use super::{
@@ -18,7 +19,7 @@ use super::{
 pub use crate::protocol::http::Budget;
 use crate::{
     protocol::{
-        ErrorBody, ErrorCode, Person, RunId, UserId,
+        ErrorBody, ErrorCode, Person, RunId, UserId, agui,
         http::{Usage, UsageReport, UsageRow, UsageSum},
     },
     thread::RunEnd,
@@ -237,11 +238,33 @@ fn dollars(microusd: i64) -> f64 {
 /// # Errors
 /// If the store fails.
 pub(super) async fn record(tx: &mut CommandTransaction, user: UserId, agent: &str, ending: &RunEnd) -> Result<()> {
-    let cost = ending.metadata.as_ref().and_then(|more| more.get("costUsd")).and_then(serde_json::Value::as_f64);
+    add(tx, (user, agent, 1), (&ending.usage, ending.metadata.as_ref())).await
+}
+
+/// Adds the usage of a request that was made for no run. Its metadata are as those of a run's end.
+///
+/// # Errors
+/// If the store fails.
+pub(super) async fn record_request(
+    tx: &mut CommandTransaction,
+    user: UserId,
+    agent: &str,
+    used: (&[agui::Usage], Option<&Map<String, Value>>),
+) -> Result<()> {
+    add(tx, (user, agent, 0), used).await
+}
+
+/// Adds the usage of so many runs.
+async fn add(
+    tx: &mut CommandTransaction,
+    (user, agent, runs): (UserId, &str, i64),
+    (usage, metadata): (&[agui::Usage], Option<&Map<String, Value>>),
+) -> Result<()> {
+    let cost = metadata.and_then(|more| more.get("costUsd")).and_then(Value::as_f64);
     // A remote agent may report any number.
     #[expect(clippy::cast_possible_truncation, reason = "within bounds")]
     let mut cost = (cost.unwrap_or_default().clamp(0.0, MAX_USD) * MICRO_PER_USD).round() as i64;
-    for (index, used) in ending.usage.iter().take(MAX_MODELS).enumerate() {
+    for (index, used) in usage.iter().take(MAX_MODELS).enumerate() {
         let count = |tokens: Option<u64>| tokens.unwrap_or_default().min(MAX_TOKENS).cast_signed();
         let model = used.model.as_deref().unwrap_or_default();
         let model: String = model.chars().filter(|c| !c.is_control()).take(MAX_MODEL_CHARS).collect();
@@ -256,7 +279,7 @@ pub(super) async fn record(tx: &mut CommandTransaction, user: UserId, agent: &st
         .bind(user)
         .bind(agent)
         .bind(model)
-        .bind(i64::from(index == 0))
+        .bind(if index == 0 { runs } else { 0 })
         .bind(count(used.input_tokens))
         .bind(count(used.output_tokens))
         .bind(std::mem::take(&mut cost))

@@ -178,9 +178,22 @@ impl Socket {
     pub fn add_threads(self, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
         #[cfg(feature = "hydrate")]
         if let Some(connection) = self.page_connection() {
-            return connection.add_threads(older_than, page);
+            return connection.add_to_feed(|tail, feed| tail.merge(feed, older_than, page)).unwrap_or(Ok(()));
         }
         drop((older_than, page));
+        Ok(())
+    }
+
+    /// Adds threads to the feed that are some of the person's newest, such as those with a tag.
+    ///
+    /// # Errors
+    /// [`Stale`] if the page cannot be brought up to date; fetch it again.
+    pub fn add_further_threads(self, page: ThreadPage) -> Result<(), Stale> {
+        #[cfg(feature = "hydrate")]
+        if let Some(connection) = self.page_connection() {
+            return connection.add_to_feed(|tail, feed| tail.merge_further(feed, page)).unwrap_or(Ok(()));
+        }
+        drop(page);
         Ok(())
     }
 

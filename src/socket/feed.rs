@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     protocol::{ThreadId, UserEntry, http::ThreadPage},
-    thread::{FeedPlace, UserFeed},
+    thread::{FeedPlace, ThreadSummary, UserFeed},
 };
 
 /// How many entries are kept to bring pages up to date, and how many missing threads are remembered.
@@ -92,26 +92,48 @@ impl FeedTail {
                 // No page would ever contain the threads between this page and the feed: start over from this page.
                 self.missing.clear();
                 self.kept_after = cursor.seq;
-                *feed = UserFeed { threads, older };
+                *feed = UserFeed { threads, older, tags: std::mem::take(&mut feed.tags) };
                 let since: Vec<_> = self.recent.iter().filter(|(seq, ..)| *seq > cursor.seq).cloned().collect();
                 since.into_iter().for_each(|(seq, at, entry)| self.fold(feed, seq, at, entry));
                 return Ok(());
             }
         }
+        self.insert(feed, cursor.seq, threads);
+        Ok(())
+    }
+
+    /// Adds threads of a page that has only some of the newest, as those with a tag.
+    ///
+    /// # Errors
+    /// [`Stale`] if the page cannot be brought up to date, or is newer than the last applied entry.
+    pub fn merge_further(&mut self, feed: &mut UserFeed, page: ThreadPage) -> Result<(), Stale> {
+        let ThreadPage { cursor, threads, .. } = page;
+        if !(self.kept_after..=self.applied).contains(&cursor.seq) {
+            return Err(Stale);
+        }
+        for thread in &threads {
+            self.missing.remove(&thread.info.id);
+        }
+        self.insert(feed, cursor.seq, threads);
+        Ok(())
+    }
+
+    /// Inserts the threads that the feed lacks, as of `seq`, and brings them up to date.
+    fn insert(&self, feed: &mut UserFeed, seq: u64, threads: Vec<ThreadSummary>) {
         let new: Vec<ThreadId> =
             threads.iter().map(|thread| thread.info.id).filter(|id| feed.thread(*id).is_none()).collect();
         threads.into_iter().for_each(|thread| feed.insert(thread));
-        for (_, at, entry) in self.recent.iter().filter(|(seq, ..)| *seq > cursor.seq) {
-            if new.contains(&thread_of(entry)) {
+        for (_, at, entry) in self.recent.iter().filter(|(later, ..)| *later > seq) {
+            // Entries of tags may be applied again, if the later ones are, too.
+            if thread_of(entry).is_none_or(|thread| new.contains(&thread)) {
                 feed.apply(*at, entry.clone());
             }
         }
-        Ok(())
     }
 
     /// Folds an entry; if it belongs to a thread that the feed lacks and should have, the thread is only remembered in `missing`.
     fn fold(&mut self, feed: &mut UserFeed, seq: u64, at: i64, entry: UserEntry) {
-        let id = thread_of(&entry);
+        let Some(id) = thread_of(&entry) else { return feed.apply(at, entry) };
         let is_missing = self.missing.contains_key(&id);
         let has_row = feed.thread(id).is_some();
         match &entry {
@@ -142,12 +164,13 @@ impl FeedTail {
     }
 }
 
-fn thread_of(entry: &UserEntry) -> ThreadId {
+fn thread_of(entry: &UserEntry) -> Option<ThreadId> {
     match entry {
-        UserEntry::Thread { thread } | UserEntry::Archived { thread } | UserEntry::Shared { thread } => thread.id,
+        UserEntry::Thread { thread } | UserEntry::Archived { thread } | UserEntry::Shared { thread } => Some(thread.id),
         UserEntry::ThreadRemoved { thread_id } | UserEntry::Run { thread_id, .. } | UserEntry::Read { thread_id } => {
-            *thread_id
+            Some(*thread_id)
         }
+        UserEntry::Tag { .. } | UserEntry::TagRemoved { .. } => None,
     }
 }
 
@@ -214,7 +237,7 @@ mod tests {
         }
 
         fn page(&self, seq: usize, older_than: Option<FeedPlace>, limit: usize) -> ThreadPage {
-            let UserFeed { threads, older } = self.states[seq].page(older_than, limit);
+            let UserFeed { threads, older, .. } = self.states[seq].page(older_than, limit);
             ThreadPage { cursor: Cursor { epoch: Epoch("e".into()), seq: seq as u64 }, threads, older }
         }
     }
@@ -230,7 +253,7 @@ mod tests {
             let end = log.entries.len();
             let from = from % end;
             let first = log.page(from, None, 3);
-            let mut feed = UserFeed { threads: first.threads, older: first.older };
+            let mut feed = UserFeed { threads: first.threads, older: first.older, tags: Vec::new() };
             let mut tail = FeedTail::default();
             tail.restart(from as u64);
             for seq in from + 1..=end {
@@ -265,7 +288,7 @@ mod tests {
     fn a_run_in_a_thread_that_the_feed_lacks_makes_it_behind_until_a_page_has_the_thread() {
         let log = Log::new(&[(0, 0); 10]);
         let page = log.page(10, None, 4);
-        let mut feed = UserFeed { threads: page.threads, older: page.older };
+        let mut feed = UserFeed { threads: page.threads, older: page.older, tags: Vec::new() };
         let mut tail = FeedTail::default();
         tail.restart(10);
         let old = log.states[10].threads[9].info.id;

@@ -18,15 +18,15 @@ use leptos::{logging, prelude::*};
 use super::{
     browser::{Driver, Handler, Listener, is_hidden, now_ms},
     context::{Loaded, Seed, Socket},
-    feed::{FeedTail, Stale},
+    feed::FeedTail,
     machine::{CommandToken, Event, Input, Status},
 };
 use crate::{
     protocol::{
         ChannelName, Command, Entry, Outcome, Present, Snapshot, ThreadEntry, ThreadId, ThreadSignal, UserEntry,
-        UserId, Waiting, http::ThreadPage,
+        UserId, Waiting,
     },
-    thread::{FeedPlace, ThreadView, UserFeed},
+    thread::{ThreadView, UserFeed},
 };
 
 /// How many threads stay followed although no component uses them.
@@ -219,16 +219,13 @@ impl PageConnection {
         self.clear();
     }
 
-    /// Adds a page of threads to the feed.
-    ///
-    /// # Errors
-    /// [`Stale`] if the page is too old; fetch it again.
-    pub(super) fn add_threads(&self, older_than: Option<FeedPlace>, page: ThreadPage) -> Result<(), Stale> {
+    /// Adds threads of a page to the feed; returns the result of `add`.
+    pub(super) fn add_to_feed<R>(&self, add: impl FnOnce(&mut FeedTail, &mut UserFeed) -> R) -> Option<R> {
         // Entries that wait to be folded come before the page.
         self.state.flush();
         let socket = self.state.socket;
         let mut tail = self.state.tail.borrow_mut();
-        let added = socket.feed.try_update_untracked(|feed| tail.merge(feed, older_than, page)).unwrap_or(Ok(()));
+        let added = socket.feed.try_update_untracked(|feed| add(&mut tail, feed));
         let is_behind = tail.is_behind();
         drop(tail);
         socket.feed.notify();

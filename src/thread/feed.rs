@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use crate::protocol::{FeedPlace, RunPhase, ThreadId, ThreadSummary, UserEntry, UserFeed};
+use crate::protocol::{FeedPlace, RunPhase, TagId, ThreadId, ThreadSummary, UserEntry, UserFeed};
 
 /// How many threads that wait for the person the first page contains beside the newest threads.
 const MAX_ASKING: usize = 50;
@@ -25,7 +25,7 @@ impl UserFeed {
     /// [`MAX_TEMPORARY`] temporary ones, which are not listed, but whose state pages that show them need.
     #[must_use]
     pub fn page(&self, older_than: Option<FeedPlace>, limit: usize) -> Self {
-        let (page, left) = self.split(older_than, limit, false);
+        let (page, left) = self.split(older_than, limit, |thread| !thread.info.archived);
         let further = || left.iter().filter(|_| older_than.is_none());
         let pinned = further().filter(|thread| thread.info.pinned).take(MAX_PINNED);
         let asking = further().filter(|thread| !thread.asking.is_empty() && !thread.info.pinned).take(MAX_ASKING);
@@ -40,27 +40,43 @@ impl UserFeed {
                 .chain(&temporary)
                 .map(|thread| (*thread).clone())
                 .collect(),
+            tags: self.tags.clone(),
+        }
+    }
+
+    /// A page of at most `limit` threads with a tag, archived ones or the others: those older than the place `older_than`, or the newest. The
+    /// newest page of threads that are not archived also contains up to [`MAX_PINNED`] further ones that are pinned.
+    #[must_use]
+    pub fn tagged_page(&self, tag: TagId, archived: bool, older_than: Option<FeedPlace>, limit: usize) -> Self {
+        let is_listed = |thread: &ThreadSummary| thread.info.archived == archived && thread.info.tags.contains(&tag);
+        let (page, left) = self.split(older_than, limit, is_listed);
+        let further = left.iter().filter(|thread| older_than.is_none() && !archived && thread.info.pinned);
+        Self {
+            older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(older_than) },
+            threads: page.iter().chain(further.take(MAX_PINNED)).map(|thread| (*thread).clone()).collect(),
+            tags: self.tags.clone(),
         }
     }
 
     /// A page of at most `limit` archived threads: those older than the place `older_than`, or the newest.
     #[must_use]
     pub fn archived_page(&self, older_than: Option<FeedPlace>, limit: usize) -> Self {
-        let (page, left) = self.split(older_than, limit, true);
+        let (page, left) = self.split(older_than, limit, |thread| thread.info.archived);
         Self {
             older: if left.is_empty() { None } else { page.last().map(|last| last.place()).or(older_than) },
             threads: page.into_iter().cloned().collect(),
+            tags: self.tags.clone(),
         }
     }
 
-    /// The threads after a place that are not temporary, archived ones or the others, most recently active first: the first `limit`, and the rest.
+    /// The threads after a place that are not temporary and that are in a list, most recently active first: the first `limit`, and the rest.
     fn split(
         &self,
         older_than: Option<FeedPlace>,
         limit: usize,
-        archived: bool,
+        is_in_list: impl Fn(&ThreadSummary) -> bool,
     ) -> (Vec<&ThreadSummary>, Vec<&ThreadSummary>) {
-        let is_listed = |thread: &ThreadSummary| thread.info.archived == archived && thread.info.temporary.is_none();
+        let is_listed = |thread: &ThreadSummary| thread.info.temporary.is_none() && is_in_list(thread);
         let is_after = |thread: &&ThreadSummary| older_than.is_none_or(|place| thread.place() < place);
         let mut page: Vec<&ThreadSummary> =
             self.threads.iter().filter(|thread| is_listed(thread)).filter(is_after).collect();
@@ -106,6 +122,15 @@ impl UserFeed {
                 // It is new for this user, however old it is.
                 None => self.threads.insert(0, ThreadSummary { unread: true, ..ThreadSummary::new(thread, at) }),
             },
+            UserEntry::Tag { tag } => {
+                self.tags.retain(|known| known.id != tag.id);
+                self.tags.push(tag);
+                self.tags.sort_by_cached_key(|tag| (tag.name.to_lowercase(), tag.id));
+            }
+            UserEntry::TagRemoved { tag_id } => {
+                self.tags.retain(|tag| tag.id != tag_id);
+                self.threads.iter_mut().for_each(|thread| thread.info.tags.retain(|tag| *tag != tag_id));
+            }
             UserEntry::ThreadRemoved { thread_id } => self.threads.retain(|thread| thread.info.id != thread_id),
             UserEntry::Run { thread_id, run_id, phase } => {
                 if let Some(thread) = self.thread_mut(thread_id) {
@@ -152,7 +177,7 @@ impl UserFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{RunId, ThreadInfo};
+    use crate::protocol::{RunId, Tag, ThreadInfo};
 
     fn thread_created(at: i64) -> ThreadInfo {
         ThreadInfo::new(ThreadId::new(), format!("created at {at}"), "a", at)
@@ -222,6 +247,30 @@ mod tests {
         assert!(first.threads.iter().chain(&last.threads).all(|thread| thread.info.archived));
         assert_eq!((first.threads.len(), last.threads.len(), last.older), (6, 4, None));
         assert_eq!(whole.threads[0].active_at, 19, "archiving is not activity");
+    }
+
+    #[test]
+    fn tags_are_listed_by_name_and_their_threads_have_pages() {
+        let mut whole = feed(20);
+        let [work, home] = ["work", "Home"].map(|name| Tag { id: TagId::new(), name: name.into() });
+        whole.apply(30, UserEntry::Tag { tag: work.clone() });
+        whole.apply(30, UserEntry::Tag { tag: home.clone() });
+        assert_eq!(whole.tags, [home.clone(), work.clone()]);
+        whole.apply(30, UserEntry::Tag { tag: Tag { name: "Zoo".into(), ..home.clone() } });
+        assert_eq!(whole.tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(), ["work", "Zoo"]);
+        for (index, archived, pinned) in [(3, false, false), (5, true, false), (9, false, false), (19, false, true)] {
+            let info = whole.threads[index].info.clone();
+            let thread = ThreadInfo { tags: vec![work.id], archived, pinned, ..info };
+            whole.apply(30, UserEntry::Thread { thread });
+        }
+        let places = |page: UserFeed| page.threads.iter().map(|thread| thread.active_at).collect::<Vec<_>>();
+        let first = whole.tagged_page(work.id, false, None, 1);
+        assert_eq!((places(first.clone()), first.tags.len()), (vec![16, 0], 2), "with what is pinned");
+        assert_eq!(places(whole.tagged_page(work.id, false, first.older, 5)), [10, 0]);
+        assert_eq!(places(whole.tagged_page(work.id, true, None, 5)), [14]);
+        assert_eq!(places(whole.tagged_page(home.id, false, None, 5)), [] as [i64; 0]);
+        whole.apply(31, UserEntry::TagRemoved { tag_id: work.id });
+        assert!(whole.threads.iter().all(|thread| thread.info.tags.is_empty()) && whole.tags.len() == 1);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod sharing;
 mod socket;
 mod steer;
 mod support;
+mod tags;
 mod telemetry;
 mod temporary;
 mod tools;

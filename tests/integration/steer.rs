@@ -202,7 +202,8 @@ async fn messages_that_wait_on_two_nodes_are_answered_in_the_order_to_which_they
 
 fn model_agent(model: &Model, more: &str) -> String {
     format!(
-        "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\nbase_url = \"{}\"\n{more}",
+        "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\nbase_url = \"{}\"\n\
+         titles = false\n{more}",
         model.url
     )
 }

@@ -15,7 +15,7 @@ let config: { headers: Record<string, string> };
 
 before(async () => {
   [model, remote] = await Promise.all([Model.start(), Remote.start()]);
-  const modelAgent = `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "scripted"\nbase_url = "${model.url}"\ntools = ["data"]\n`;
+  const modelAgent = `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "scripted"\nbase_url = "${model.url}"\ntitles = false\ntools = ["data"]\n`;
   const toolSource = '[[tools]]\nid = "data"\nkind = "builtin"\nconsent = { default = "automatic", describe_log = "ask" }\n';
   const remoteAgent = `[[agents]]\nid = "remote"\nname = "Remote"\nkind = "ag-ui"\nurl = "${remote.url}"\nallow_private_network = true\n`;
   server = await Server.start({ NETRA_LOG: 'warn' }, modelAgent + remoteAgent + toolSource);

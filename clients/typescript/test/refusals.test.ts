@@ -11,7 +11,7 @@ let model: Model;
 
 before(async () => {
   model = await Model.start();
-  const modelAgent = `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "scripted"\nbase_url = "${model.url}"\n`;
+  const modelAgent = `[[agents]]\nid = "model"\nname = "Model"\nkind = "model"\nmodel = "scripted"\nbase_url = "${model.url}"\ntitles = false\n`;
   server = await Server.start({ NETRA_LOG: 'warn', NETRA_RUNS__DAILY_TOKENS_PER_USER: '10' }, modelAgent);
 });
 

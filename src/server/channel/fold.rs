@@ -11,7 +11,7 @@ use sqlx::{Any, Transaction};
 
 use super::{Channel, Channels, PAGE, queries};
 use crate::{
-    protocol::{Cursor, Entry, Snapshot, ThreadId, UserId, http::ThreadPage},
+    protocol::{Cursor, Entry, Snapshot, TagId, ThreadId, UserId, http::ThreadPage},
     server::{
         bounded_cache::BoundedCache,
         error::{Error, Result},
@@ -109,7 +109,7 @@ impl Channels {
     /// If the store fails.
     pub async fn threads_of(&self, id: UserId, before: Option<FeedPlace>, limit: usize) -> Result<ThreadPage> {
         let (cursor, feed) = self.feed(id).await?;
-        let UserFeed { threads, older } = offload::run(move || feed.page(before, limit)).await?;
+        let UserFeed { threads, older, .. } = offload::run(move || feed.page(before, limit)).await?;
         Ok(ThreadPage { cursor, threads, older })
     }
 
@@ -119,7 +119,25 @@ impl Channels {
     /// If the store fails.
     pub async fn archived_threads_of(&self, id: UserId, before: Option<FeedPlace>, limit: usize) -> Result<ThreadPage> {
         let (cursor, feed) = self.feed(id).await?;
-        let UserFeed { threads, older } = offload::run(move || feed.archived_page(before, limit)).await?;
+        let UserFeed { threads, older, .. } = offload::run(move || feed.archived_page(before, limit)).await?;
+        Ok(ThreadPage { cursor, threads, older })
+    }
+
+    /// The newest threads of a person with a tag, or those before a position in the feed: archived ones, or the others; see
+    /// [`UserFeed::tagged_page`].
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn tagged_threads_of(
+        &self,
+        id: UserId,
+        (tag, archived): (TagId, bool),
+        before: Option<FeedPlace>,
+        limit: usize,
+    ) -> Result<ThreadPage> {
+        let (cursor, feed) = self.feed(id).await?;
+        let page = move || feed.tagged_page(tag, archived, before, limit);
+        let UserFeed { threads, older, .. } = offload::run(page).await?;
         Ok(ThreadPage { cursor, threads, older })
     }
 
@@ -131,8 +149,8 @@ impl Channels {
         match (channel, newest) {
             (Channel::Thread(id), _) => self.thread_for_people(id).await.map(|(at, view)| (at, Snapshot::Thread(view))),
             (Channel::User(id), Some(newest)) => {
-                let ThreadPage { cursor, threads, older } = self.threads_of(id, None, newest as usize).await?;
-                Ok((cursor, Snapshot::User(UserFeed { threads, older })))
+                let (cursor, page, _) = self.newest(id, newest as usize, None).await?;
+                Ok((cursor, Snapshot::User(page)))
             }
             (Channel::User(id), None) => {
                 let (cursor, feed) = self.feed(id).await?;

@@ -92,9 +92,10 @@ impl ThreadRows {
     pub(super) async fn store(&self, connection: &mut AnyConnection, engine: Engine) -> Result<()> {
         let changed: Vec<&ThreadInfo> = self.changed.iter().map(|id| &self.rows[id].info).collect();
         for chunk in chunks(&changed) {
-            // Both databases name the columns of `VALUES` `column1`, `column2` and so on.
+            // Both databases name the columns of `VALUES` `column1`, `column2` and so on. A title that changes here comes from a person.
             let sql = format!(
-                "UPDATE threads SET title = new.column2, agent = new.column3, pinned = new.column4, archived = new.column5 \
+                "UPDATE threads SET title = new.column2, agent = new.column3, pinned = new.column4, archived = new.column5, \
+                 title_source = CASE WHEN threads.title = new.column2 THEN threads.title_source END \
                  FROM (VALUES {}) AS new WHERE threads.id = new.column1",
                 row_placeholders(engine, chunk.len(), 5),
             );

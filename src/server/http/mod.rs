@@ -52,6 +52,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/config", get(info::config))
         .route("/agents", get(info::agents))
         .route("/threads", get(threads::list))
+        .route("/tags", get(threads::tags))
         .route("/search", get(search::search))
         .route("/inbox", get(inbox::list))
         .route("/usage", get(admin::own_usage))

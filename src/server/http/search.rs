@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::Caller;
 use crate::{
     protocol::{
+        TagId,
         http::{Problem, SearchPage},
         limits::{MAX_SEARCH_CHARS, MAX_SEARCH_PAGE, SEARCH_PAGE},
     },
@@ -31,13 +32,15 @@ pub(super) struct SearchQuery {
     limit: Option<u32>,
     /// The `next` of the page before; absent for the first page.
     after: Option<String>,
+    /// The tag that the threads have; absent: any or none.
+    tag: Option<TagId>,
 }
 
-/// `GET /api/search?q=<text>&limit=20&after=<next>`.
+/// `GET /api/search?q=<text>&limit=20&after=<next>&tag=<tag_id>`.
 pub(super) async fn search(
     State(state): State<AppState>,
     Caller(identity): Caller,
-    Query(SearchQuery { q, limit, after }): Query<SearchQuery>,
+    Query(SearchQuery { q, limit, after, tag }): Query<SearchQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let invalid = |detail: String| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
     if q.trim().is_empty() || q.chars().count() > MAX_SEARCH_CHARS {
@@ -50,7 +53,9 @@ pub(super) async fn search(
     let after = after.map(|text| text.parse::<SearchPlace>()).transpose();
     let after = after.map_err(|why| invalid(format!("after: {why}")))?;
     let page = match search::Query::parse(&q) {
-        Some(query) => search::find(state.channels.store(), identity.user.id, query, limit as usize, after).await?,
+        Some(query) => {
+            search::find_tagged(state.channels.store(), identity.user.id, query, tag, limit as usize, after).await?
+        }
         // Only punctuation: no text has it as a word.
         None => SearchPage { hits: Vec::new(), next: None },
     };

@@ -1,4 +1,4 @@
-//! A person's threads: pages of them, newest first, and deleting one.
+//! A person's threads: pages of them, newest first, and deleting one. A person's tags.
 
 use axum::{
     Json as JsonResponse,
@@ -11,11 +11,11 @@ use serde::Deserialize;
 use super::Caller;
 use crate::{
     protocol::{
-        DeleteThread, ThreadId,
+        DeleteThread, TagId, ThreadId,
         http::Problem,
         limits::{FEED_PAGE, MAX_FEED_PAGE},
     },
-    server::{commands::run_detached, error::Error, problem::problem, state::AppState},
+    server::{commands::run_detached, error::Error, problem::problem, state::AppState, threads},
     thread::FeedPlace,
 };
 
@@ -30,13 +30,15 @@ pub(super) struct ThreadsQuery {
     /// Whether to list the archived threads, instead of the others.
     #[serde(default)]
     archived: bool,
+    /// The tag that the threads have; absent: any or none.
+    tag: Option<TagId>,
 }
 
-/// `GET /api/threads?before=<older>&limit=50&archived=false`.
+/// `GET /api/threads?before=<older>&limit=50&archived=false&tag=<tag_id>`.
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(identity): Caller,
-    Query(ThreadsQuery { before, limit, archived }): Query<ThreadsQuery>,
+    Query(ThreadsQuery { before, limit, archived, tag }): Query<ThreadsQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let invalid = |detail: String| problem(StatusCode::UNPROCESSABLE_ENTITY, "invalid_payload", detail);
     let before = before.map(|text| text.parse::<FeedPlace>()).transpose();
@@ -46,11 +48,21 @@ pub(super) async fn list(
         return Err(invalid(format!("limit: 1 to {MAX_FEED_PAGE} threads")));
     }
     let (user, limit) = (identity.user.id, limit as usize);
-    let page = match archived {
-        true => state.channels.archived_threads_of(user, before, limit).await?,
-        false => state.channels.threads_of(user, before, limit).await?,
+    let page = match (tag, archived) {
+        (Some(tag), archived) => state.channels.tagged_threads_of(user, (tag, archived), before, limit).await?,
+        (None, true) => state.channels.archived_threads_of(user, before, limit).await?,
+        (None, false) => state.channels.threads_of(user, before, limit).await?,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(page)))
+}
+
+/// `GET /api/tags`.
+pub(super) async fn tags(
+    State(state): State<AppState>,
+    Caller(identity): Caller,
+) -> Result<impl IntoResponse, Problem> {
+    let tags = threads::tags(&state.channels, identity.user.id).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], JsonResponse(tags)))
 }
 
 /// `DELETE /api/threads/<thread_id>`: the command `delete_thread`, for pages that end before a socket can send it.

@@ -227,7 +227,7 @@ impl LogAdmission {
 }
 
 /// Makes transactions that add to what a person keeps wait for each other; on SQLite all that write do.
-async fn lock_user(engine: Engine, tx: &mut AnyConnection, user: UserId) -> Result<()> {
+pub(super) async fn lock_user(engine: Engine, tx: &mut AnyConnection, user: UserId) -> Result<()> {
     if engine == Engine::Sqlite {
         return Ok(());
     }

@@ -35,6 +35,19 @@ pub trait Agent: Send + Sync + 'static {
         false
     }
 
+    /// Whether the agent makes titles of threads: see [`Agent::title`].
+    fn makes_titles(&self) -> bool {
+        false
+    }
+
+    /// Makes a short title of a thread that begins with these texts. The caller has checked the person's budget, and cleans the title.
+    ///
+    /// # Errors
+    /// If it makes no titles, or could not make this one.
+    async fn title(&self, _exchange: &Exchange) -> Result<TitleAnswer, AgentError> {
+        Err(AgentError::failed("unsupported", "this agent makes no titles"))
+    }
+
     /// Like [`Agent::run`], and also returns findings for the administrators' check.
     async fn probe(&self, input: RunInput, out: Emitter) -> (Result<Done, AgentError>, Vec<Finding>) {
         (self.run(input, out).await, Vec::new())
@@ -44,6 +57,26 @@ pub trait Agent: Send + Sync + 'static {
     fn health(&self) -> Option<Health> {
         None
     }
+}
+
+/// The beginning of a thread, shortened.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exchange {
+    /// The first message, with the names of its files.
+    pub message: String,
+    /// What was answered.
+    pub answer: String,
+}
+
+/// What an agent answered when it was asked for a title.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TitleAnswer {
+    /// Its answer as it is.
+    pub text: String,
+    /// The tokens it used.
+    pub usage: Vec<Usage>,
+    /// `costUsd`, as in the metadata of a run's end.
+    pub metadata: Option<Map<String, Value>>,
 }
 
 /// A file that a run may read.

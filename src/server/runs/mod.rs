@@ -6,7 +6,8 @@
 //!
 //! Layers, low to high: [`agent`], `new_messages` and `agents` (who can answer); [`guard`], [`verifier`] and [`verify`] (AG-UI's rules);
 //! `chunks`, `coalesce`, `condense` (events before they are stored); `failures`, `tool_tasks` and `restart` (runs that were cut off
-//! when their node stopped); `run_log` (appending); `prepare` (what a run starts with); `run`; `queue`; `runner`.
+//! when their node stopped); `run_log` (appending); `prepare` (what a run starts with); `titles` (what
+//! a finished run's agent calls its thread); `run`; `queue`; `runner`.
 
 mod agent;
 mod agents;
@@ -22,11 +23,12 @@ mod restart;
 mod run;
 mod run_log;
 mod runner;
+mod titles;
 pub(crate) mod tool_tasks;
 pub mod verifier;
 pub mod verify;
 
-pub use agent::{Agent, AgentError, CallerInput, Done, Emitter, InputFile, Outcome, RunInput};
+pub use agent::{Agent, AgentError, CallerInput, Done, Emitter, Exchange, InputFile, Outcome, RunInput, TitleAnswer};
 pub use agents::{Agents, Registered};
 pub(crate) use condense::{SINCE_MESSAGE, check_state};
 pub use failures::last_failure;

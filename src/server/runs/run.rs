@@ -27,6 +27,7 @@ use super::{
     prepare,
     run_log::{LogError, RunLog},
     runner::RunnerOptions,
+    titles::Titles,
 };
 use crate::{
     json_size::extent,
@@ -54,6 +55,8 @@ pub(super) struct Run {
     pub(super) time_limit: Duration,
     /// Notified when runs of the thread left the queue.
     pub(super) may_unblock: Arc<Notify>,
+    /// Titles of threads.
+    pub(super) titles: Titles,
     /// Receives how to end the run before its agent returns.
     pub(super) stop: watch::Receiver<Option<RunEnd>>,
 }
@@ -79,13 +82,17 @@ impl Run {
         let log = RunLog::new(&self.channels, &self.options, thread_id, run_id, (requested_by, agent));
         let mut log = log.resuming(self.new.resumes);
         tracing::info!(run = %run_id, thread = %thread_id, user = %requested_by, agent, "a run starts");
-        let agents = self.agents.clone();
+        let (new, agents) = (self.new.clone(), self.agents.clone());
+        let (titles, channels) = (self.titles.clone(), self.channels.clone());
         let _counted = agents.allowance().count(requested_by, run_id);
         match self.run_agent(&mut log).await {
             Ok(ending) => {
                 let ms = began.elapsed().as_millis();
                 match ending.kind {
-                    EndKind::Finished { .. } => tracing::info!(run = %run_id, ms, "a run finished"),
+                    EndKind::Finished { .. } => {
+                        tracing::info!(run = %run_id, ms, "a run finished");
+                        titles.request(&new, &agents, &channels, &log.view);
+                    }
                     EndKind::Interrupted(_) => tracing::info!(run = %run_id, ms, "a run waits for a person"),
                     EndKind::Cancelled => tracing::info!(run = %run_id, ms, "a run was stopped"),
                     EndKind::Failed { message, code } => {

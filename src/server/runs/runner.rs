@@ -28,6 +28,7 @@ use super::{
     failures::SERVER_RESTARTING,
     queue::{ActiveRun, Queue, RunLimits},
     run::{Run, failed},
+    titles::Titles,
 };
 use crate::{
     protocol::{ErrorBody, ErrorCode, RunId, ThreadId, UserId},
@@ -112,6 +113,8 @@ struct Shared {
     queue_changed: Notify,
     /// Notified when a run that waits for another run of its thread may be able to start.
     may_unblock: Arc<Notify>,
+    /// Titles of threads.
+    titles: Titles,
     /// Cancelled when the background loops must end.
     stopping: CancellationToken,
     /// Held while the lease is renewed or released, so that a released lease is not renewed.
@@ -152,7 +155,8 @@ impl Runner {
     /// Creates a runner for these agents.
     #[must_use]
     pub fn new(channels: Channels, agents: Arc<Agents>, options: RunnerOptions) -> Self {
-        let (state, tasks, queue_changed, may_unblock, stopping, lease_lock) = Default::default();
+        let (state, tasks, queue_changed, may_unblock, lease_lock) = Default::default();
+        let stopping = CancellationToken::new();
         let leases = Leases::new(&channels, &options.node, options.lease);
         let options = Arc::new(options);
         Self(Arc::new(Shared {
@@ -164,6 +168,7 @@ impl Runner {
             tasks,
             queue_changed,
             may_unblock,
+            titles: Titles::new(&stopping),
             stopping,
             lease_lock,
         }))
@@ -339,14 +344,14 @@ impl Shared {
         let limit = self.agents.limits(&new.agent).time_limit_ms.map(Duration::from_millis);
         let (channels, agents, options) = (self.channels.clone(), self.agents.clone(), self.options.clone());
         let time_limit = limit.unwrap_or(options.time_limit);
-        let may_unblock = self.may_unblock.clone();
+        let (may_unblock, titles) = (self.may_unblock.clone(), self.titles.clone());
         let guard = ActiveGuard { shared: self.clone(), run_id };
         // Not a child of the command's span, which ends long before.
         let span = tracing::info_span!(parent: None, "run", run = %run_id, thread = %thread_id, user = %requested_by);
         span.follows_from(tracing::Span::current());
         let execution = async move {
             let _guard = guard;
-            Run { new, agents, channels, options, time_limit, may_unblock, stop: stopped }.execute().await;
+            Run { new, agents, channels, options, time_limit, may_unblock, titles, stop: stopped }.execute().await;
         };
         self.tasks.spawn(execution.instrument(span));
     }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        MessageId, RunId, ThreadId, UserId,
+        MessageId, RunId, TagId, ThreadId, UserId,
         http::{SearchHit, SearchHitKind, SearchPage},
     },
     server::{
@@ -107,10 +107,26 @@ pub async fn find(
     limit: usize,
     after: Option<SearchPlace>,
 ) -> Result<SearchPage> {
+    find_tagged(store, owner, query, None, limit, after).await
+}
+
+/// As [`find`], but only in the threads with a tag, if there is one.
+///
+/// # Errors
+/// If the store fails.
+pub async fn find_tagged(
+    store: &Store,
+    owner: UserId,
+    query: Query,
+    tag: Option<TagId>,
+    limit: usize,
+    after: Option<SearchPlace>,
+) -> Result<SearchPage> {
+    let searched = Searched { store, owner, query: &query, tag };
     let newest = after.map_or(i64::MAX, |after| after.newest);
     let mut candidates = Vec::new();
     for scope in [Scope::Titles, Scope::MessagesAndAnswers] {
-        candidates.extend(ranked(store, owner, &query, scope, newest).await?);
+        candidates.extend(ranked(searched, scope, newest).await?);
     }
     let newest = candidates.iter().map(|candidate| candidate.id).max().unwrap_or_default();
     candidates.retain(|candidate| after.is_none_or(|after| *candidate < after.last));
@@ -124,14 +140,24 @@ pub async fn find(
     Ok(SearchPage { hits: offload::run(hits).await?, next })
 }
 
+/// What is searched for, and where.
+#[derive(Clone, Copy)]
+struct Searched<'a> {
+    store: &'a Store,
+    owner: UserId,
+    query: &'a Query,
+    /// The tag that the threads have.
+    tag: Option<TagId>,
+}
+
 /// The newest texts of a scope that match, with their ranks.
-async fn ranked(store: &Store, owner: UserId, query: &Query, scope: Scope, newest: i64) -> Result<Vec<Candidate>> {
-    let all = matching(store, owner, query, scope, Strictness::Any, 0, newest).await?;
+async fn ranked(searched: Searched<'_>, scope: Scope, newest: i64) -> Result<Vec<Candidate>> {
+    let all = matching(searched, scope, Strictness::Any, (0, newest)).await?;
     let Some(oldest) = all.iter().min().copied() else { return Ok(Vec::new()) };
     let mut better = Vec::new();
     for strictness in [Strictness::WholeWords, Strictness::InOrder] {
-        if query.distinguishes(strictness) {
-            let ids = matching(store, owner, query, scope, strictness, oldest, newest).await?;
+        if searched.query.distinguishes(strictness) {
+            let ids = matching(searched, scope, strictness, (oldest, newest)).await?;
             better.push(ids.into_iter().collect::<HashSet<i64>>());
         }
     }
@@ -144,26 +170,33 @@ async fn ranked(store: &Store, owner: UserId, query: &Query, scope: Scope, newes
 
 /// The newest matching texts between two ids.
 async fn matching(
-    store: &Store,
-    owner: UserId,
-    query: &Query,
+    searched: Searched<'_>,
     scope: Scope,
     strictness: Strictness,
-    oldest: i64,
-    newest: i64,
+    (oldest, newest): (i64, i64),
 ) -> Result<Vec<i64>> {
+    let Searched { store, owner, query, tag } = searched;
+    let tagged = |id: &str, tag: &str| {
+        format!(
+            " AND EXISTS (SELECT 1 FROM search_texts tagged JOIN thread_tags ON thread_tags.thread_id = tagged.thread_id \
+             WHERE tagged.id = {id} AND thread_tags.tag_id = {tag})"
+        )
+    };
     let (found, words) = match store.engine() {
         Engine::Sqlite => (
-            "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3 \
-             ORDER BY rowid DESC LIMIT $4"
-                .to_owned(),
+            format!(
+                "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3{} \
+                 ORDER BY rowid DESC LIMIT $4",
+                tag.map(|_| tagged("search_index.rowid", "$5")).unwrap_or_default(),
+            ),
             query.fts5(strictness, &scope.marker(owner)),
         ),
         Engine::Postgres => (
             format!(
-                "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3 AND owner = $5 AND {} \
+                "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3 AND owner = $5 AND {}{} \
                  ORDER BY id DESC LIMIT $4",
                 scope.condition(),
+                tag.map(|_| tagged("search_texts.id", "$6")).unwrap_or_default(),
             ),
             query.tsquery(strictness),
         ),
@@ -175,6 +208,9 @@ async fn matching(
     if store.engine() == Engine::Postgres {
         // Planned for these words each time: whether they are rare or common decides how to search.
         statement = statement.bind(owner).persistent(false);
+    }
+    if let Some(tag) = tag {
+        statement = statement.bind(tag);
     }
     let ids = statement.fetch_one(store.reader()).await?.unwrap_or_default();
     let unreadable = |_| Error::Corrupt("the ids of search cannot be read".into());

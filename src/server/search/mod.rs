@@ -15,7 +15,7 @@ mod indexer;
 mod query;
 mod words;
 
-pub use find::{SearchPlace, find};
+pub use find::{SearchPlace, find, find_tagged};
 pub use indexer::{ChangedThreads, IndexedHub, Indexer};
 pub use query::Query;
 

@@ -14,7 +14,7 @@ type File = (i64, &'static str, &'static str);
 
 /// Each file of `migrations/`, in order. The store keeps version, description and a checksum of the SQL, and refuses to open where the
 /// checksum differs.
-const FILES: [File; 18] = [
+const FILES: [File; 20] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -32,6 +32,8 @@ const FILES: [File; 18] = [
     (900, "inbox", include_str!("../../../migrations/0900_inbox.sql")),
     (910, "fork", include_str!("../../../migrations/0910_fork.sql")),
     (920, "temporary", include_str!("../../../migrations/0920_temporary.sql")),
+    (940, "title source", include_str!("../../../migrations/0940_title_source.sql")),
+    (941, "tags", include_str!("../../../migrations/0941_tags.sql")),
     (950, "members", include_str!("../../../migrations/0950_members.sql")),
 ];
 

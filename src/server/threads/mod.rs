@@ -1,5 +1,5 @@
 //! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read. In files of their own: messages and answers
-//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, members, temporary threads, feedback; and what is only read: the inbox, a
+//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, members, temporary threads, tags, feedback; and what is only read: the inbox, a
 //! run's entries, Markdown.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the feeds of its owner and members. A
@@ -14,12 +14,14 @@ mod fork;
 mod inbox;
 mod markdown;
 mod members;
+mod model_title;
 mod queries;
 mod queued;
 mod queued_queries;
 mod run_entries;
 mod runs;
 mod sharing;
+mod tags;
 mod temporary;
 mod title;
 mod turns;
@@ -35,10 +37,12 @@ pub use members::{
     ThreadUser, add_member, check_enabled, find_people, last_removal, leave, members, remove_member, revoked,
     set_member_role,
 };
+pub use model_title::{claim_title_request, store_model_title};
 pub use queued::{RunnerState, edit_queued, move_queued, read_messages, run_orders};
 pub use run_entries::run_entries;
 pub use runs::{NewRun, RunOrder, is_blocked, is_open, request_stop};
 pub use sharing::{links, share, shared_thread, withdraw_link};
+pub use tags::{delete_tag, rename_tag, tag_threads, tags};
 pub use temporary::{
     ExpiredThread, TemporaryLimits, create_temporary, delete_expired, expired_threads, keep, record_followed,
 };

@@ -56,6 +56,23 @@ pub(super) async fn unarchive_for_members(connection: &mut AnyConnection, thread
     Ok(())
 }
 
+/// Where a thread's title comes from; `None` if a person set it, or if that is not known.
+pub(super) async fn title_source(connection: &mut AnyConnection, thread: ThreadId) -> Result<Option<String>> {
+    let query = sqlx::query_scalar("SELECT title_source FROM threads WHERE id = $1").bind(thread);
+    Ok(query.fetch_one(connection).await?)
+}
+
+/// Sets where a thread's title comes from.
+pub(super) async fn set_title_source(
+    connection: &mut AnyConnection,
+    thread: ThreadId,
+    source: &'static str,
+) -> Result<()> {
+    let query = sqlx::query("UPDATE threads SET title_source = $2 WHERE id = $1").bind(thread).bind(source);
+    query.execute(connection).await?;
+    Ok(())
+}
+
 /// Whether a person's thread was deleted.
 pub(super) async fn is_deleted(connection: &mut AnyConnection, owner: UserId, thread: ThreadId) -> Result<bool> {
     let sql = "SELECT COUNT(*) FROM threads WHERE id = $1 AND owner = $2 AND deleted_at IS NOT NULL";
@@ -74,13 +91,15 @@ pub(super) async fn delete_thread(connection: &mut AnyConnection, thread: Thread
         "DELETE FROM uploads WHERE thread_id = $1",
         "DELETE FROM share_links WHERE thread_id = $1",
         "DELETE FROM thread_members WHERE thread_id = $1",
+        "DELETE FROM thread_tags WHERE thread_id = $1",
         "DELETE FROM search_texts WHERE thread_id = $1",
         "DELETE FROM search_progress WHERE thread_id = $1",
     ] {
         sqlx::query(sql).bind(thread).execute(&mut *connection).await?;
     }
     let query = sqlx::query(
-        "UPDATE threads SET title = '', request = '', forked_from = NULL, delete_at = NULL, members = 0, deleted_at = $2 WHERE id = $1",
+        "UPDATE threads SET title = '', request = '', tags = '', forked_from = NULL, delete_at = NULL, members = 0, deleted_at = $2 \
+         WHERE id = $1",
     );
     query.bind(thread).bind(now_ms()).execute(connection).await?;
     Ok(open)

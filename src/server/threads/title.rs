@@ -364,5 +364,9 @@ fn first_sentence(text: &str) -> Option<&str> {
     None
 }
 
+mod from_answer;
+
+pub(super) use from_answer::title_from_answer;
+
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     NewRun, RunOrder, UNTITLED, admission,
     checks::{check_answers, check_message, check_results},
-    lock_thread,
+    lock_thread, model_title,
     queries::{self, RequestedBy},
     queued::{Place, RunnerState},
     title::title_for,
@@ -129,6 +129,9 @@ async fn title_and_unarchive(
     changed.members.iter_mut().for_each(|listed| listed.archived = false);
     if changed.info != thread.info {
         queries::update_thread(tx.sql(), &changed.info).await?;
+        if changed.info.title != thread.info.title {
+            queries::set_title_source(tx.sql(), thread.info.id, model_title::FROM_RULE).await?;
+        }
         tx.append_to_thread(thread.info.id, &[ThreadEntry::Thread { thread: changed.info.clone() }]).await?;
     }
     if changed.members != thread.members {

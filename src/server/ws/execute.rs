@@ -95,6 +95,9 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
         Command::SetMemberRole(command) => accepted(threads::set_member_role(channels, user, &command).await?),
         Command::RemoveMember(command) => accepted(commands.remove_member(user, &command).await?),
         Command::LeaveThread(command) => accepted(commands.leave_thread(user, &command).await?),
+        Command::TagThreads(command) => accepted(threads::tag_threads(channels, user, &command).await?),
+        Command::RenameTag(command) => accepted(threads::rename_tag(channels, user, &command).await?),
+        Command::DeleteTag(command) => accepted(threads::delete_tag(channels, user, &command).await?),
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));

@@ -19,6 +19,7 @@ use super::{
     share::SHARE_DIALOG,
     shortcut_list::SHORTCUT_LIST,
     shown_thread::ShownThread,
+    tags::TAG_DIALOG,
 };
 use crate::{
     protocol::ThreadId,
@@ -36,6 +37,8 @@ pub(crate) enum DialogKind {
     Agents,
     /// Sharing a thread.
     Share(ThreadId),
+    /// Tagging threads, or changing tags.
+    Tags,
 }
 
 /// Opens dialogs and pages, from context.
@@ -45,6 +48,8 @@ pub(crate) struct Dialogs {
     dialog: NodeRef<html::Dialog>,
     /// What the dialog of agents changes.
     agent: StoredValue<Option<AgentChoice>>,
+    /// The threads that the dialog of tags changes.
+    tagged: StoredValue<Vec<ThreadId>>,
     composer_focus: ComposerFocus,
 }
 
@@ -55,6 +60,7 @@ impl Dialogs {
             open: RwSignal::new(None),
             dialog: NodeRef::new(),
             agent: StoredValue::new(None),
+            tagged: StoredValue::new(Vec::new()),
             composer_focus: expect_context(),
         };
         provide_context(dialogs);
@@ -70,6 +76,12 @@ impl Dialogs {
     pub(crate) fn choose_agent(self, agent: AgentChoice) {
         self.agent.set_value(Some(agent));
         self.open(DialogKind::Agents);
+    }
+
+    /// Opens the dialog of tags for these threads; without threads, to change the tags themselves.
+    pub(crate) fn tag(self, threads: Vec<ThreadId>) {
+        self.tagged.set_value(threads);
+        self.open(DialogKind::Tags);
     }
 
     /// Closes the open dialog. The browser returns the focus to where it was; a handler can move it from there.
@@ -177,6 +189,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
     let label = move || match open.get() {
         Some(DialogKind::Shortcuts) => "Keyboard shortcuts",
         Some(DialogKind::Agents) => "Choose an agent",
+        Some(DialogKind::Tags) => "Tags",
         Some(DialogKind::Share(_)) => "Share this thread",
         _ => "Search or jump to",
     };
@@ -184,6 +197,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
         DialogKind::Palette => Some(PALETTE.show(())),
         DialogKind::Shortcuts => Some(SHORTCUT_LIST.show(())),
         DialogKind::Share(thread) => Some(SHARE_DIALOG.show(thread)),
+        DialogKind::Tags => Some(TAG_DIALOG.show(dialogs.tagged.get_value())),
         DialogKind::Agents => dialogs.agent.get_value().map(|agent| AGENT_DIALOG.show(agent)),
     };
     view! {

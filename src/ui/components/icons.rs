@@ -37,6 +37,7 @@ pub(crate) enum Glyph {
     Stop,
     Sun,
     System,
+    Tag,
     ThumbDown,
     ThumbUp,
     Thread,
@@ -96,6 +97,7 @@ impl Glyph {
                 "M7 20v-9l4.500-7a2 2 0 0 1 2 2.500L12.500 10h6a2 2 0 0 1 2 2.400L19 18.400A2 2 0 0 1 17 20zM7 20H3.500v-9H7"
             }
             Self::Up => "M12 19V5M6 11l6-6 6 6",
+            Self::Tag => "M4 4h8l8.500 8.500-8 8L4 12zM8.200 8.200h.01",
             Self::Thread => "M4 5h16v11H10l-4 4v-4H4z",
             Self::Tool => {
                 "M14.500 6.500a4 4 0 0 0-5.300 5L4 16.700 7.300 20l5.200-5.200a4 4 0 0 0 5-5.300l-2.700 2.700-2.500-.500-.500-2.500z"

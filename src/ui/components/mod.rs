@@ -55,6 +55,7 @@ pub(crate) mod shortcut_list;
 pub(crate) mod shown_thread;
 pub(crate) mod sidebar;
 pub(crate) mod table;
+pub(crate) mod tags;
 pub(crate) mod temporary;
 pub(crate) mod theme;
 pub(crate) mod thread_access;

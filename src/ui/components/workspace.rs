@@ -15,6 +15,7 @@ use super::{
     menu::Menu,
     notices::Notices,
     sidebar::{Sidebar, UndoNotice, display_title},
+    tags::HeaderTags,
     theme::ThemeToggle,
     user_message::initials,
 };
@@ -158,9 +159,11 @@ impl Drawer {
 fn Header(drawer: Drawer) -> impl IntoView {
     let socket = use_socket();
     let path = use_location().pathname;
+    let thread = Memo::new(move |_| path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok())));
     let title = Memo::new(move |_| {
-        let id = path.with(|path| path.strip_prefix("/threads/").and_then(|id| id.parse().ok()));
-        id.and_then(|id| socket.feed().with(|feed| feed.thread(id).map(|thread| display_title(&thread.info.title))))
+        thread
+            .get()
+            .and_then(|id| socket.feed().with(|feed| feed.thread(id).map(|thread| display_title(&thread.info.title))))
     });
     view! {
         <header class="header">
@@ -176,6 +179,7 @@ fn Header(drawer: Drawer) -> impl IntoView {
                 {icon(Glyph::Menu)}
             </button>
             <p class="header-title" dir="auto">{move || title.get()}</p>
+            <HeaderTags thread/>
             <PaletteButton/>
             <ConnectionStatus/>
             <ThemeToggle/>

@@ -5,7 +5,7 @@ use leptos_meta::Title;
 use leptos_router::components::A;
 
 use crate::{
-    protocol::{ArchiveThread, ThreadId, http::ThreadPage},
+    protocol::{ArchiveThread, TagId, ThreadId, http::ThreadPage},
     socket::context::use_socket,
     thread::{FeedPlace, ThreadSummary},
     ui::{
@@ -16,6 +16,7 @@ use crate::{
             focus::{focus_on, is_focus_lost},
             icons::{Glyph, icon},
             sidebar::{Deletions, display_title},
+            tags::use_tag_filter,
         },
         format,
         part::part,
@@ -35,24 +36,30 @@ struct Archive {
     older: RwSignal<Option<FeedPlace>>,
     loading: RwSignal<bool>,
     error: RwSignal<Option<String>>,
+    /// The tag of the listed threads; `None`: any or none.
+    filter: Memo<Option<TagId>>,
 }
 
 impl Archive {
     fn new() -> Self {
-        let (threads, older) = (RwSignal::new(Vec::new()), RwSignal::new(None));
-        Self { threads, older, loading: RwSignal::new(true), error: RwSignal::new(None) }
+        let (threads, older, filter) = (RwSignal::new(Vec::new()), RwSignal::new(None), use_tag_filter());
+        Self { threads, older, filter, loading: RwSignal::new(true), error: RwSignal::new(None) }
     }
 
     /// Loads the first page, or the one after a place.
     fn load(self, after: Option<FeedPlace>) {
         self.loading.set(true);
         self.error.set(None);
-        let path = match after {
-            Some(place) => format!("/api/threads?archived=true&before={place}"),
-            None => "/api/threads?archived=true".to_owned(),
-        };
+        let before = after.map(|place| format!("&before={place}")).unwrap_or_default();
+        let filter = self.filter.get_untracked();
+        let tag = filter.map(|tag| format!("&tag={tag}")).unwrap_or_default();
+        let path = format!("/api/threads?archived=true{before}{tag}");
         spawn_local(async move {
             let page = browser::get::<ThreadPage>(&path).await;
+            if self.filter.try_get_untracked() != Some(filter) {
+                // Another tag was chosen meanwhile.
+                return;
+            }
             self.loading.try_set(false);
             match page {
                 Ok(page) => {
@@ -95,6 +102,7 @@ fn ArchivePage() -> impl IntoView {
     Effect::new(move |_| {
         // Reads the value, as a memo that is only tracked is never computed.
         archived.with(|_| ());
+        archive.filter.track();
         archive.load(None);
     });
     let listed = Memo::new(move |_| {

@@ -55,7 +55,7 @@ async fn a_model_with_tools_consent_and_the_callers_tools_passes_too() {
     .await;
     let agent = format!(
         "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\nbase_url = \"{}\"\n\
-         tools = [\"data\"]\n[[tools]]\nid = \"data\"\nkind = \"builtin\"\n\
+         titles = false\ntools = [\"data\"]\n[[tools]]\nid = \"data\"\nkind = \"builtin\"\n\
          consent = {{ default = \"automatic\", describe_log = \"ask\" }}\n",
         scripted.url
     );

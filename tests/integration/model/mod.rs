@@ -12,6 +12,7 @@ mod provider;
 mod runs;
 pub(crate) mod server;
 mod signed;
+mod titles;
 mod tools;
 mod waiting;
 
@@ -134,6 +135,7 @@ impl Harness {
     ) -> Self {
         let mut config = json!({
             "model": "scripted", "base_url": model.url, "api_key": "sk-of-the-tests", "max_retry_wait_ms": 0,
+            "titles": false,
             "prices": {"input": 1.0, "output": 10.0, "cached_input": 0.5},
         });
         merge(&mut config, more);

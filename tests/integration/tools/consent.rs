@@ -34,7 +34,7 @@ impl ToolAgent {
     pub(super) async fn with_model(setup: Setup, model: Model, sources: &[&str], tools: &str) -> Self {
         let agent = format!(
             "[[agents]]\nid = \"model\"\nname = \"Model\"\nkind = \"model\"\nmodel = \"scripted\"\n\
-             base_url = \"{}\"\ntools = {sources:?}\n{tools}",
+             base_url = \"{}\"\ntitles = false\ntools = {sources:?}\n{tools}",
             model.url
         );
         Self { model, counting: Arc::default(), server: setup.file(&agent).start().await }

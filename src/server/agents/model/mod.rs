@@ -10,6 +10,7 @@
 //! - `answer` (emits one answer) and `retry` (asks again while the provider is busy).
 //! - `calls` (carries out tool calls) and `read_file` (a tool for text files that do not fit).
 //! - `prepare` (the first request of a run).
+//! - `title` (titles of threads).
 //!
 //! Guarantees: every call that is shown gets a result, in this run or in the one that resumes it; an error of the model is a stable
 //! code and a sentence; usage is reported however the run ends; a stop takes effect at once.
@@ -29,6 +30,7 @@ mod provider_state;
 mod read_file;
 mod retry;
 mod thoughts;
+mod title;
 mod tool_call_deltas;
 mod usage;
 
@@ -58,7 +60,7 @@ use crate::{
     protocol::http::{AgentInfo, Health},
     server::{
         config::agents::{AgentConfig, AgentEntry, FileType, KindConfig, ModelConfig, Provider},
-        runs::{Agent, AgentError, Done, Emitter, Outcome, RunInput},
+        runs::{Agent, AgentError, Done, Emitter, Exchange, Outcome, RunInput, TitleAnswer},
         usage::Allowance,
     },
     thread::{NodeBody, ThreadView},
@@ -172,6 +174,14 @@ impl Agent for ModelAgent {
 
     fn reads_messages(&self) -> bool {
         true
+    }
+
+    fn makes_titles(&self) -> bool {
+        self.config.titles
+    }
+
+    async fn title(&self, exchange: &Exchange) -> Result<TitleAnswer, AgentError> {
+        title::ask(&*self.provider, &self.config, self.price.as_ref(), exchange).await
     }
 
     async fn run(&self, input: RunInput, out: Emitter) -> Result<Done, AgentError> {

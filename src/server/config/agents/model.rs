@@ -71,6 +71,9 @@ pub struct ModelConfig {
     /// Whether it is offered a tool to read text files that do not fit; not for models without tool calls.
     #[serde(default = "file_tool")]
     pub file_tool: bool,
+    /// Whether it makes the titles of threads that begin with it.
+    #[serde(default = "titles")]
+    pub titles: bool,
     /// Seconds in which the user must allow a tool call; absent: no limit.
     #[serde(default)]
     pub consent_timeout_s: Option<NonZeroU32>,
@@ -101,6 +104,10 @@ const fn context_tokens() -> u64 {
 }
 
 const fn file_tool() -> bool {
+    true
+}
+
+const fn titles() -> bool {
     true
 }
 

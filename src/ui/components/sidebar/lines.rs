@@ -2,7 +2,7 @@
 //! the date of their latest activity in the reader's time zone. Archived and temporary threads are left out.
 
 use crate::{
-    protocol::ThreadId,
+    protocol::{TagId, ThreadId},
     thread::{ThreadSummary, UserFeed},
     ui::{components::clock::LocalDay, format},
 };
@@ -79,9 +79,16 @@ pub(super) struct Lines {
 
 impl Lines {
     /// The lines of at most [`MAX_ROWS`] threads, from the index `first` on; those of the last threads if there are fewer after it.
-    /// `hidden` threads are left out.
-    pub(super) fn new(feed: &UserFeed, hidden: &[ThreadId], first: usize, today: Option<LocalDay>) -> Self {
-        let is_listed = |thread: &ThreadSummary| !thread.info.archived && thread.info.temporary.is_none();
+    /// `hidden` threads, and those without the `tag`, if there is one, are left out.
+    pub(super) fn new(
+        feed: &UserFeed,
+        (hidden, tag): (&[ThreadId], Option<TagId>),
+        first: usize,
+        today: Option<LocalDay>,
+    ) -> Self {
+        let has_tag = |thread: &ThreadSummary| tag.is_none_or(|tag| thread.info.tags.contains(&tag));
+        let is_listed =
+            |thread: &ThreadSummary| !thread.info.archived && thread.info.temporary.is_none() && has_tag(thread);
         let listed = || feed.threads.iter().filter(|thread| is_listed(thread) && !hidden.contains(&thread.info.id));
         let pinned = listed().filter(|thread| thread.info.pinned);
         let all: Vec<&ThreadSummary> = pinned.chain(listed().filter(|thread| !thread.info.pinned)).collect();
@@ -130,7 +137,7 @@ mod tests {
         let thread = |(index, at): (usize, &i64)| {
             ThreadSummary::new(ThreadInfo::new(ThreadId::new(), index.to_string(), "a", *at), *at)
         };
-        UserFeed { threads: active_at.iter().enumerate().map(thread).collect(), older: None }
+        UserFeed { threads: active_at.iter().enumerate().map(thread).collect(), older: None, tags: Vec::new() }
     }
 
     /// Headings, and the titles of threads.
@@ -151,7 +158,7 @@ mod tests {
         let days = [0, 1, 2, 7, 8, 30, 31, 46, 365];
         let feed = feed(&days.map(|days| NOON - days * DAY));
         assert_eq!(
-            texts(&feed, &Lines::new(&feed, &[], 0, today(0))),
+            texts(&feed, &Lines::new(&feed, (&[], None), 0, today(0))),
             [
                 "Today",
                 "0",
@@ -176,10 +183,13 @@ mod tests {
     #[test]
     fn days_begin_at_midnight_in_the_time_zone_of_the_reader() {
         let feed = feed(&[NOON + DAY, NOON - 11 * HOUR, NOON - 13 * HOUR]);
-        assert_eq!(texts(&feed, &Lines::new(&feed, &[], 0, today(0))), ["Today", "0", "1", "Yesterday", "2"]);
-        assert_eq!(texts(&feed, &Lines::new(&feed, &[], 0, today(120))), ["Today", "0", "1", "2"]);
-        assert_eq!(texts(&feed, &Lines::new(&feed, &[], 0, today(-120))), ["Today", "0", "Yesterday", "1", "2"]);
-        assert_eq!(texts(&feed, &Lines::new(&feed, &[], 0, None)), ["Recent", "0", "1", "2"]);
+        assert_eq!(texts(&feed, &Lines::new(&feed, (&[], None), 0, today(0))), ["Today", "0", "1", "Yesterday", "2"]);
+        assert_eq!(texts(&feed, &Lines::new(&feed, (&[], None), 0, today(120))), ["Today", "0", "1", "2"]);
+        assert_eq!(
+            texts(&feed, &Lines::new(&feed, (&[], None), 0, today(-120))),
+            ["Today", "0", "Yesterday", "1", "2"]
+        );
+        assert_eq!(texts(&feed, &Lines::new(&feed, (&[], None), 0, None)), ["Recent", "0", "1", "2"]);
     }
 
     #[test]
@@ -188,8 +198,12 @@ mod tests {
         feed.threads[3].info.pinned = true;
         feed.threads[1].info.archived = true;
         let hidden = [feed.threads[0].info.id];
-        let lines = Lines::new(&feed, &hidden, 0, today(0));
+        let lines = Lines::new(&feed, (&hidden, None), 0, today(0));
         assert_eq!(texts(&feed, &lines), ["Pinned", "3", "Today", "2", "4"]);
+        let tag = TagId::new();
+        feed.threads[2].info.tags.push(tag);
+        let tagged = Lines::new(&feed, (&hidden, Some(tag)), 0, today(0));
+        assert_eq!(texts(&feed, &tagged), ["Today", "2"]);
         let [pinned, second, last] = [3, 2, 4].map(|index: usize| feed.threads[index].info.id);
         assert_eq!(lines.neighbour(pinned), Some(second));
         assert_eq!(lines.neighbour(last), Some(second));
@@ -198,9 +212,9 @@ mod tests {
     #[test]
     fn the_number_of_rows_is_bounded() {
         let feed = feed(&vec![NOON; MAX_ROWS + 100]);
-        let lines = Lines::new(&feed, &[], 30, today(0));
+        let lines = Lines::new(&feed, (&[], None), 30, today(0));
         assert_eq!((lines.threads().count(), lines.before, lines.after), (MAX_ROWS, 30, 70));
-        let end = Lines::new(&feed, &[], 1_000, today(0));
+        let end = Lines::new(&feed, (&[], None), 1_000, today(0));
         assert_eq!((end.threads().count(), end.before, end.after), (MAX_ROWS, 100, 0));
         assert_eq!(texts(&feed, &end)[..2], ["Today", "100"]);
     }

@@ -3,9 +3,9 @@
 
 use leptos::{html, prelude::*, task::spawn_local};
 
-use super::{super::error_message::error_message, lines::Lines};
+use super::{super::error_message::error_message, List};
 use crate::{
-    protocol::{http::ThreadPage, limits},
+    protocol::{TagId, http::ThreadPage, limits},
     socket::context::{Socket, use_socket},
     thread::FeedPlace,
     ui::{browser, layout::Anchor},
@@ -25,6 +25,20 @@ async fn load(socket: Socket, older_than: Option<FeedPlace>) -> Result<(), Strin
         let page = browser::get::<ThreadPage>(&path).await.map_err(|error| error.message())?;
         if socket.add_threads(older_than, page).is_ok() {
             return Ok(());
+        }
+    }
+    Err("Your threads changed while they were loading. Try again.".into())
+}
+
+/// Loads a page of threads with a tag into the feed; returns the place after which older ones begin.
+async fn load_tagged(socket: Socket, tag: TagId, older_than: Option<FeedPlace>) -> Result<Option<FeedPlace>, String> {
+    let before = older_than.map(|place| format!("&before={place}")).unwrap_or_default();
+    for _ in 0..MAX_ATTEMPTS {
+        let page = browser::get::<ThreadPage>(&format!("/api/threads?tag={tag}{before}")).await;
+        let page = page.map_err(|error| error.message())?;
+        let older = page.older;
+        if socket.add_further_threads(page).is_ok() {
+            return Ok(older);
         }
     }
     Err("Your threads changed while they were loading. Try again.".into())
@@ -56,7 +70,9 @@ pub(super) fn load_when_behind() {
 #[derive(Clone, Copy)]
 pub(super) struct Older {
     socket: Socket,
-    lines: Memo<Lines>,
+    list: List,
+    /// The place after which older threads with the tag of the filter begin; `None`: all are loaded.
+    older_tagged: RwSignal<Option<FeedPlace>>,
     /// The index of the first row among the listed threads.
     first_row: RwSignal<usize>,
     area: NodeRef<html::Nav>,
@@ -68,23 +84,54 @@ pub(super) struct Older {
 
 impl Older {
     pub(super) fn new(
-        lines: Memo<Lines>,
+        list: List,
         first_row: RwSignal<usize>,
         area: NodeRef<html::Nav>,
         content: NodeRef<html::Ul>,
     ) -> Self {
         let (loading, error) = (RwSignal::new(false), RwSignal::new(None));
-        let older = Self { socket: use_socket(), lines, first_row, area, content, loading, error };
+        let older_tagged = RwSignal::new(None);
+        let older = Self { socket: use_socket(), list, older_tagged, first_row, area, content, loading, error };
+        Effect::new(move |_| {
+            let tag = list.filter.get();
+            older_tagged.set(None);
+            first_row.set(0);
+            error.set(None);
+            if let Some(tag) = tag {
+                older.load_tagged(tag, None);
+            }
+        });
         // What was loaded may end near the visible part, too.
         Effect::new(move |_| {
-            lines.track();
+            list.lines.track();
             request_animation_frame(move || older.on_scroll());
         });
         older
     }
 
     fn has_older(self) -> bool {
-        self.lines.with(|lines| lines.after > 0) || self.socket.feed().with(|feed| feed.older.is_some())
+        let is_unloaded = match self.list.filter.get() {
+            Some(_) => self.older_tagged.with(Option::is_some),
+            None => self.socket.feed().with(|feed| feed.older.is_some()),
+        };
+        is_unloaded || self.list.lines.with(|lines| lines.after > 0)
+    }
+
+    /// Loads threads with a tag: the newest, or those after a place.
+    fn load_tagged(self, tag: TagId, older_than: Option<FeedPlace>) {
+        self.loading.set(true);
+        self.error.set(None);
+        spawn_local(async move {
+            let result = load_tagged(self.socket, tag, older_than).await;
+            // The person may have chosen another tag meanwhile.
+            if self.list.filter.try_get_untracked() == Some(Some(tag)) {
+                match result {
+                    Ok(older) => drop(self.older_tagged.try_set(older)),
+                    Err(error) => drop(self.error.try_set(Some(error))),
+                }
+            }
+            self.loading.try_set(false);
+        });
     }
 
     /// Shows more threads if an end of the list is near.
@@ -100,22 +147,28 @@ impl Older {
         let can_scroll = area.scroll_height() > area.client_height();
         if below < NEAR_END && (area.scroll_top() > 0 || !can_scroll) {
             self.show_older();
-        } else if area.scroll_top() < NEAR_END && self.lines.with_untracked(|lines| lines.before > 0) {
+        } else if area.scroll_top() < NEAR_END && self.list.lines.with_untracked(|lines| lines.before > 0) {
             self.show_newer();
         }
     }
 
     /// Moves the visible part of the list by one step towards the newest thread.
     pub(super) fn show_newer(self) {
-        let before = self.lines.with_untracked(|lines| lines.before);
+        let before = self.list.lines.with_untracked(|lines| lines.before);
         self.set_first_row(before.saturating_sub(STEP));
     }
 
     /// Shows older threads; loads them if necessary.
     fn show_older(self) {
-        let (before, after) = self.lines.with_untracked(|lines| (lines.before, lines.after));
+        let (before, after) = self.list.lines.with_untracked(|lines| (lines.before, lines.after));
         if after > 0 {
             return self.set_first_row(before + STEP.min(after));
+        }
+        if let Some(tag) = self.list.filter.get_untracked() {
+            let older = self.older_tagged.get_untracked();
+            return if older.is_some() {
+                self.load_tagged(tag, older)
+            };
         }
         let Some(older) = self.socket.feed().with_untracked(|feed| feed.older) else { return };
         self.loading.set(true);

@@ -21,8 +21,14 @@ use super::{
     focus::{FocusKeeper, focus_on, is_focus_lost},
     icons::{Glyph, icon, logo},
     roving::move_focus,
+    tags::{TagFilter, use_tag_filter, with_filter},
 };
-use crate::{protocol::ThreadId, socket::context::use_socket, text::escape_invisible, thread::ThreadSummary};
+use crate::{
+    protocol::{TagId, ThreadId},
+    socket::context::use_socket,
+    text::escape_invisible,
+    thread::ThreadSummary,
+};
 use lines::{Line, Lines};
 use loading::{LoadMore, Older, load_when_behind};
 use row::Row;
@@ -45,6 +51,8 @@ pub(crate) fn display_title(title: &str) -> String {
 #[derive(Clone, Copy)]
 struct List {
     lines: Memo<Lines>,
+    /// The tag of the listed threads; `None`: any or none.
+    filter: Memo<Option<TagId>>,
     /// Why an action on a thread failed.
     error: RwSignal<Option<String>>,
     /// The thread whose row had the focus last.
@@ -92,11 +100,14 @@ fn ThreadList(search: Search) -> impl IntoView {
     let deletions: Deletions = expect_context();
     let first_row = RwSignal::new(0_usize);
     let today = Memo::new(move |_| clock.today());
+    let filter = use_tag_filter();
     let lines = Memo::new(move |_| {
-        feed.with(|feed| deletions.hidden.with(|hidden| Lines::new(feed, hidden, first_row.get(), today.get())))
+        let tag = filter.get();
+        feed.with(|feed| deletions.hidden.with(|hidden| Lines::new(feed, (hidden, tag), first_row.get(), today.get())))
     });
     let list = List {
         lines,
+        filter,
         error: RwSignal::new(None),
         focused: RwSignal::new(None),
         moving: StoredValue::new(None),
@@ -104,7 +115,7 @@ fn ThreadList(search: Search) -> impl IntoView {
     };
     let area = NodeRef::<html::Nav>::new();
     let content = NodeRef::<html::Ul>::new();
-    let older = Older::new(lines, first_row, area, content);
+    let older = Older::new(list, first_row, area, content);
     load_when_behind();
     let tab_stop = tab_stop(list);
     let focus = keep_focus(list);
@@ -117,7 +128,8 @@ fn ThreadList(search: Search) -> impl IntoView {
             on:focusin=move |event| focus.on_focus_in(&event)
             on:keydown=move |event| list.selection.on_keydown(&event, list)
         >
-            <Show when=move || search.is_active()>{SEARCH_RESULTS.show(search.query)}</Show>
+            <TagFilter filter/>
+            <Show when=move || search.is_active()>{SEARCH_RESULTS.show((search.query, filter))}</Show>
             <div class="thread-list" hidden=move || search.is_active()>
                 <InboxLink/>
                 <p id="threads-keys" hidden>"Use the up and down arrow keys to move between threads, and the right arrow key for a thread's actions."</p>
@@ -125,7 +137,10 @@ fn ThreadList(search: Search) -> impl IntoView {
                 <Show when=move || list.selection.is_active()><SelectionBar list/></Show>
                 <Show
                     when=move || !lines.with(|lines| lines.lines.is_empty())
-                    fallback=|| view! { <p class="quiet">"Your threads will be listed here."</p> }
+                    fallback=move || {
+                        let text = if filter.get().is_some() { "No threads with this tag." } else { "Your threads will be listed here." };
+                        view! { <p class="quiet">{text}</p> }
+                    }
                 >
                     <Show when=move || lines.with(|lines| lines.before > 0)>
                         <button type="button" class="small-button" on:click=move |_| older.show_newer()>"Show newer threads"</button>
@@ -139,7 +154,7 @@ fn ThreadList(search: Search) -> impl IntoView {
                     </ul>
                     <LoadMore older/>
                 </Show>
-                <A href="/archive" attr:class="page-link archive-link">{icon(Glyph::Archive)} "Archived"</A>
+                <A href=move || with_filter("/archive", filter.get()) attr:class="page-link archive-link">{icon(Glyph::Archive)} "Archived"</A>
             </div>
         </nav>
     }

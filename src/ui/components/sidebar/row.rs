@@ -12,6 +12,7 @@ use super::{
     super::{
         focus::focus_on,
         icons::{Glyph, icon},
+        tags::{TagChips, tags_of, with_filter},
     },
     List, display_title, link_selector,
     row_menu::RowMenu,
@@ -38,6 +39,8 @@ pub(super) fn Row(
     let tabindex = move || if tab_stop.get() == Some(id) { "0" } else { "-1" };
     let renaming = RwSignal::new(false);
     let title = Memo::new(move |_| thread.with(|thread| display_title(&thread.info.title)));
+    let feed = use_socket().feed();
+    let tags = Memo::new(move |_| thread.with(|thread| feed.with(|feed| tags_of(feed, &thread.info.tags))));
     view! {
         <li
             class="thread-row"
@@ -54,11 +57,14 @@ pub(super) fn Row(
                     }
                     view! {
                         <A
-                            href=format!("/threads/{id}")
+                            href=move || with_filter(&format!("/threads/{id}"), list.filter.get())
                             attr:class="thread-link"
                             attr:tabindex=tabindex
                         >
-                            <span class="thread-title" dir="auto">{title}</span>
+                            <span class="thread-text">
+                                <span class="thread-title" dir="auto">{title}</span>
+                                <TagChips tags/>
+                            </span>
                             {move || thread.with(shared_mark)}
                             {move || thread.with(Mark::for_thread).map(Mark::view)}
                         </A>

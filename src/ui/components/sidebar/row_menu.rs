@@ -64,6 +64,10 @@ pub(super) fn RowMenu(
         open.set(false);
         dialogs.open(DialogKind::Share(id));
     };
+    let tag = move |_| {
+        open.set(false);
+        dialogs.tag(vec![id]);
+    };
     view! {
         <Menu
             label=Signal::derive(move || format!("Actions for {}", title.get()))
@@ -76,7 +80,10 @@ pub(super) fn RowMenu(
             <button type="button" on:click=pin>
                 {icon(Glyph::Pin)} {move || if pinned.get() { "Unpin" } else { "Pin" }}
             </button>
-            <Show when=move || !is_member.get()><button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button></Show>
+            <Show when=move || !is_member.get()>
+                <button type="button" on:click=tag>{icon(Glyph::Tag)} "Tags"</button>
+                <button type="button" on:click=share>{icon(Glyph::Link)} "Share"</button>
+            </Show>
             {exports(id, open)}
             <button type="button" on:click=select>{icon(Glyph::Check)} "Select"</button>
             <button type="button" on:click=archive>{icon(Glyph::Archive)} "Archive"</button>

@@ -8,7 +8,10 @@ use super::{
     display_title,
 };
 use crate::{
-    protocol::http::{SearchHit, SearchHitKind, SearchPage},
+    protocol::{
+        TagId,
+        http::{SearchHit, SearchHitKind, SearchPage},
+    },
     text::escape_invisible,
     ui::{browser, part::part},
 };
@@ -18,13 +21,15 @@ const MAX_HITS: usize = 200;
 
 part!(
     /// What a search for this query found.
-    pub(super) SEARCH_RESULTS, search, |query: RwSignal<String>| view! { <SearchResults query/> }.into_any()
+    pub(super) SEARCH_RESULTS, search, |search: (RwSignal<String>, Memo<Option<TagId>>)| view! { <SearchResults search/> }.into_any()
 );
 
 /// The state of the current search.
 #[derive(Clone, Copy)]
 struct Results {
     query: RwSignal<String>,
+    /// The tag of the threads that are searched.
+    tag: Memo<Option<TagId>>,
     hits: RwSignal<Vec<SearchHit>>,
     /// The `after` of the next page.
     next: RwSignal<Option<String>>,
@@ -48,7 +53,13 @@ impl Results {
         self.loading.set(true);
         self.error.set(None);
         let after_parameter = after.as_ref().map(|after| format!("&after={}", browser::encode(after)));
-        let parameters = format!("q={}{}", browser::encode(&query), after_parameter.unwrap_or_default());
+        let tag_parameter = self.tag.get_untracked().map(|tag| format!("&tag={tag}"));
+        let parameters = format!(
+            "q={}{}{}",
+            browser::encode(&query),
+            after_parameter.unwrap_or_default(),
+            tag_parameter.unwrap_or_default()
+        );
         spawn_local(async move {
             let page = browser::get::<SearchPage>(&format!("/api/search?{parameters}")).await;
             if self.newest.try_get_value() != number {
@@ -93,9 +104,11 @@ impl Results {
 
 /// What was found.
 #[component]
-fn SearchResults(query: RwSignal<String>) -> impl IntoView {
+fn SearchResults(search: (RwSignal<String>, Memo<Option<TagId>>)) -> impl IntoView {
+    let (query, tag) = search;
     let results = Results {
         query,
+        tag,
         hits: RwSignal::new(Vec::new()),
         next: RwSignal::new(None),
         loading: RwSignal::new(true),
@@ -104,6 +117,7 @@ fn SearchResults(query: RwSignal<String>) -> impl IntoView {
     };
     Effect::new(move |_| {
         query.track();
+        tag.track();
         results.load(None);
     });
     view! {

@@ -10,6 +10,7 @@ use leptos::{
 
 use super::{
     super::{
+        dialogs::Dialogs,
         event_target,
         focus::{focus_on, is_focus_lost},
         icons::{Glyph, icon},
@@ -177,11 +178,17 @@ pub(super) fn SelectionBar(list: List) -> impl IntoView {
         let label = if threads.len() == 1 { "1 thread".to_owned() } else { format!("{} threads", threads.len()) };
         deletions.delete(threads, label, open);
     };
+    let dialogs: Dialogs = expect_context();
+    let tag = move |_| {
+        let (_, threads) = take();
+        dialogs.tag(threads);
+    };
     let is_empty = Memo::new(move |_| selection.count() == 0);
     view! {
         <div class="selection-bar" role="group" aria-label="Selected threads">
             <p role="status">{move || format!("{} selected", selection.count())}</p>
             <button type="button" class="small-button" disabled=move || is_empty.get() on:click=archive>{icon(Glyph::Archive)} "Archive"</button>
+            <button type="button" class="small-button" disabled=move || is_empty.get() on:click=tag>{icon(Glyph::Tag)} "Tags"</button>
             <button type="button" class="small-button" disabled=move || is_empty.get() on:click=delete>{icon(Glyph::Trash)} "Delete"</button>
             <button type="button" class="small-button" on:click=move |_| selection.end(list)>"Cancel"</button>
         </div>
