@@ -141,7 +141,7 @@ fn register(generator: &mut SchemaGenerator) {
         http::Ticket,
         http::Uploaded
     );
-    all!(super::ShareLinks);
+    all!(super::ShareLinks, super::TagList, http::ImportReport);
     all!(
         http::AgentInfo,
         http::ThreadPage,

@@ -303,6 +303,12 @@ mod web {
         Err(RequestError::Refused(problem))
     }
 
+    /// Sends a file as the body of a request.
+    pub(crate) async fn post_file<R: DeserializeOwned>(path: &str, file: &LocalFile) -> Result<R, RequestError> {
+        let body: &web_sys::File = &file.0;
+        send(Request::post(path).body(body.clone())).await
+    }
+
     /// Uploads a file to a thread and reports the progress. `XMLHttpRequest`, because `fetch` reports none.
     pub(crate) async fn upload(
         thread: ThreadId,

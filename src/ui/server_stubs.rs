@@ -130,6 +130,10 @@ pub(crate) mod browser {
 
     pub(crate) fn delete_on_leave(_: &str) {}
 
+    pub(crate) async fn post_file<R: DeserializeOwned>(_: &str, _: &LocalFile) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
     pub(crate) async fn upload(_: ThreadId, _: LocalFile, _: Progress) -> Result<Uploaded, RequestError> {
         Err(RequestError::Unreachable)
     }

@@ -1,5 +1,5 @@
 //! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read. In files of their own: messages and answers
-//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, temporary threads, tags, feedback; and what is only read: the inbox, a
+//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, temporary threads, tags, imports, feedback; and what is only read: the inbox, a
 //! run's entries, Markdown.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the owner's feed. A repeated command
@@ -10,6 +10,7 @@ mod checks;
 mod expiry;
 mod feedback;
 mod fork;
+mod import;
 mod inbox;
 mod markdown;
 mod model_title;
@@ -29,6 +30,7 @@ pub use checks::{check_message, check_sizes, expires_at, is_refusal};
 pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use feedback::{feedback_counts, give_feedback};
 pub use fork::{CopiedFile, Fork, PreparedFork, prepare_fork, store_fork};
+pub use import::{Conversation, Export, Imported, import, read_export};
 pub use inbox::{InboxPlace, inbox};
 pub use markdown::to_markdown;
 pub use model_title::{claim_title_request, store_model_title};
