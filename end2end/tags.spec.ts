@@ -95,7 +95,7 @@ test('the filter is in the address, and search and the archive follow it', async
 
 test('several threads are tagged at once, and a tag is renamed and deleted everywhere', async ({ page, signedIn: _ }) => {
   const [tag, renamed] = [unique('Many'), unique('Renamed')];
-  const paths = [await askQuestion(page, 'One of many?'), await askQuestion(page, 'Two of many?')];
+  const paths = [await askQuestion(page, 'One of many?'), await askQuestion(page, 'Two of many?')] as const;
   await openList(page);
   await row(page, paths[0]).hover();
   await row(page, paths[0]).getByRole('button', { name: /Actions for/ }).click();

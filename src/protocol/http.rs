@@ -4,6 +4,7 @@ pub mod agent_entry;
 mod agents;
 mod auth;
 mod check;
+mod imports;
 mod inbox;
 mod raw_events;
 mod run_entries;
@@ -18,6 +19,7 @@ pub use auth::{
     AccessToken, AuthConfig, ChangePassword, Config, Role, Setup, SignIn, SignedIn, SocketConfig, Ticket, User,
 };
 pub use check::{AgentCheck, CheckAgent, Finding, FindingLevel};
+pub use imports::{ImportFormat, ImportReport};
 pub use inbox::{InboxItem, InboxPage};
 pub use raw_events::{RawEvent, RawEvents};
 pub use run_entries::{RunEntries, RunEntry};

@@ -22,6 +22,10 @@ pub const MAX_TAGS_PER_THREAD: usize = 20;
 pub const MAX_TAGS: usize = 200;
 /// The maximum number of threads of the command `tag_threads`.
 pub const MAX_TAGGED_AT_ONCE: usize = 100;
+/// The maximum size of a file of conversations to import, in bytes, and of what it expands to.
+pub const MAX_IMPORT_BYTES: usize = 64 * 1024 * 1024;
+/// How many conversations one request imports.
+pub const IMPORT_STEP: usize = 500;
 /// The maximum length of the note of a feedback, in bytes.
 pub const MAX_FEEDBACK_NOTE_BYTES: usize = 4 * 1024;
 /// The maximum number of attachments of a message.

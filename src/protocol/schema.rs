@@ -149,6 +149,7 @@ fn register(generator: &mut SchemaGenerator) {
     all!(super::ShareLinks);
     all!(super::ThreadMembers);
     all!(super::People);
+    all!(super::TagList, http::ImportReport);
     all!(
         http::AgentInfo,
         http::ThreadPage,

@@ -109,7 +109,11 @@ impl UserFeed {
                 // The thread is archived, or older than the partial feed: it was changed, it is not new.
                 None if thread.archived || thread.pinned => {}
                 None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
-                None => self.threads.insert(0, ThreadSummary::new(thread, at)),
+                None => {
+                    // First, unless it was imported with an earlier time.
+                    let place = self.threads.partition_point(|other| other.active_at > at);
+                    self.threads.insert(place, ThreadSummary::new(thread, at));
+                }
             },
             UserEntry::Archived { thread } => {
                 if let Some(known) = self.thread_mut(thread.id) {

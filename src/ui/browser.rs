@@ -318,6 +318,12 @@ mod web {
         Err(RequestError::Refused(problem))
     }
 
+    /// Sends a file as the body of a request.
+    pub(crate) async fn post_file<R: DeserializeOwned>(path: &str, file: &LocalFile) -> Result<R, RequestError> {
+        let body: &web_sys::File = &file.0;
+        send(Request::post(path).body(body.clone())).await
+    }
+
     /// Ends the request of an upload.
     #[derive(Debug)]
     pub(crate) struct AbortUpload(SendWrapper<web_sys::XmlHttpRequest>);

@@ -140,6 +140,10 @@ pub(crate) mod browser {
 
     pub(crate) fn delete_on_leave(_: &str) {}
 
+    pub(crate) async fn post_file<R: DeserializeOwned>(_: &str, _: &LocalFile) -> Result<R, RequestError> {
+        Err(RequestError::Unreachable)
+    }
+
     /// Ends the request of an upload. The server makes none.
     #[derive(Debug)]
     pub(crate) struct AbortUpload(());

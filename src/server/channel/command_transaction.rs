@@ -91,8 +91,20 @@ impl CommandTransaction {
         Ok(())
     }
 
+    /// As [`Self::append_to_feed`], with a time of its own, in milliseconds since 1970: when a thread was active before it was imported.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn append_to_feed_at(&mut self, id: UserId, at: i64, entry: &UserEntry) -> Result<u64> {
+        self.append_at(Channel::User(id), at, std::slice::from_ref(entry)).await
+    }
+
     async fn append(&mut self, channel: Channel, entries: &[impl Serialize]) -> Result<u64> {
-        let (at, entries) = (now_ms(), super::encode(entries)?);
+        self.append_at(channel, now_ms(), entries).await
+    }
+
+    async fn append_at(&mut self, channel: Channel, at: i64, entries: &[impl Serialize]) -> Result<u64> {
+        let entries = super::encode(entries)?;
         let mut head = self.head(channel).await?;
         for entry in entries {
             head += 1;

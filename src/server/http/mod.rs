@@ -13,6 +13,7 @@ mod extract;
 pub mod files;
 mod form;
 pub(crate) mod health;
+mod imports;
 mod inbox;
 mod info;
 mod members;
@@ -53,6 +54,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/agents", get(info::agents))
         .route("/threads", get(threads::list))
         .route("/tags", get(threads::tags))
+        .route("/import", post(imports::import).layer(DefaultBodyLimit::disable()))
         .route("/search", get(search::search))
         .route("/inbox", get(inbox::list))
         .route("/usage", get(admin::own_usage))

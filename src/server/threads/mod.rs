@@ -1,5 +1,5 @@
 //! Commands on threads: create, rename, pin, archive, delete, choose an agent, mark read. In files of their own: messages and answers
-//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, members, temporary threads, tags, feedback; and what is only read: the inbox, a
+//! ([`turns`]), messages sent during a run ([`queued`]), forks, share links, members, temporary threads, tags, imports, feedback; and what is only read: the inbox, a
 //! run's entries, Markdown.
 //!
 //! A command is done in one transaction: it changes rows and appends entries to the thread's log and to the feeds of its owner and members. A
@@ -11,6 +11,7 @@ mod edit_answer;
 mod expiry;
 mod feedback;
 mod fork;
+mod import;
 mod inbox;
 mod markdown;
 mod members;
@@ -31,6 +32,7 @@ pub use edit_answer::edit_answer;
 pub use expiry::{Expired, Unanswered, expire, unanswered};
 pub use feedback::{feedback_counts, give_feedback};
 pub use fork::{CopiedFile, Fork, PreparedFork, prepare_fork, store_fork};
+pub use import::{Conversation, Export, Imported, import, read_export};
 pub use inbox::{InboxPlace, inbox};
 pub use markdown::to_markdown;
 pub use members::{

@@ -15,6 +15,7 @@ use super::{
     agent_select::AgentChoice,
     event_target,
     focus::{ComposerFocus, focus_on, is_focus_lost},
+    import::IMPORT_DIALOG,
     palette::{AGENT_DIALOG, PALETTE},
     share::SHARE_DIALOG,
     shortcut_list::SHORTCUT_LIST,
@@ -37,6 +38,8 @@ pub(crate) enum DialogKind {
     Agents,
     /// Sharing a thread.
     Share(ThreadId),
+    /// Importing conversations.
+    Import,
     /// Tagging threads, or changing tags.
     Tags,
 }
@@ -189,6 +192,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
     let label = move || match open.get() {
         Some(DialogKind::Shortcuts) => "Keyboard shortcuts",
         Some(DialogKind::Agents) => "Choose an agent",
+        Some(DialogKind::Import) => "Import conversations",
         Some(DialogKind::Tags) => "Tags",
         Some(DialogKind::Share(_)) => "Share this thread",
         _ => "Search or jump to",
@@ -197,6 +201,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
         DialogKind::Palette => Some(PALETTE.show(())),
         DialogKind::Shortcuts => Some(SHORTCUT_LIST.show(())),
         DialogKind::Share(thread) => Some(SHARE_DIALOG.show(thread)),
+        DialogKind::Import => Some(IMPORT_DIALOG.show(())),
         DialogKind::Tags => Some(TAG_DIALOG.show(dialogs.tagged.get_value())),
         DialogKind::Agents => dialogs.agent.get_value().map(|agent| AGENT_DIALOG.show(agent)),
     };

@@ -25,6 +25,7 @@ pub(crate) mod field;
 pub(crate) mod focus;
 pub(crate) mod fork;
 pub(crate) mod icons;
+pub(crate) mod import;
 pub(crate) mod interrupt_outcome;
 pub(crate) mod interrupts;
 pub(crate) mod json;

@@ -4,7 +4,7 @@ use leptos::{ev::KeyboardEvent, html, prelude::*, task::spawn_local, wasm_bindge
 use leptos_router::{
     NavigateOptions,
     components::Outlet,
-    hooks::{use_location, use_navigate},
+    hooks::{use_location, use_navigate, use_query_map},
 };
 
 use super::{
@@ -119,7 +119,13 @@ impl Drawer {
     /// A closed drawer. It focuses its first link when it opens, and closes on navigation.
     fn new(path: Memo<String>) -> Self {
         let drawer = Self { open: RwSignal::new(false), sidebar: NodeRef::new(), opener: NodeRef::new() };
-        let query = use_location().search;
+        // The filter by tag is chosen in the sidebar itself.
+        let query = use_query_map();
+        let query = Memo::new(move |_| {
+            let mut query = query.get();
+            query.remove("tag");
+            query.to_query_string()
+        });
         Effect::new(move |_| {
             path.track();
             query.track();
@@ -234,6 +240,11 @@ fn UserMenu(user: User) -> impl IntoView {
         focus_on(".user-menu .menu-trigger");
         dialogs.open(DialogKind::Shortcuts);
     };
+    let import = move |_| {
+        open.set(false);
+        focus_on(".user-menu .menu-trigger");
+        dialogs.open(DialogKind::Import);
+    };
     let is_admin = user.role == Role::Admin;
     let name = escape_invisible(&user.name);
     let letters = initials(&name);
@@ -251,6 +262,7 @@ fn UserMenu(user: User) -> impl IntoView {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>
             })}
             <a href="/account" on:click=move |_| open.set(false)>{icon(Glyph::Edit)} "Your account"</a>
+            <button type="button" on:click=import>{icon(Glyph::Download)} "Import conversations"</button>
             <button type="button" on:click=list_shortcuts>{icon(Glyph::Keyboard)} "Keyboard shortcuts"</button>
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>
             <Show when=move || failed.get()>

@@ -144,12 +144,12 @@ impl NewIds {
 
 /// A message or answer of the copy, and the run that it requested.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct CopiedRequest {
-    pub(super) id: MessageId,
-    pub(super) run_id: RunId,
-    pub(super) order: RunOrder,
+pub(in super::super) struct CopiedRequest {
+    pub(in super::super) id: MessageId,
+    pub(in super::super) run_id: RunId,
+    pub(in super::super) order: RunOrder,
     /// The message of the run's turn.
-    pub(super) message_id: Option<MessageId>,
+    pub(in super::super) message_id: Option<MessageId>,
 }
 
 /// The entries of the copy in order, each with its time.

@@ -10,9 +10,10 @@ mod rows;
 use std::collections::HashMap;
 
 pub use self::copy::CopiedFile;
-use self::{
-    copy::{Copied, NewIds},
-    rows::EndedRun,
+use self::copy::{Copied, NewIds};
+pub(super) use self::{
+    copy::CopiedRequest,
+    rows::{EndedRun, insert_run},
 };
 use super::{append_info, created_before, queries};
 use crate::{

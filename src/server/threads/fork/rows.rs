@@ -13,15 +13,15 @@ use crate::{
 row! {
     /// What the copy of a run keeps of its row.
     #[derive(Debug)]
-    pub(super) struct EndedRun {
-        pub(super) id: RunId,
-        pub(super) agent: String,
-        pub(super) started_at: i64,
-        pub(super) ended_at: i64,
-        pub(super) begun_at: Option<i64>,
-        pub(super) asks_until: Option<i64>,
-        pub(super) answered_at: Option<i64>,
-        pub(super) caller: Option<String>,
+    pub(in super::super) struct EndedRun {
+        pub(in super::super) id: RunId,
+        pub(in super::super) agent: String,
+        pub(in super::super) started_at: i64,
+        pub(in super::super) ended_at: i64,
+        pub(in super::super) begun_at: Option<i64>,
+        pub(in super::super) asks_until: Option<i64>,
+        pub(in super::super) answered_at: Option<i64>,
+        pub(in super::super) caller: Option<String>,
     }
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn exists<'c>(executor: impl Executor<'c, Database = Any>, thre
 }
 
 /// Inserts the copy of a run and of the message or answer that requested it.
-pub(super) async fn insert_run(
+pub(in super::super) async fn insert_run(
     connection: &mut AnyConnection,
     thread: ThreadId,
     owner: UserId,

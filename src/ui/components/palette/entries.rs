@@ -35,6 +35,7 @@ pub(super) enum Target {
     StopRun,
     JumpToEnd,
     ListShortcuts,
+    Import,
     SignOut,
     UseAgent(String),
 }
@@ -154,6 +155,7 @@ impl Sources {
             (shown, Glyph::Down, "Jump to the latest message", None, Target::JumpToEnd),
             (true, Glyph::Edit, "Your account", None, open("/account")),
             (is_admin, Glyph::Tool, "Agents, tools, usage", None, open("/admin/agents")),
+            (true, Glyph::Download, "Import conversations", None, Target::Import),
             (true, Glyph::Question, "Keyboard shortcuts", Some(Shortcut::ListShortcuts), Target::ListShortcuts),
             theme_action(theme, ThemeChoice::Light, Glyph::Sun, "Use the light theme"),
             theme_action(theme, ThemeChoice::Dark, Glyph::Moon, "Use the dark theme"),

@@ -254,6 +254,7 @@ fn use_choose(list: PaletteList, sources: Sources) -> Callback<Target> {
             }
         }
         Target::ListShortcuts => dialogs.open(DialogKind::Shortcuts),
+        Target::Import => dialogs.open(DialogKind::Import),
         Target::SignOut => sign_out(),
         // Only the dialog of agents has it.
         Target::UseAgent(_) => {}

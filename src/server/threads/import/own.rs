@@ -1,0 +1,108 @@
+//! Netra's own exports: the log of a thread as JSON Lines.
+
+use serde::Deserialize;
+
+use super::{
+    Conversation, Export, MAX_MESSAGES,
+    tree::{Node, Role, turns},
+};
+use crate::{
+    protocol::{Item, ThreadEntry, ThreadInfo, agui::TextRole, http::ImportFormat},
+    thread::{NodeBody, ThreadView},
+};
+
+/// How each export begins.
+const START: &str = "{\"format\":\"netra.thread.v1\"";
+
+#[derive(Deserialize)]
+struct Head {
+    thread: ThreadInfo,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    at: i64,
+    entry: ThreadEntry,
+}
+
+/// Whether a text is such an export.
+pub(super) fn is_own(text: &str) -> bool {
+    text.starts_with(START)
+}
+
+/// Reads it.
+///
+/// # Errors
+/// The line that cannot be read, and why.
+pub(super) fn read(text: &str) -> Result<Export, String> {
+    let mut lines = (1_usize..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let wrong = |number: usize, error: serde_json::Error| format!("line {number}: {error}");
+    let (number, head) = lines.next().ok_or("the file is empty")?;
+    let Head { thread } = serde_json::from_str(head).map_err(|error| wrong(number, error))?;
+    let mut view = ThreadView::default();
+    for (number, line) in lines {
+        let Line { at, entry } = serde_json::from_str(line).map_err(|error| wrong(number, error))?;
+        view.apply(at, entry);
+        if view.items.len() > 2 * MAX_MESSAGES {
+            return Err(format!("line {number}: the thread has more than {MAX_MESSAGES} messages"));
+        }
+    }
+    let (nodes, omitted_parts) = nodes(&view);
+    let (turns, omitted) = turns(nodes, None)?;
+    let conversation = Conversation {
+        source_id: thread.id.to_string(),
+        title: thread.title,
+        created_at: Some(thread.created_at),
+        turns,
+    };
+    let is_empty = conversation.turns.is_empty();
+    Ok(Export {
+        format: ImportFormat::Netra,
+        conversations: if is_empty { Vec::new() } else { vec![conversation] },
+        empty: usize::from(is_empty),
+        omitted: omitted + omitted_parts,
+    })
+}
+
+/// The messages and answers, with how many parts of them are left out.
+fn nodes(view: &ThreadView) -> (Vec<Node>, usize) {
+    let (mut nodes, mut omitted) = (Vec::new(), 0);
+    for item in &view.items {
+        match item {
+            Item::Message(item) => {
+                omitted += item.message.attachments.len();
+                nodes.push(Node {
+                    id: item.message.id.to_string(),
+                    parent: item.follows.map(|before| format!("{before}/answer")),
+                    role: Role::User,
+                    text: item.message.content.clone(),
+                    at: Some(item.at),
+                });
+            }
+            Item::Run(run) => {
+                let Some(message) = run.message_id else { continue };
+                let texts = run.nodes.iter().filter_map(|node| match &node.body {
+                    NodeBody::Text { role: TextRole::Assistant, text } => Some(text.as_str()),
+                    NodeBody::Tool { .. } => {
+                        omitted += 1;
+                        None
+                    }
+                    _ => None,
+                });
+                let text = texts.collect::<Vec<_>>().join("\n\n");
+                let answer = format!("{message}/answer");
+                match nodes.iter_mut().find(|node: &&mut Node| node.id == answer) {
+                    Some(node) => node.text = format!("{}\n\n{text}", node.text),
+                    None => nodes.push(Node {
+                        id: answer,
+                        parent: Some(message.to_string()),
+                        role: Role::Assistant,
+                        text,
+                        at: Some(run.started_at),
+                    }),
+                }
+            }
+        }
+    }
+    (nodes, omitted)
+}
