@@ -85,6 +85,7 @@ pub const KEYS: &[EntryKey] = &[
     key(Model, "context_tokens", Public),
     key(Model, "attachments", Public),
     key(Model, "file_tool", Public),
+    key(Model, "titles", Public),
     key(Model, "consent_timeout_s", Public),
 ];
 
