@@ -12,8 +12,6 @@ test('a question about a log is answered by a supervisor and five agents', async
   for (const name of subAgents) await expect(page.locator(`[data-subagent="${name}"]`)).toBeAttached();
   await expect(lastRun(page)).toContainText('600');
   await expect(lastRun(page).locator('table').first()).toBeVisible();
-  // The picture in the README: `SCREENSHOT=1 make e2e ARGS="ask.spec.ts --project desktop"`.
-  if (process.env['SCREENSHOT']) await page.screenshot({ path: '../docs/screenshot.png' });
   await expectAccessible(page);
 });
 

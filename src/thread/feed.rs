@@ -105,7 +105,14 @@ impl UserFeed {
         let older = self.older;
         match entry {
             UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
-                Some(known) => known.info = thread,
+                Some(known) => {
+                    let is_kept = known.info.temporary.is_some() && thread.temporary.is_none();
+                    known.info = thread;
+                    // A page has its temporary threads at the end.
+                    if is_kept {
+                        self.sort();
+                    }
+                }
                 // The thread is archived, or older than the partial feed: it was changed, it is not new.
                 None if thread.archived || thread.pinned => {}
                 None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
@@ -155,7 +162,7 @@ impl UserFeed {
                         RunPhase::Answered | RunPhase::TakenBack => {}
                     }
                     thread.active_at = at;
-                    self.threads.sort_by_key(|thread| std::cmp::Reverse(thread.active_at));
+                    self.sort();
                 }
             }
             UserEntry::Read { thread_id } => {
@@ -173,6 +180,11 @@ impl UserFeed {
         self.threads.iter().find(|thread| thread.info.id == id)
     }
 
+    /// Orders the threads by their latest activity.
+    fn sort(&mut self) {
+        self.threads.sort_by_key(|thread| std::cmp::Reverse(thread.active_at));
+    }
+
     fn thread_mut(&mut self, id: ThreadId) -> Option<&mut ThreadSummary> {
         self.threads.iter_mut().find(|thread| thread.info.id == id)
     }
@@ -181,7 +193,7 @@ impl UserFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{RunId, Tag, ThreadInfo};
+    use crate::protocol::{RunId, Tag, Temporary, ThreadInfo};
 
     fn thread_created(at: i64) -> ThreadInfo {
         ThreadInfo::new(ThreadId::new(), format!("created at {at}"), "a", at)
@@ -291,6 +303,17 @@ mod tests {
         assert!(!failed_after(run(RunPhase::Running)));
         assert!(failed_after(run(RunPhase::Failed)));
         assert!(!failed_after(UserEntry::Read { thread_id }));
+    }
+
+    #[test]
+    fn a_temporary_thread_that_is_kept_takes_its_place_by_activity() {
+        let mut whole = feed(20);
+        let kept = whole.threads[2].info.clone();
+        whole.threads[2].info.temporary = Some(Temporary { delete_at: 1_000, idle_minutes: 10 });
+        let mut page = whole.page(None, 5);
+        assert_eq!(page.threads.last().map(|thread| thread.info.id), Some(kept.id));
+        page.apply(30, UserEntry::Thread { thread: kept.clone() });
+        assert_eq!(page.threads[2].info, kept);
     }
 
     #[test]

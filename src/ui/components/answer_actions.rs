@@ -15,7 +15,7 @@ use super::{
     run_tree::PtrEq,
 };
 use crate::{
-    protocol::SendMode,
+    protocol::{SendMode, agui::Interrupt},
     thread::{Resolution, RunState, RunView},
     ui::{format, item_key::ItemKey, outgoing::NewMessage},
 };
@@ -47,36 +47,7 @@ pub(super) fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<Any
             }
             .into_any(),
         ),
-        RunState::Interrupted { interrupts } => {
-            let open_thread = use_context::<OpenThread>();
-            let asking = InterruptedRun {
-                thread_id: open_thread.map(|open_thread| open_thread.id),
-                run,
-                interrupts: interrupts.clone(),
-                on_send: Callback::new(move |()| {
-                    // The run that resumes appears at the end.
-                    if let Some(open_thread) = open_thread {
-                        open_thread.auto_scroll.jump_to_end();
-                    }
-                }),
-                on_accepted: Callback::new(|()| {}),
-            };
-            let is_answered = run.with_untracked(|run| run.answered.is_some());
-            let questions = match open_thread {
-                Some(open_thread) if !is_answered && !untrack(|| open_thread.can_write()) => {
-                    view! { <p class="quiet">"The agent asked a question. Those who may write in this thread can answer it."</p> }.into_any()
-                }
-                _ => INTERRUPTS.show(asking).into_any(),
-            };
-            Some(
-                view! {
-                    {questions}
-                    <AskAgainIfAbandoned run/>
-                    <div class="run-end"><CopyAnswer run/> <AnswerMenu run is_asking=true/></div>
-                }
-                .into_any(),
-            )
-        }
+        RunState::Interrupted { interrupts } => Some(questions(interrupts, run)),
         RunState::Finished => {
             let is_silent = run.with_untracked(|run| !has_content(run));
             let note = is_silent.then(|| view! { <p>"The agent ended without an answer."</p> });
@@ -91,6 +62,36 @@ pub(super) fn run_end(state: &RunState, run: Memo<PtrEq<RunView>>) -> Option<Any
         }
         RunState::Waiting | RunState::Running => None,
     }
+}
+
+/// What a run asks, to be answered by those who may write in the thread.
+fn questions(interrupts: &[Interrupt], run: Memo<PtrEq<RunView>>) -> AnyView {
+    let open_thread = use_context::<OpenThread>();
+    let asking = InterruptedRun {
+        thread_id: open_thread.map(|open_thread| open_thread.id),
+        run,
+        interrupts: interrupts.to_vec(),
+        on_send: Callback::new(move |()| {
+            // The run that resumes appears at the end.
+            if let Some(open_thread) = open_thread {
+                open_thread.auto_scroll.jump_to_end();
+            }
+        }),
+        on_accepted: Callback::new(|()| {}),
+    };
+    let is_answered = run.with_untracked(|run| run.answered.is_some());
+    let questions = match open_thread {
+        Some(open_thread) if !is_answered && !untrack(|| open_thread.can_write()) => {
+            view! { <p class="quiet">"The agent asked a question. Those who may write in this thread can answer it."</p> }.into_any()
+        }
+        _ => INTERRUPTS.show(asking).into_any(),
+    };
+    view! {
+        {questions}
+        <AskAgainIfAbandoned run/>
+        <div class="run-end"><CopyAnswer run/> <AnswerMenu run is_asking=true/></div>
+    }
+    .into_any()
 }
 
 /// Whether a run has a text.

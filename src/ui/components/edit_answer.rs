@@ -24,17 +24,10 @@ pub(super) fn EditAnswerForm(
     text: String,
     close: Callback<()>,
 ) -> impl IntoView {
-    let area = NodeRef::<html::Textarea>::new();
     let (busy, refusal) = (RwSignal::new(false), RwSignal::new(None::<String>));
     let (before, text) = (StoredValue::new(text.clone()), RwSignal::new(text));
     // A retry names the same version, in case only the reply was lost.
     let message_id = MessageId::new();
-    Effect::new(move |_| {
-        if let Some(area) = area.get() {
-            area.set_value(&text.get_untracked());
-            let _ = area.focus();
-        }
-    });
     let error = Memo::new(move |_| text.with(|text| text_error(text)));
     let is_changed = Memo::new(move |_| text.with(|text| before.with_value(|before| before != text)));
     let cannot_save = move || busy.get() || error.get().is_some() || !is_changed.get();
@@ -58,31 +51,13 @@ pub(super) fn EditAnswerForm(
             }
         });
     };
-    let on_keydown = move |event: KeyboardEvent| {
-        let Some(action) = key_action(&event, Lines::Many) else { return };
-        let has_command = event.ctrl_key() || event.meta_key();
-        match action {
-            KeyAction::Submit if has_command => save(),
-            // An answer has many lines: without Ctrl or Cmd, Return starts a new one.
-            KeyAction::Submit => return,
-            KeyAction::Cancel => close.run(()),
-        }
-        event.prevent_default();
-    };
     let on_submit = move |event: SubmitEvent| {
         event.prevent_default();
         save();
     };
     view! {
         <form class="edit-form edit-answer" on:submit=on_submit>
-            <textarea
-                aria-label="Edit the answer"
-                node_ref=area
-                rows=move || text.with(|text| text.lines().count().clamp(4, 24).to_string())
-                enterkeyhint="enter"
-                on:input:target=move |event| text.set(event.target().value())
-                on:keydown=on_keydown
-            ></textarea>
+            <AnswerField text save=Callback::new(move |()| save()) close/>
             <div class="edit-form-row">
                 <span class="hint" role="status">
                     {move || error.get().unwrap_or_else(|| "The agent’s answer is kept as the earlier version.".into())}
@@ -94,6 +69,40 @@ pub(super) fn EditAnswerForm(
             </div>
             {move || refusal.get().map(error_message)}
         </form>
+    }
+    .into_any()
+}
+
+/// The text field, focused. Ctrl+Return (Cmd on a Mac) saves, Escape gives up.
+#[component]
+fn AnswerField(text: RwSignal<String>, save: Callback<()>, close: Callback<()>) -> impl IntoView {
+    let area = NodeRef::<html::Textarea>::new();
+    Effect::new(move |_| {
+        if let Some(area) = area.get() {
+            area.set_value(&text.get_untracked());
+            let _ = area.focus();
+        }
+    });
+    let on_keydown = move |event: KeyboardEvent| {
+        let Some(action) = key_action(&event, Lines::Many) else { return };
+        let has_command = event.ctrl_key() || event.meta_key();
+        match action {
+            KeyAction::Submit if has_command => save.run(()),
+            // An answer has many lines: without Ctrl or Cmd, Return starts a new one.
+            KeyAction::Submit => return,
+            KeyAction::Cancel => close.run(()),
+        }
+        event.prevent_default();
+    };
+    view! {
+        <textarea
+            aria-label="Edit the answer"
+            node_ref=area
+            rows=move || text.with(|text| text.lines().count().clamp(4, 24).to_string())
+            enterkeyhint="enter"
+            on:input:target=move |event| text.set(event.target().value())
+            on:keydown=on_keydown
+        ></textarea>
     }
     .into_any()
 }

@@ -9,7 +9,7 @@ use netra::{
         AddMember, Answer, ArchiveThread, ChannelName, Command, CreateThread, DeleteThread, EditAnswer, EditQueued,
         Entry, ErrorBody, ErrorCode, ForkThread, GiveFeedback, KeepThread, LeaveThread, MarkRead, MemberRole,
         MessageId, MoveQueued, Person, PinThread, Ping, RemoveMember, RenameThread, Request, RunFeedback, RunId,
-        SendMessage, SetAgent, SetMemberRole, ShareId, ShareThread, Snapshot, StopRun, Subscribe, TakeBack,
+        SendMessage, SetAgent, SetMemberRole, ShareId, ShareThread, Snapshot, StopRun, Subscribe, TagThreads, TakeBack,
         ThreadEntry, ThreadId, ThreadMembers, ThreadSignal, UserEntry, UserId, WithdrawLink,
         http::{SearchPage, ThreadPage, Uploaded, User},
     },
@@ -149,6 +149,8 @@ async fn try_commands(tester: &Tester, shared: &Shared) -> BTreeSet<&'static str
     let share_id = ShareId::new();
     tried.command(Access::Own, ShareThread { share_id, thread_id, expires_at: None }).await;
     tried.command(Access::Own, WithdrawLink { share_id, thread_id }).await;
+    let tag = TagThreads { thread_ids: vec![thread_id], add: vec!["Costs".into()], remove: Vec::new() };
+    tried.command(Access::Own, tag).await;
     tried.command(Access::Own, AddMember { thread_id, user_id: reader, role: MemberRole::Read }).await;
     tried.command(Access::Own, SetMemberRole { thread_id, user_id: reader, role: MemberRole::Read }).await;
     tried.command(Access::Own, RemoveMember { thread_id, user_id: UserId::new() }).await;
@@ -239,6 +241,8 @@ async fn every_command_and_route_asks_for_access(deployment: Deployment) {
             "ping",
             "leave_thread",
             "delete_thread",
+            "rename_tag",
+            "delete_tag",
         ]);
         assert_eq!(tried, Command::TYPES.iter().copied().collect::<BTreeSet<_>>(), "every command is tried");
     }
