@@ -55,7 +55,9 @@ pub(crate) fn ReplayDialog() -> impl IntoView {
             // It fails only for an element that is not in the document.
             let _ = dialog.show_modal();
         } else if now.is_none() && dialog.open() {
+            // `on_close` does the rest.
             dialog.close();
+            return now;
         }
         shown.set(now);
         now
