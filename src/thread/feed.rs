@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use crate::protocol::{FeedPlace, RunPhase, TagId, ThreadId, ThreadSummary, UserEntry, UserFeed};
+use crate::protocol::{FeedPlace, RunPhase, TagId, ThreadId, ThreadInfo, ThreadSummary, UserEntry, UserFeed};
 
 /// How many threads that wait for the person the first page contains beside the newest threads.
 const MAX_ASKING: usize = 50;
@@ -102,26 +102,8 @@ impl UserFeed {
     /// Folds the next entry, which was appended at `at` (milliseconds since 1970). In a partial feed, entries of a thread that it lacks
     /// have no effect; new threads are added. Every feed may lack archived threads.
     pub fn apply(&mut self, at: i64, entry: UserEntry) {
-        let older = self.older;
         match entry {
-            UserEntry::Thread { thread } => match self.thread_mut(thread.id) {
-                Some(known) => {
-                    let is_kept = known.info.temporary.is_some() && thread.temporary.is_none();
-                    known.info = thread;
-                    // A page has its temporary threads at the end.
-                    if is_kept {
-                        self.sort();
-                    }
-                }
-                // The thread is archived, or older than the partial feed: it was changed, it is not new.
-                None if thread.archived || thread.pinned => {}
-                None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
-                None => {
-                    // First, unless it was imported with an earlier time.
-                    let place = self.threads.partition_point(|other| other.active_at > at);
-                    self.threads.insert(place, ThreadSummary::new(thread, at));
-                }
-            },
+            UserEntry::Thread { thread } => self.apply_thread(at, thread),
             UserEntry::Archived { thread } => {
                 if let Some(known) = self.thread_mut(thread.id) {
                     known.info = thread;
@@ -180,6 +162,29 @@ impl UserFeed {
         self.threads.iter().find(|thread| thread.info.id == id)
     }
 
+    /// A thread was created or changed.
+    fn apply_thread(&mut self, at: i64, thread: ThreadInfo) {
+        let older = self.older;
+        match self.thread_mut(thread.id) {
+            Some(known) => {
+                let is_kept = known.info.temporary.is_some() && thread.temporary.is_none();
+                known.info = thread;
+                // A page has its temporary threads at the end.
+                if is_kept {
+                    self.sort();
+                }
+            }
+            // The thread is archived, or older than the partial feed: it was changed, it is not new.
+            None if thread.archived || thread.pinned => {}
+            None if older.is_some_and(|older| thread.created_at < older.active_at) => {}
+            None => {
+                // First, unless it was imported with an earlier time.
+                let place = self.threads.partition_point(|other| other.active_at > at);
+                self.threads.insert(place, ThreadSummary::new(thread, at));
+            }
+        }
+    }
+
     /// Orders the threads by their latest activity.
     fn sort(&mut self) {
         self.threads.sort_by_key(|thread| std::cmp::Reverse(thread.active_at));
@@ -193,7 +198,7 @@ impl UserFeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{RunId, Tag, Temporary, ThreadInfo};
+    use crate::protocol::{RunId, Tag, Temporary};
 
     fn thread_created(at: i64) -> ThreadInfo {
         ThreadInfo::new(ThreadId::new(), format!("created at {at}"), "a", at)

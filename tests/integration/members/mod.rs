@@ -29,6 +29,18 @@ const WRITER: Account = Account { email: "walt@example.com", name: "Walt Writer"
 const READER: Account = Account { email: "rita@example.com", name: "Rita Reader", password: "correct horse" };
 const REMOVED: Account = Account { email: "remo@example.com", name: "Remo Removed", password: "correct horse" };
 
+/// The commands that do not concern an existing thread, and those that are tried last.
+const TRIED_ELSEWHERE: [&str; 8] = [
+    "unsubscribe",
+    "create_thread",
+    "create_temporary_thread",
+    "ping",
+    "leave_thread",
+    "delete_thread",
+    "rename_tag",
+    "delete_tag",
+];
+
 /// A user with a socket and a browser.
 struct Tester {
     name: &'static str,
@@ -233,17 +245,7 @@ async fn every_command_and_route_asks_for_access(deployment: Deployment) {
     for tester in [&stranger, &removed, &reader, &writer, &owner] {
         let mut tried = try_commands(tester, &shared).await;
         try_routes(tester, &shared).await;
-        // Those that do not concern an existing thread, and those that are tried below.
-        tried.extend([
-            "unsubscribe",
-            "create_thread",
-            "create_temporary_thread",
-            "ping",
-            "leave_thread",
-            "delete_thread",
-            "rename_tag",
-            "delete_tag",
-        ]);
+        tried.extend(TRIED_ELSEWHERE);
         assert_eq!(tried, Command::TYPES.iter().copied().collect::<BTreeSet<_>>(), "every command is tried");
     }
     others_messages_stay_theirs(&owner, &writer, &shared).await;
