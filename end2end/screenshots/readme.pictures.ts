@@ -12,6 +12,8 @@ test('pictures', async ({ page, signedIn: _ }, { project }) => {
   await page.goto(path);
   await waitForConnection(page);
   await expect(lastRun(page).locator('table').first()).toBeVisible();
+  await page.locator('.question').first().scrollIntoViewIfNeeded();
+  await expect(page.locator('.question').first()).toBeInViewport();
   if (project.name === 'phone') return void (await page.screenshot(picture('phone')));
   await page.setViewportSize({ width: 1280, height: 800 });
   for (const colorScheme of ['light', 'dark'] as const) {
