@@ -16,3 +16,7 @@ ALTER TABLE threads ADD COLUMN members BIGINT NOT NULL DEFAULT 0;
 
 -- The member who requested a run in another user's thread. Null: the thread's owner did.
 ALTER TABLE runs ADD COLUMN requested_by TEXT;
+
+-- Authors choose the ids of their messages; in a thread with several authors, none may use another's.
+DROP INDEX messages_by_thread;
+CREATE INDEX messages_by_thread ON messages (thread_id, id);

@@ -144,7 +144,7 @@ pub(crate) mod browser {
         Err(RequestError::Unreachable)
     }
 
-    /// Ends the request of an upload. The server makes none.
+    /// In the browser, what aborts an upload. The server uploads nothing.
     #[derive(Debug)]
     pub(crate) struct AbortUpload(());
 

@@ -20,7 +20,7 @@ use crate::{protocol::FileId, socket::context::Socket};
 /// How far the upload of a file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UploadState {
-    /// It has not begun: other files are uploaded before it.
+    /// It waits: files are uploaded one at a time.
     Waiting,
     Running,
     /// The server could not be reached.

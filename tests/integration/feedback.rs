@@ -1,26 +1,19 @@
 //! Feedback on answers: who may give it, where it is kept, and how administrators see it.
 
-use std::time::Duration;
-
 use netra::{
     protocol::{
-        ChannelName, CreateThread, ErrorCode, GiveFeedback, Item, Rating, RunFeedback, RunId, SendMessage, Snapshot,
-        Subscribe, ThreadId, limits::MAX_FEEDBACK_NOTE_BYTES,
+        ChannelName, CreateThread, ErrorCode, GiveFeedback, Item, Rating, RunFeedback, RunId, SendMessage, Subscribe,
+        ThreadId, limits::MAX_FEEDBACK_NOTE_BYTES,
     },
     socket::native::Client as Socket,
     thread::ThreadView,
 };
 use serde_json::Value;
 
-use crate::support::{ADA, ADMIN, Deployment, Setup, TEST_TIMEOUT, TestServer, replay_agent};
-
-async fn view(socket: &Socket, thread: ThreadId) -> ThreadView {
-    let subscribe = Subscribe { channel: ChannelName::Thread(thread), after: None, newest: None };
-    match socket.send(subscribe).await.expect("the subscription").snapshot {
-        Some(Snapshot::Thread(view)) => view,
-        other => panic!("no view: {other:?}"),
-    }
-}
+use crate::support::{
+    ADA, ADMIN, Deployment, Setup, TestServer, replay_agent,
+    threads::{until_over, view},
+};
 
 fn only_run(view: &ThreadView) -> &netra::thread::RunView {
     view.items.iter().find_map(|item| if let Item::Run(run) = item { Some(&**run) } else { None }).expect("a run")
@@ -34,12 +27,7 @@ async fn answered(socket: &Socket) -> (ThreadId, RunId) {
         .await
         .expect("the thread is created");
     let run_id = socket.send(SendMessage::new(thread_id, "Go on")).await.expect("the message is accepted").run_id;
-    let ended = async {
-        while !only_run(&view(socket, thread_id).await).state.is_over() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TEST_TIMEOUT, ended).await.expect("the run ends in time");
+    until_over(socket, thread_id, run_id).await;
     (thread_id, run_id)
 }
 

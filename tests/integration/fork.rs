@@ -4,23 +4,17 @@ use std::time::Duration;
 
 use netra::{
     protocol::{
-        ChannelName, CreateThread, ErrorCode, ForkOrigin, ForkThread, Item, MessageId, SendMessage, Snapshot,
-        Subscribe, ThreadId,
+        CreateThread, ErrorCode, ForkOrigin, ForkThread, Item, MessageId, SendMessage, ThreadId,
         http::{SearchPage, Uploaded},
     },
     socket::native::Client as Socket,
     thread::ThreadView,
 };
 
-use crate::support::{ADA, ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, replay_agent};
-
-async fn view(socket: &Socket, thread: ThreadId) -> ThreadView {
-    let subscribe = Subscribe { channel: ChannelName::Thread(thread), after: None, newest: None };
-    match socket.send(subscribe).await.expect("the subscription").snapshot {
-        Some(Snapshot::Thread(view)) => view,
-        other => panic!("no view: {other:?}"),
-    }
-}
+use crate::support::{
+    ADA, ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, replay_agent,
+    threads::{until_over, view},
+};
 
 /// Waits until a condition holds.
 async fn until(condition: impl AsyncFn() -> bool) {
@@ -36,7 +30,7 @@ async fn until(condition: impl AsyncFn() -> bool) {
 async fn ask(socket: &Socket, message: SendMessage) -> MessageId {
     let thread = message.thread_id;
     let run = socket.send(message.clone()).await.expect("the message is accepted").run_id;
-    until(async || view(socket, thread).await.run(run).is_some_and(|run| run.state.is_over())).await;
+    until_over(socket, thread, run).await;
     message.message_id
 }
 

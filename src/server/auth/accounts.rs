@@ -1,18 +1,21 @@
 //! Accounts in the store.
 
+use serde::Serialize;
 use sqlx::{Any, AssertSqlSafe, Executor, FromRow, Row, any::AnyRow};
 
 use super::{session_cache::SessionCache, sessions};
 use crate::{
     protocol::{
-        ErrorCode, ThreadId, UserEntry, UserId,
+        ErrorCode, ThreadEntry, ThreadId, UserEntry, UserId,
         http::{Role, User},
     },
     server::{
+        access,
         channel::Channel,
         clock::now_ms,
         error::{Error, Result},
-        store::{Store, row},
+        quotas::lock_user,
+        store::{Engine, Store, row},
     },
 };
 
@@ -130,18 +133,26 @@ pub(super) async fn set_role(store: &Store, cache: &SessionCache, email: &str, r
 /// that were not sent ([`unsent`](crate::server::quotas::unsent)).
 pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> Result<(User, Vec<ThreadId>)> {
     let user = by_email(store, email).await?;
-    let mut tx = store.begin().await?;
-    // Threads before channels, in the order of ids: all transactions lock in this order.
+    let (engine, mut tx) = (store.engine(), store.begin().await?);
+    // The user, then threads, then channels, in the order of ids: all transactions lock in this order.
+    lock_user(engine, &mut tx, user.id).await?;
     let sql = format!(
         "SELECT id, owner FROM threads WHERE owner = $1 OR id IN (SELECT thread_id FROM thread_members WHERE user_id = $1) \
          ORDER BY id{}",
-        store.engine().for_update(),
+        engine.for_update(),
     );
     let locked: Vec<LockedThread> = sqlx::query_as(AssertSqlSafe(sql)).bind(user.id).fetch_all(&mut *tx).await?;
-    let threads: Vec<ThreadId> =
-        locked.iter().filter(|thread| thread.owner == user.id).map(|thread| thread.id).collect();
+    let (own, left): (Vec<_>, Vec<_>) = locked.into_iter().partition(|thread| thread.owner == user.id);
+    let [threads, left] = [own, left].map(|threads| threads.into_iter().map(|thread| thread.id).collect::<Vec<_>>());
     leave_threads(&mut tx, user.id).await?;
     let members = members_of(&mut tx, user.id).await?;
+    let mut feeds = tell_left(&mut tx, engine, &left).await?;
+    feeds.extend(
+        members
+            .into_iter()
+            .map(|ThreadMember { user_id, thread_id }| (user_id, UserEntry::ThreadRemoved { thread_id })),
+    );
+    feeds.sort_by_key(|(user, _)| *user);
     // Logs do not reference the account's row; everything else is deleted with it.
     for sql in [
         "DELETE FROM entries WHERE channel IN (SELECT 'thread/' || id FROM threads WHERE owner = $1) OR channel = $2",
@@ -150,8 +161,8 @@ pub(super) async fn remove(store: &Store, cache: &SessionCache, email: &str) -> 
     ] {
         sqlx::query(sql).bind(user.id).bind(Channel::User(user.id)).execute(&mut *tx).await?;
     }
-    for member in members {
-        tell_removed(&mut tx, &member).await?;
+    for (user, entry) in feeds {
+        append(&mut tx, Channel::User(user), &entry).await?;
     }
     // Files that were sent are deleted with their threads.
     let sql = "DELETE FROM files WHERE owner = $1 AND thread_id IS NULL";
@@ -183,10 +194,25 @@ async fn members_of(tx: &mut sqlx::AnyConnection, owner: UserId) -> Result<Vec<T
     Ok(sqlx::query_as(sql).bind(owner).fetch_all(tx).await?)
 }
 
-/// Appends to the feed of a member that a thread is gone. This may be another process than the server, which reads it from the store.
-async fn tell_removed(tx: &mut sqlx::AnyConnection, member: &ThreadMember) -> Result<()> {
-    let (channel, thread_id) = (Channel::User(member.user_id), member.thread_id);
-    let entry = serde_json::to_string(&UserEntry::ThreadRemoved { thread_id })?;
+/// Appends to the logs of threads, which are locked, which members they have now. Returns what the feeds of their owners and members get.
+async fn tell_left(
+    tx: &mut sqlx::AnyConnection,
+    engine: Engine,
+    threads: &[ThreadId],
+) -> Result<Vec<(UserId, UserEntry)>> {
+    let (rows, mut feeds) = (access::read_threads(tx, engine, threads, "").await?, Vec::new());
+    for mut row in threads.iter().filter_map(|thread| rows.get(thread)).cloned() {
+        // The owner's name, too, if there are no members any more.
+        access::read_members(tx, &mut row).await?;
+        append(tx, Channel::Thread(row.info.id), &ThreadEntry::Members { members: row.members() }).await?;
+        feeds.push((row.owner.id, UserEntry::Thread { thread: row.info_for(row.owner.id) }));
+    }
+    Ok(feeds)
+}
+
+/// Appends to a log. This may be another process than the server, which reads it from the store.
+async fn append(tx: &mut sqlx::AnyConnection, channel: Channel, entry: &impl Serialize) -> Result<()> {
+    let entry = serde_json::to_string(entry)?;
     let bytes = i64::try_from(entry.len()).unwrap_or(i64::MAX);
     let sql = "UPDATE channels SET head = head + 1, bytes = bytes + $2 WHERE id = $1";
     sqlx::query(sql).bind(channel).bind(bytes).execute(&mut *tx).await?;
@@ -197,7 +223,10 @@ async fn tell_removed(tx: &mut sqlx::AnyConnection, member: &ThreadMember) -> Re
 
 /// Removes a user from the members of all threads, which are locked, and makes what the user did in threads of others their owners', so that
 /// it is not deleted with the account.
+/// Its runs in them are stopped: they would go on for the owners.
 async fn leave_threads(tx: &mut sqlx::AnyConnection, user: UserId) -> Result<()> {
+    let sql = "UPDATE runs SET stop_at = $2 WHERE requested_by = $1 AND ended_at IS NULL AND stop_at IS NULL";
+    sqlx::query(sql).bind(user).bind(now_ms()).execute(&mut *tx).await?;
     for sql in [
         "UPDATE threads SET members = members - 1 WHERE id IN (SELECT thread_id FROM thread_members WHERE user_id = $1)",
         "DELETE FROM thread_members WHERE user_id = $1",

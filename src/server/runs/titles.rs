@@ -70,7 +70,7 @@ struct TitleRequest {
 impl TitleRequest {
     async fn make(self) -> Result<()> {
         let Self { run, agent, agents, channels, exchange } = self;
-        if let Err(refused) = agents.allowance().admit(run.owner).await {
+        if let Err(refused) = agents.allowance().admit(run.requested_by).await {
             tracing::debug!(thread = %run.thread_id, refused, "no title is made");
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl TitleRequest {
                 }
             }
         };
-        let place = (run.owner, run.thread_id, run.agent.as_str());
+        let place = (run.requested_by, run.thread_id, run.agent.as_str());
         let is_set =
             threads::store_model_title(&channels, place, answer.as_deref(), (&usage, metadata.as_ref())).await?;
         tracing::debug!(thread = %run.thread_id, is_set, "an agent was asked for a title");

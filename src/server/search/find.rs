@@ -110,7 +110,7 @@ pub async fn find(
     find_tagged(store, owner, query, None, limit, after).await
 }
 
-/// As [`find`], but only in the threads with a tag, if there is one.
+/// As [`find`]; with a tag, only in the threads that have it.
 ///
 /// # Errors
 /// If the store fails.

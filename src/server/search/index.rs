@@ -240,8 +240,8 @@ async fn insert(tx: &mut CommandTransaction, owner: UserId, thread: ThreadId, te
     let sql = format!(
         "INSERT INTO search_texts ({COLUMNS}{column}) VALUES ($1, $2, $3, $4, $5, $6, $7{value}) ON CONFLICT (id) DO NOTHING"
     );
-    loop {
-        let id = new_id(text.at);
+    for tries in 0.. {
+        let id = new_id(text.at, tries);
         let query = sqlx::query(AssertSqlSafe(sql.clone())).bind(id).bind(owner).bind(thread).bind(name(text.kind));
         let mut query = query.bind(text.message_id).bind(text.run_id).bind(&text.text);
         if engine == Engine::Postgres {
@@ -255,8 +255,9 @@ async fn insert(tx: &mut CommandTransaction, owner: UserId, thread: ThreadId, te
             let sql = "INSERT INTO search_index (rowid, words) VALUES ($1, $2)";
             sqlx::query(sql).bind(id).bind(&index).execute(tx.sql()).await?;
         }
-        return Ok(());
+        break;
     }
+    Ok(())
 }
 
 /// A kind as it is stored.

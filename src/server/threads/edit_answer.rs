@@ -31,13 +31,13 @@ pub async fn edit_answer(channels: &Channels, user: &User, command: &EditAnswer)
     check_text(&command.text, &[])?;
     let (thread_id, request) = (command.thread_id, serde_json::to_string(command)?);
     super::authorise(channels, user.id, thread_id, Access::Write).await?;
-    // A message and the end of its run do not change, so they can be read before the thread is locked.
+    // An ended run and its message never change, so they can be read before the thread is locked.
     let (_, view) = channels.thread(thread_id).await?;
     let original = answered_message(&view, command.run_id)?;
     let admission = admission(channels, user.id, thread_id).await?;
     let mut tx = channels.begin().await?;
     let thread = lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
-    if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
+    if let Some(accepted) = repeated(&mut tx, (user.id, thread_id), command.message_id, &request).await? {
         return Ok(accepted);
     }
     let message = UserMessage {

@@ -31,6 +31,8 @@ row! {
         pub thread_id: ThreadId,
         /// The owner of the thread.
         pub owner: UserId,
+        /// Who requested the run; the owner, if that user's account was removed.
+        pub requested_by: UserId,
     }
 }
 
@@ -51,7 +53,7 @@ pub struct Expired {
     pub repeated: bool,
 }
 
-/// Answers an unanswered run's interrupts as expired, in the name of `user`, the owner of the thread. Returns the run that resumes it,
+/// Answers an unanswered run's interrupts as expired, in the name of `user`, who may write in the thread. Returns the run that resumes it,
 /// which the caller starts; `None` if a person or another node answered first.
 ///
 /// # Errors

@@ -130,6 +130,9 @@ async fn remove(mut tx: CommandTransaction, thread: &ThreadRow, user_id: UserId)
     let sql =
         "INSERT INTO settings (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
     sqlx::query(sql).bind(LAST_REMOVAL).bind(uuid::Uuid::now_v7().to_string()).execute(tx.sql()).await?;
+    // Nobody would see the answers.
+    let sql = "UPDATE runs SET stop_at = $3 WHERE thread_id = $1 AND requested_by = $2 AND ended_at IS NULL AND stop_at IS NULL";
+    sqlx::query(sql).bind(thread_id).bind(user_id).bind(now_ms()).execute(tx.sql()).await?;
     store_change(tx, thread, user_id).await?;
     Ok(Some(ThreadUser { thread_id, user_id }))
 }

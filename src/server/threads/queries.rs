@@ -178,7 +178,7 @@ pub(super) async fn mark_all_answered(connection: &mut AnyConnection, thread: Th
 
 /// At most `limit` runs whose last interrupt has expired, in the order in which they expired.
 pub(super) async fn unanswered<'c>(executor: impl Executor<'c, Database = Any>, limit: i64) -> Result<Vec<Unanswered>> {
-    let sql = "SELECT id AS run_id, thread_id, owner FROM runs WHERE asks_until <= $1 AND answered_at IS NULL \
+    let sql = "SELECT id AS run_id, thread_id, owner, COALESCE(requested_by, owner) AS requested_by FROM runs WHERE asks_until <= $1 AND answered_at IS NULL \
                ORDER BY asks_until LIMIT $2";
     Ok(sqlx::query_as(sql).bind(now_ms()).bind(limit).fetch_all(executor).await?)
 }
@@ -292,6 +292,13 @@ pub(super) async fn accepted<'c>(
 ) -> Result<Option<Accepted>> {
     let query = sqlx::query_as("SELECT request, run_id, seq FROM messages WHERE author = $1 AND id = $2");
     Ok(query.bind(author).bind(id).fetch_optional(executor).await?)
+}
+
+/// Whether a thread has a message or answer with this id, of whoever.
+pub(super) async fn has_message(connection: &mut AnyConnection, thread: ThreadId, id: MessageId) -> Result<bool> {
+    let sql = "SELECT COUNT(*) FROM messages WHERE thread_id = $2 AND id = $1";
+    let count: i64 = sqlx::query_scalar(sql).bind(id).bind(thread).fetch_one(connection).await?;
+    Ok(count > 0)
 }
 
 /// Inserts a message or answer, whose entry is at `seq`, with the run that it requested; returns whether its id was free.

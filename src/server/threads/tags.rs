@@ -51,7 +51,9 @@ pub async fn tag_threads(channels: &Channels, user: &User, command: &TagThreads)
     let names = add.iter().map(|name| tag_name(name)).collect::<Result<Vec<_>>>()?;
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
-    // Locked in the order of ids, as everywhere.
+    // Users before threads, as uploads do, and threads in the order of ids.
+    let engine = tx.engine();
+    lock_user(engine, tx.sql(), user.id).await?;
     let mut threads = Vec::with_capacity(thread_ids.len());
     for thread in thread_ids.iter().collect::<BTreeSet<_>>() {
         threads.push(lock_thread(&mut tx, user.id, *thread, Access::Own).await?);
@@ -181,16 +183,16 @@ pub async fn rename_tag(channels: &Channels, user: &User, command: &RenameTag) -
 pub async fn delete_tag(channels: &Channels, user: &User, command: &DeleteTag) -> Result<()> {
     let tag_id = command.tag_id;
     let mut tx = channels.begin().await?;
+    // Users before threads, as uploads do, and threads in the order of ids.
+    if !lock_tags(&mut tx, user.id).await?.values().any(|tag| tag.id == tag_id) {
+        return Ok(());
+    }
     let lock = tx.engine().for_update();
-    // Threads are locked first, in the order of ids.
     let sql = format!(
         "SELECT id FROM threads WHERE owner = $1 AND id IN (SELECT thread_id FROM thread_tags WHERE tag_id = $2) ORDER BY id{lock}"
     );
     let query = sqlx::query_scalar::<_, ThreadId>(sqlx::AssertSqlSafe(sql)).bind(user.id).bind(tag_id);
     query.fetch_all(tx.sql()).await?;
-    if !lock_tags(&mut tx, user.id).await?.values().any(|tag| tag.id == tag_id) {
-        return Ok(());
-    }
     let sql = "UPDATE threads SET tags = REPLACE(tags, $1, '') \
                WHERE id IN (SELECT thread_id FROM thread_tags WHERE tag_id = $2)";
     sqlx::query(sql).bind(TagId::list_to_column(&[tag_id])).bind(tag_id).execute(tx.sql()).await?;

@@ -69,7 +69,7 @@ pub async fn send_with(
     let admission = admission(channels, user.id, command.thread_id).await?;
     let mut tx = channels.begin().await?;
     let thread = lock_thread(&mut tx, user.id, command.thread_id, Access::Write).await?;
-    if let Some(accepted) = repeated(&mut tx, user.id, command.message_id, &request).await? {
+    if let Some(accepted) = repeated(&mut tx, (user.id, command.thread_id), command.message_id, &request).await? {
         return Ok(RequestedRun { accepted, run: None, stops: None });
     }
     // Only checks that these messages exist in this thread.
@@ -165,7 +165,7 @@ pub async fn answer(
     let admission = admission(channels, user.id, thread_id).await?;
     let mut tx = channels.begin().await?;
     let thread = lock_thread(&mut tx, user.id, thread_id, Access::Write).await?;
-    if let Some(accepted) = repeated(&mut tx, user.id, command.answer_id, &request).await? {
+    if let Some(accepted) = repeated(&mut tx, (user.id, thread_id), command.answer_id, &request).await? {
         return Ok(RequestedRun { accepted, run: None, stops: None });
     }
     let row = queries::answerable_run(tx.sql(), thread_id, answered).await?;
@@ -290,14 +290,18 @@ pub async fn take_back(channels: &Channels, user: &User, command: &TakeBack) -> 
 }
 
 /// The reply that the same command got before. The thread is locked, so of two equal commands at the same time the second waits; the
-/// key of `messages` prevents that an id is used in two threads.
+/// key of `messages` prevents that an author uses an id in two threads.
+///
+/// # Errors
+/// `conflict` if the id was used for something else, or by another author of the thread.
 pub(super) async fn repeated(
     tx: &mut CommandTransaction,
-    user: UserId,
+    (user, thread): (UserId, ThreadId),
     id: MessageId,
     request: &str,
 ) -> Result<Option<MessageAccepted>> {
     match queries::accepted(tx.sql(), user, id).await? {
+        None if queries::has_message(tx.sql(), thread, id).await? => Err(used_before()),
         None => Ok(None),
         Some(before) if before.request != request => Err(used_before()),
         Some(before) => Ok(Some(MessageAccepted { run_id: before.run_id, seq: before.seq.cast_unsigned() })),

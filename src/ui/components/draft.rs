@@ -209,7 +209,7 @@ impl Draft {
         self.files.with(|files| files.iter().find(is_refused).map(|file| escape_invisible(&file.file.name())))
     }
 
-    /// Whether files are not uploaded yet. Reactive.
+    /// Whether some of its files are still being uploaded, or wait to be. Reactive.
     pub(crate) fn is_uploading(self) -> bool {
         let is_uploading = |file: &AttachedFile| matches!(file.state(), UploadState::Waiting | UploadState::Running);
         self.files.with(|files| files.iter().any(is_uploading))

@@ -2,28 +2,26 @@
 
 use leptos::{ev::SubmitEvent, prelude::*, task::spawn_local};
 
-use super::error_message::error_message;
+use super::{command_state::CommandState, error_message::error_message};
 use crate::{
     protocol::{
         AddMember, Member, MemberRole, People, Person, RemoveMember, Request, SetMemberRole, ThreadId, ThreadMembers,
         limits::MAX_SEARCH_CHARS,
     },
-    socket::context::{Socket, use_socket},
+    socket::context::use_socket,
     text::escape_invisible,
-    ui::{browser, format},
+    ui::browser,
 };
 
 /// What the section shows.
 #[derive(Clone, Copy)]
 struct Members {
     thread: ThreadId,
-    socket: Socket,
     /// `None`: loading.
     members: RwSignal<Option<Vec<Member>>>,
     /// Users who were found; `None`: nothing was searched.
     found: RwSignal<Option<Vec<Person>>>,
-    error: RwSignal<Option<String>>,
-    busy: RwSignal<bool>,
+    command: CommandState,
 }
 
 impl Members {
@@ -31,36 +29,24 @@ impl Members {
         spawn_local(async move {
             match browser::get::<ThreadMembers>(&format!("/api/threads/{}/members", self.thread)).await {
                 Ok(all) => drop(self.members.try_set(Some(all.members))),
-                Err(error) => drop(self.error.try_set(Some(error.message()))),
+                Err(error) => drop(self.command.error.try_set(Some(error.message()))),
             }
         });
     }
 
     fn search(self, text: String) {
-        self.error.set(None);
+        self.command.error.set(None);
         spawn_local(async move {
             match browser::get::<People>(&format!("/api/people?q={}", browser::encode(&text))).await {
                 Ok(found) => drop(self.found.try_set(Some(found.people))),
-                Err(error) => drop(self.error.try_set(Some(error.message()))),
+                Err(error) => drop(self.command.error.try_set(Some(error.message()))),
             }
         });
     }
 
     /// Sends a command about members, and reads them again.
     fn change(self, command: impl Request + 'static) {
-        if self.busy.get_untracked() {
-            return;
-        }
-        self.busy.set(true);
-        self.error.set(None);
-        spawn_local(async move {
-            let refusal = self.socket.send(command).await.err();
-            self.busy.try_set(false);
-            match refusal {
-                Some(refusal) => drop(self.error.try_set(Some(format::error_message(&refusal)))),
-                None => self.load(),
-            }
-        });
+        self.command.send(command, move || self.load());
     }
 
     /// Found users who are no members yet.
@@ -76,9 +62,8 @@ impl Members {
 /// The section of the dialog.
 #[component]
 pub(crate) fn MembersSection(thread: ThreadId) -> impl IntoView {
-    let (members, found, error, busy) =
-        (RwSignal::new(None), RwSignal::new(None), RwSignal::new(None), RwSignal::new(false));
-    let all = Members { thread, socket: use_socket(), members, found, error, busy };
+    let (members, found, command) = (RwSignal::new(None), RwSignal::new(None), CommandState::new(use_socket()));
+    let all = Members { thread, members, found, command };
     all.load();
     let text = RwSignal::new(String::new());
     let submit = move |event: SubmitEvent| {
@@ -108,7 +93,7 @@ pub(crate) fn MembersSection(thread: ThreadId) -> impl IntoView {
             </label>
             <button type="submit" class="button quiet-button">"Find"</button>
         </form>
-        {move || error.get().map(error_message)}
+        {move || command.error.get().map(error_message)}
         <ul class="share-links" aria-label="Found users" hidden=move || candidates.with(|found| found.as_ref().is_none_or(Vec::is_empty))>
             <For each=move || candidates.get().unwrap_or_default() key=|person| person.id children=move |person| view! { <Candidate person all/> }/>
         </ul>
@@ -168,7 +153,7 @@ fn MemberRow(member: Member, all: Members) -> impl IntoView {
                     type="button"
                     class="small-button"
                     aria-label=format!("Remove {name}")
-                    aria-disabled=move || all.busy.get().to_string()
+                    aria-disabled=move || all.command.aria_disabled()
                     on:click=remove
                 >
                     "Remove"

@@ -9,6 +9,7 @@ pub(crate) mod auto_scroll;
 pub(crate) mod chart;
 pub(crate) mod clock;
 pub(crate) mod collapsible;
+pub(crate) mod command_state;
 pub(crate) mod composer;
 pub(crate) mod connection_status;
 pub(crate) mod copy;

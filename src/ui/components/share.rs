@@ -4,6 +4,7 @@ use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
 
 use super::{
     clock::Timestamp,
+    command_state::CommandState,
     copy::CopyButton,
     dialogs::Dialogs,
     error_message::error_message,
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{
     protocol::{Request, ShareId, ShareLink, ShareLinks, ShareThread, ThreadId, WithdrawLink},
-    socket::context::{Socket, use_socket},
-    ui::{browser, format, part::part},
+    socket::context::use_socket,
+    ui::{browser, part::part},
 };
 
 /// The lifetimes that are offered, in days; 0: no end.
@@ -32,11 +33,9 @@ part!(
 #[derive(Clone, Copy)]
 struct Links {
     thread: ThreadId,
-    socket: Socket,
     /// `None`: loading.
     links: RwSignal<Option<Vec<ShareLink>>>,
-    error: RwSignal<Option<String>>,
-    busy: RwSignal<bool>,
+    command: CommandState,
 }
 
 impl Links {
@@ -53,34 +52,22 @@ impl Links {
                         }
                     });
                 }
-                Err(error) => drop(self.error.try_set(Some(error.message()))),
+                Err(error) => drop(self.command.error.try_set(Some(error.message()))),
             }
         });
     }
 
     /// Sends a command about the links, and reads them again.
     fn change(self, command: impl Request + 'static) {
-        if self.busy.get_untracked() {
-            return;
-        }
-        self.busy.set(true);
-        self.error.set(None);
-        spawn_local(async move {
-            let refusal = self.socket.send(command).await.err();
-            self.busy.try_set(false);
-            match refusal {
-                Some(refusal) => drop(self.error.try_set(Some(format::error_message(&refusal)))),
-                None => self.load(),
-            }
-        });
+        self.command.send(command, move || self.load());
     }
 }
 
 #[component]
 fn ShareDialog(thread: ThreadId) -> impl IntoView {
     let dialogs: Dialogs = expect_context();
-    let (links, error, busy) = (RwSignal::new(None), RwSignal::new(None), RwSignal::new(false));
-    let all = Links { thread, socket: use_socket(), links, error, busy };
+    let (links, command) = (RwSignal::new(None), CommandState::new(use_socket()));
+    let all = Links { thread, links, command };
     all.load();
     let days = RwSignal::new(DEFAULT_DAYS);
     let button = NodeRef::<html::Button>::new();
@@ -115,9 +102,9 @@ fn ShareDialog(thread: ThreadId) -> impl IntoView {
                     {LIFETIMES.iter().map(lifetime).collect_view()}
                 </select>
             </label>
-            <button type="submit" class="button" node_ref=button aria-disabled=move || busy.get().to_string()>{icon(Glyph::Link)} "Create link"</button>
+            <button type="submit" class="button" node_ref=button aria-disabled=move || command.aria_disabled()>{icon(Glyph::Link)} "Create link"</button>
         </form>
-        {move || error.get().map(error_message)}
+        {move || command.error.get().map(error_message)}
         <ul class="share-links" aria-label="Links">
             <For each=move || links.get().unwrap_or_default() key=|link| link.share_id children=move |link| view! { <LinkRow link all/> }/>
         </ul>
@@ -146,7 +133,7 @@ fn LinkRow(link: ShareLink, all: Links) -> impl IntoView {
             <span class="quiet">{expiry}</span>
             <span class="share-actions">
                 <CopyButton class="small-button" text/>
-                <button type="button" class="small-button" aria-disabled=move || all.busy.get().to_string() on:click=withdraw>"Withdraw"</button>
+                <button type="button" class="small-button" aria-disabled=move || all.command.aria_disabled() on:click=withdraw>"Withdraw"</button>
             </span>
         </li>
     }

@@ -1,23 +1,24 @@
 //! Tags of threads: the filter of the list, chips, and the dialog that tags threads and changes tags.
 
-use leptos::{ev::SubmitEvent, html, prelude::*, task::spawn_local};
+use leptos::{ev::SubmitEvent, html, prelude::*};
 use leptos_router::{
     NavigateOptions,
     hooks::{use_location, use_navigate, use_query_map},
 };
 
 use super::{
+    command_state::CommandState,
     dialogs::Dialogs,
     error_message::error_message,
     focus::{focus_on, is_focus_lost},
     icons::{Glyph, icon},
 };
 use crate::{
-    protocol::{DeleteTag, RenameTag, Request, Tag, TagId, TagThreads, ThreadId, limits},
+    protocol::{DeleteTag, RenameTag, Tag, TagId, TagThreads, ThreadId, limits},
     socket::context::{Socket, use_socket},
     text::escape_invisible,
     thread::UserFeed,
-    ui::{format, part::part},
+    ui::part::part,
 };
 
 /// The parameter of addresses that has the tag of the filter.
@@ -138,30 +139,12 @@ struct Tagging {
     socket: Socket,
     /// The threads that are tagged; empty: only the tags themselves are changed.
     threads: StoredValue<Vec<ThreadId>>,
-    error: RwSignal<Option<String>>,
-    busy: RwSignal<bool>,
+    command: CommandState,
 }
 
 impl Tagging {
-    /// Sends a command. `then` is called if it succeeds.
-    fn send(self, command: impl Request + 'static, then: impl FnOnce() + 'static) {
-        if self.busy.get_untracked() {
-            return;
-        }
-        self.busy.set(true);
-        self.error.set(None);
-        spawn_local(async move {
-            let refusal = self.socket.send(command).await.err();
-            self.busy.try_set(false);
-            match refusal {
-                Some(refusal) => drop(self.error.try_set(Some(format::error_message(&refusal)))),
-                None => then(),
-            }
-        });
-    }
-
     fn tag(self, add: Vec<String>, remove: Vec<TagId>, then: impl FnOnce() + 'static) {
-        self.send(TagThreads { thread_ids: self.threads.get_value(), add, remove }, then);
+        self.command.send(TagThreads { thread_ids: self.threads.get_value(), add, remove }, then);
     }
 
     /// How many of the threads have a tag.
@@ -178,8 +161,7 @@ impl Tagging {
 fn TagDialog(threads: Vec<ThreadId>) -> impl IntoView {
     let dialogs: Dialogs = expect_context();
     let (count, socket) = (threads.len(), use_socket());
-    let tagging =
-        Tagging { socket, threads: StoredValue::new(threads), error: RwSignal::new(None), busy: RwSignal::new(false) };
+    let tagging = Tagging { socket, threads: StoredValue::new(threads), command: CommandState::new(socket) };
     let feed = socket.feed();
     let tags = Memo::new(move |_| feed.with(|feed| feed.tags.iter().map(|tag| tag.id).collect::<Vec<_>>()));
     let field = NodeRef::<html::Input>::new();
@@ -221,10 +203,10 @@ fn TagDialog(threads: Vec<ThreadId>) -> impl IntoView {
                     maxlength=limits::MAX_TAG_CHARS.to_string()
                     node_ref=field
                 />
-                <button type="submit" class="button" aria-disabled=move || tagging.busy.get().to_string()>{icon(Glyph::Plus)} "Add"</button>
+                <button type="submit" class="button" aria-disabled=move || tagging.command.aria_disabled()>{icon(Glyph::Plus)} "Add"</button>
             </form>
         })}
-        {move || tagging.error.get().map(error_message)}
+        {move || tagging.command.error.get().map(error_message)}
         <ul class="tag-list" aria-label="Your tags">
             <For each=move || tags.get() key=|tag| *tag children=move |tag| view! { <TagRow tag tagging count/> }/>
         </ul>
@@ -256,12 +238,12 @@ fn TagRow(tag: TagId, tagging: Tagging, count: usize) -> impl IntoView {
     let save = move |event: SubmitEvent| {
         event.prevent_default();
         let new_name = field.get_untracked().map(|field| field.value()).unwrap_or_default();
-        tagging.send(RenameTag { tag_id: tag, name: new_name }, move || {
+        tagging.command.send(RenameTag { tag_id: tag, name: new_name }, move || {
             renaming.try_set(false);
         });
     };
     let delete = move |_| {
-        tagging.send(DeleteTag { tag_id: tag }, || {
+        tagging.command.send(DeleteTag { tag_id: tag }, || {
             request_animation_frame(|| {
                 if is_focus_lost() {
                     focus_on(".dialog-head .icon-button");

@@ -1,18 +1,16 @@
 //! Temporary threads: the switch for a new one, and the notice in one that is open.
 
-use leptos::{prelude::*, task::spawn_local};
+use leptos::prelude::*;
 
 use super::{
     clock::Timestamp,
+    command_state::CommandState,
     error_message::error_message,
     icons::{Glyph, icon},
     open_thread::OpenThread,
     rendered_items::ready_thread,
 };
-use crate::{
-    protocol::{KeepThread, Temporary},
-    ui::format,
-};
+use crate::protocol::{KeepThread, Temporary};
 
 /// A switch that makes the new thread a temporary one.
 #[component]
@@ -37,20 +35,9 @@ pub(crate) fn TemporaryNotice() -> impl IntoView {
     let OpenThread { id, view, socket, .. } = expect_context();
     let temporary =
         Memo::new(move |_| view.with(|view| ready_thread(view).and_then(|thread| thread.info.as_ref()?.temporary)));
-    let (busy, error) = (RwSignal::new(false), RwSignal::new(None::<String>));
-    let keep = move |_| {
-        if busy.get_untracked() {
-            return;
-        }
-        busy.set(true);
-        error.set(None);
-        spawn_local(async move {
-            // On success, the entry in the thread's log removes this notice.
-            let refusal = socket.send(KeepThread { thread_id: id }).await.err();
-            busy.try_set(false);
-            error.try_set(refusal.map(|refusal| format::error_message(&refusal)));
-        });
-    };
+    let command = CommandState::new(socket);
+    // The entry in the thread's log removes this notice.
+    let keep = move |_| command.send(KeepThread { thread_id: id }, || ());
     let notice = move |Temporary { delete_at, idle_minutes }| {
         let minutes = if idle_minutes == 1 { "1 minute".into() } else { format!("{idle_minutes} minutes") };
         view! {
@@ -60,8 +47,8 @@ pub(crate) fn TemporaryNotice() -> impl IntoView {
                     <strong>"Temporary. "</strong>
                     {format!("This thread and its files are deleted {minutes} after you leave, or by ")} <Timestamp at=delete_at/> " at the latest."
                 </p>
-                <button type="button" class="small-button" aria-disabled=move || busy.get().to_string() on:click=keep>"Keep this thread"</button>
-                {move || error.get().map(error_message)}
+                <button type="button" class="small-button" aria-disabled=move || command.aria_disabled() on:click=keep>"Keep this thread"</button>
+                {move || command.error.get().map(error_message)}
             </div>
         }
     };

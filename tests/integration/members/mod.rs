@@ -2,20 +2,19 @@
 
 mod accounts;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use netra::{
     protocol::{
         AddMember, Answer, ArchiveThread, ChannelName, Command, CreateThread, DeleteThread, EditAnswer, EditQueued,
         Entry, ErrorBody, ErrorCode, ForkThread, GiveFeedback, KeepThread, LeaveThread, MarkRead, MemberRole,
         MessageId, MoveQueued, Person, PinThread, Ping, RemoveMember, RenameThread, Request, RunFeedback, RunId,
-        SendMessage, SetAgent, SetMemberRole, ShareId, ShareThread, Snapshot, StopRun, Subscribe, TagThreads, TakeBack,
+        SendMessage, SetAgent, SetMemberRole, ShareId, ShareThread, StopRun, Subscribe, TagThreads, TakeBack,
         ThreadEntry, ThreadId, ThreadMembers, ThreadSignal, UserEntry, UserId, WithdrawLink,
         http::{SearchPage, ThreadPage, Uploaded, User},
     },
     server::access::Access,
     socket::native::{Client as Socket, Update},
-    thread::ThreadView,
 };
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -23,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::support::{
     ADA, ADMIN, Account, Backends, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, replay_agent,
+    threads::{until_over, view},
 };
 
 const WRITER: Account = Account { email: "walt@example.com", name: "Walt Writer", password: "correct horse" };
@@ -59,24 +59,6 @@ impl Tester {
     }
 }
 
-/// Waits until a condition holds.
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let holds = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TEST_TIMEOUT, holds).await.unwrap_or_else(|_| panic!("{what} in time"));
-}
-
-async fn view(socket: &Socket, thread: ThreadId) -> ThreadView {
-    let subscribe = Subscribe { channel: ChannelName::Thread(thread), after: None, newest: None };
-    match socket.send(subscribe).await.expect("the subscription").snapshot {
-        Some(Snapshot::Thread(view)) => view,
-        other => panic!("no view: {other:?}"),
-    }
-}
-
 /// Creates a thread with a message that is answered.
 async fn thread(socket: &Socket) -> (ThreadId, MessageId, RunId) {
     let thread_id = ThreadId::new();
@@ -84,7 +66,7 @@ async fn thread(socket: &Socket) -> (ThreadId, MessageId, RunId) {
     socket.send(create).await.expect("the thread is created");
     let message = SendMessage::new(thread_id, "Where does it go?");
     let run = socket.send(message.clone()).await.expect("the message is accepted").run_id;
-    until("the run ends", async || view(socket, thread_id).await.run(run).is_some_and(|run| run.state.is_over())).await;
+    until_over(socket, thread_id, run).await;
     (thread_id, message.message_id, run)
 }
 
@@ -271,12 +253,15 @@ async fn every_command_and_route_asks_for_access(deployment: Deployment) {
     until_entry(&mut feed, |entry| *entry == Entry::User(UserEntry::ThreadRemoved { thread_id })).await;
 }
 
-/// A member takes back and changes only their own messages, and the owner changes nobody's.
+/// A member takes back and changes only their own messages, and uses nobody else's ids; and the owner changes nobody's.
 async fn others_messages_stay_theirs(owner: &Tester, writer: &Tester, shared: &Shared) {
     let thread_id = shared.thread;
     let code = |result: Result<netra::protocol::Accepted, ErrorBody>| result.err().map(|error| error.code);
     let take_back = TakeBack { thread_id, message_id: shared.message };
     assert_eq!(code(writer.socket.send(take_back).await), Some(ErrorCode::Forbidden));
+    // A message of the same id would not be shown, and its author could change the other one.
+    let same_id = SendMessage { message_id: shared.message, ..SendMessage::new(thread_id, "Not mine") };
+    assert_eq!(writer.socket.send(same_id).await.expect_err("it is refused").code, ErrorCode::Conflict);
     let sent = SendMessage::new(thread_id, "Mine");
     let message_id = sent.message_id;
     writer.socket.send(sent).await.expect("the message is accepted");

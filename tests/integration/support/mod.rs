@@ -8,6 +8,7 @@ pub mod npm;
 pub mod postgres;
 pub mod python;
 pub mod store;
+pub mod threads;
 
 mod http_client;
 mod server;

@@ -10,10 +10,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Runner;
 use crate::server::{
+    access::Access,
     auth::user_by_id,
     error::{Error, Result},
     runs::run::failed,
-    threads::{self, Expired},
+    threads::{self, Expired, Unanswered},
 };
 
 /// The time between two checks for expired interrupts.
@@ -34,12 +35,16 @@ impl Runner {
     async fn resume_expired(&self) -> Result<()> {
         let channels = &self.0.channels;
         for unanswered in threads::unanswered(channels).await? {
+            let Unanswered { thread_id, owner, requested_by, .. } = unanswered;
+            // The run goes on for who requested it, or for the owner if that user may not write in the thread any more.
+            let may_write = threads::authorise(channels, requested_by, thread_id, Access::Write).await;
+            let user = if matches!(may_write, Err(Error::Refused(_))) { owner } else { requested_by };
             // Try again at the next check if the queue is full now.
-            if self.admit(unanswered.owner).is_err() {
+            if self.admit(user).is_err() {
                 continue;
             }
-            let Some(owner) = user_by_id(channels.store(), unanswered.owner).await? else { continue };
-            let expired = match threads::expire(channels, &owner, unanswered).await {
+            let Some(user) = user_by_id(channels.store(), user).await? else { continue };
+            let expired = match threads::expire(channels, &user, unanswered).await {
                 Err(error @ (Error::Store(_) | Error::Shared(_))) => return Err(error),
                 // The error concerns this run only.
                 Err(error) => {

@@ -106,6 +106,9 @@ struct LibreChatMessage {
     children: Vec<LibreChatMessage>,
 }
 
+/// How many times as much text as the file has bytes its conversations may have.
+const MAX_EXPANSION: usize = 4;
+
 /// Reads a list of conversations, or one.
 ///
 /// # Errors
@@ -127,9 +130,17 @@ pub(super) fn read(text: &str) -> Result<Export, String> {
         return Err(format!("the file has more than {MAX_CONVERSATIONS} conversations; split it"));
     }
     let mut export = Export { format: ImportFormat::ChatGpt, conversations: Vec::new(), empty: 0, omitted: 0 };
+    // Each version of a question repeats its text, so a file can have more text than bytes.
+    let (mut bytes, max_bytes) = (0, text.len().saturating_mul(MAX_EXPANSION));
     for (number, conversation) in (1_usize..).zip(conversations) {
         let read =
             read_one(conversation, &mut export).map_err(|problem| format!("conversation {number}: {problem}"))?;
+        bytes += read.turns.iter().map(|turn| turn.question.len() + turn.answer.len()).sum::<usize>();
+        if bytes > max_bytes {
+            return Err(format!(
+                "conversation {number}: the file has too many versions of long questions; leave it out"
+            ));
+        }
         if read.turns.is_empty() {
             export.empty += 1;
         } else {

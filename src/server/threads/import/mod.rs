@@ -69,7 +69,7 @@ struct Turn {
 /// Reads an export: JSON, JSON Lines, or a ZIP archive with `conversations.json`. `max_bytes` bounds what an archive expands to.
 ///
 /// # Errors
-/// Why it cannot be read, with the place, for the person.
+/// Why it cannot be read and where in the file, as a message for the user.
 pub fn read_export(bytes: &[u8], max_bytes: u64) -> Result<Export, String> {
     if bytes.starts_with(b"PK\x03\x04") {
         return read_text(&unpack(bytes, max_bytes)?);

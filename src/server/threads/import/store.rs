@@ -50,7 +50,9 @@ pub async fn import(
 ) -> Result<Imported> {
     let created_at = conversation.created_at.or_else(|| conversation.turns.iter().find_map(|turn| turn.at));
     let id = thread_id(user.id, format, &conversation.source_id, created_at)?;
-    let created_at = created_at.unwrap_or_else(now_ms);
+    // The file chooses the times: none is in the future.
+    let now = now_ms();
+    let created_at = created_at.unwrap_or(now).clamp(0, now);
     let thread = ThreadInfo::new(id, title(conversation), agent, created_at);
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
@@ -63,7 +65,7 @@ pub async fn import(
     let (mut entries, mut messages) = (Vec::new(), Vec::with_capacity(conversation.turns.len()));
     let mut active_at = created_at;
     for turn in &conversation.turns {
-        let at = turn.at.unwrap_or(active_at);
+        let at = turn.at.unwrap_or(active_at).clamp(0, now);
         active_at = active_at.max(at);
         let seq = entries.len() as u64 + 1;
         let message = message(turn, author.clone(), agent, &messages);

@@ -3,8 +3,10 @@
 use std::io::Write;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
+use crate::protocol::{Author, RunId, ThreadId, ThreadInfo, UserId, UserMessage};
 
 const CHATGPT: &str = include_str!("../../../../tests/data/imports/chatgpt.json");
 const OPEN_WEBUI: &str = include_str!("../../../../tests/data/imports/open-webui.json");
@@ -92,6 +94,43 @@ fn wrong_files_get_errors_that_name_the_place() {
     assert!(read_export(b"[\xff]", MAX).expect_err("not text").contains("byte 1"));
     let deep = format!("{{\"messages\":[{}", "{\"children\":[".repeat(100));
     assert!(read_export(deep.as_bytes(), MAX).expect_err("too deep").contains("nested too deeply"));
+}
+
+#[test]
+fn versions_of_a_long_question_do_not_multiply_the_text_of_a_file() {
+    let part = |role: &str, text: &str| {
+        format!(r#"{{"author": {{"role": "{role}"}}, "content": {{"content_type": "text", "parts": ["{text}"]}}}}"#)
+    };
+    let question = part("user", &"q".repeat(100_000));
+    let answers: Vec<_> = (0..20)
+        .map(|answer| format!(r#""{answer}": {{"parent": "q", "message": {}}}"#, part("assistant", "a")))
+        .collect();
+    let text = format!(r#"[{{"id": "x", "mapping": {{"q": {{"message": {question}}}, {}}}}}]"#, answers.join(", "));
+    let problem = read_export(text.as_bytes(), MAX).expect_err("it is refused");
+    assert!(problem.contains("conversation 1: the file has too many versions of long questions"), "{problem}");
+}
+
+#[test]
+fn of_an_own_export_only_messages_and_texts_are_applied() {
+    let (thread, run, user) = (ThreadId::new(), RunId::new(), UserId::new());
+    let message = UserMessage::new(Author { id: user, name: "Ada".into() }, "Why?", run, "a");
+    let line = |entry: serde_json::Value| format!("{}\n", json!({"at": 1, "entry": entry}));
+    let event = |event: serde_json::Value| line(json!({"kind": "agent", "run_id": run, "event": event}));
+    let head = json!({"format": "netra.thread.v1", "thread": ThreadInfo::new(thread, "T", "a", 1)});
+    let mut text = format!("{{\"format\":\"netra.thread.v1\",\"thread\":{}}}\n", head["thread"]);
+    text += &line(json!({"kind": "message", "message": message}));
+    text += &event(json!({"type": "RUN_STARTED", "threadId": "t", "runId": run}));
+    // Each copies what is there: 2^40 elements.
+    text += &event(json!({"type": "STATE_SNAPSHOT", "snapshot": {"a": ["x"]}}));
+    for step in 0..40 {
+        let copy = json!({"op": "copy", "from": "/a", "path": format!("/a/{step}")});
+        text += &event(json!({"type": "STATE_DELTA", "delta": [copy]}));
+    }
+    text += &event(json!({"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"}));
+    text += &event(json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "Because."}));
+    let view = own::view(&text).expect("it is read").0;
+    assert_eq!(view.run(run).map(|run| (run.nodes.len(), run.shared.is_none())), Some((1, true)));
+    assert_eq!(turns(&read(&text).conversations[0]), [(None, None, "Why?", "Because.")]);
 }
 
 #[test]
