@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use tokio::fs;
 
-use super::Commands;
+use super::{Commands, second_path::second_path};
 use crate::{
     protocol::{ForkThread, ThreadInfo, http::User},
     server::{
@@ -41,7 +41,7 @@ impl Commands {
     }
 }
 
-/// Puts copies of files into the folder `to`. Complete files never change, so a link is enough where the file system has links.
+/// Puts copies of files into the folder `to`.
 async fn copy_files(files: &[CopiedFile], from: &Path, to: &Path) -> Result<()> {
     if files.is_empty() {
         return Ok(());
@@ -49,10 +49,7 @@ async fn copy_files(files: &[CopiedFile], from: &Path, to: &Path) -> Result<()> 
     fs::create_dir_all(to).await?;
     for file in files {
         let (original, copy) = (from.join(file.from.to_string()), to.join(file.id.to_string()));
-        if fs::hard_link(&original, &copy).await.is_ok() {
-            continue;
-        }
-        fs::copy(&original, &copy).await.map_err(|error| match error.kind() {
+        second_path(&original, &copy).await.map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::not_found("file"),
             _ => error.into(),
         })?;

@@ -10,6 +10,7 @@ mod delete_thread;
 mod fork_thread;
 mod members;
 mod move_queued;
+mod second_path;
 mod send_message;
 mod set_agent;
 mod stop_run;

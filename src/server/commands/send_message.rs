@@ -1,10 +1,10 @@
 //! `send_message`.
 
-use std::{io, path::Path};
+use std::io;
 
 use tokio::fs;
 
-use super::Commands;
+use super::{Commands, second_path::second_path};
 use crate::{
     protocol::{FileId, MessageAccepted, SendMessage, http::User, limits},
     server::{
@@ -74,32 +74,11 @@ impl Commands {
         fs::create_dir_all(&folder).await?;
         for file in &unsent {
             let original = unsent::path(&self.files, user.id, *file);
-            put_file(&original, &folder.join(file.to_string())).await.map_err(|error| match error.kind() {
+            second_path(&original, &folder.join(file.to_string())).await.map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => Error::not_found("file"),
                 _ => error.into(),
             })?;
         }
         Ok(unsent)
-    }
-}
-
-/// Gives a complete file, which never changes, a second path: by a link, or by a copy where the file system has no links.
-async fn put_file(original: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(original, path).await {
-        // The same message was sent before.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            // Under a temporary name, so that a file with the final name is complete.
-            let part = path.with_extension(format!("{}.part", FileId::new()));
-            let copied = match fs::copy(original, &part).await {
-                Ok(_) => fs::rename(&part, path).await,
-                Err(error) => Err(error),
-            };
-            if copied.is_err() {
-                let _ = fs::remove_file(&part).await;
-            }
-            copied
-        }
-        linked => linked,
     }
 }
