@@ -16,6 +16,8 @@ const MAX_ROWS: usize = 40;
 const MAX_LANES: usize = 4;
 /// The most bars in a row.
 const MAX_BARS: usize = 60;
+/// The least width of a bar, as a share of the chart's. `MAX_BARS` of them fit.
+const MIN_BAR_WIDTH: f64 = 0.006;
 
 /// What a bar stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(super) struct Bar {
     /// The position at which the replay shows its beginning.
     pub(super) position: usize,
     pub(super) has_failed: bool,
+    /// Where it begins and ends in the chart, as shares of the chart's width. Set by [`lay_out`].
+    pub(super) extent: (f64, f64),
 }
 
 impl Bar {
@@ -67,11 +71,6 @@ impl Bar {
             (BarKind::Step, count) => format!("{count} steps from {name} on, {duration}{failed}"),
             (BarKind::Tool, count) => format!("{count} tool calls from {name} on, {duration}{failed}"),
         }
-    }
-
-    /// Where it begins and ends in the chart, as shares of the replay's time.
-    pub(super) fn extent(&self, pace: &Pace) -> (f64, f64) {
-        (pace.share(self.started_at), pace.share(self.ended_at))
     }
 
     fn merge(&mut self, other: Self) {
@@ -113,7 +112,26 @@ pub(super) fn rows(recording: &Recording, agent: &str, pace: &Pace) -> Vec<Row> 
         bars.sort_by_key(|bar| bar.started_at);
         rows.push(Row { label, depth: 0, is_agent: true, bars: chart.merged(bars) });
     }
+    rows.iter_mut().for_each(|row| lay_out(&mut row.bars, pace));
     rows
+}
+
+/// Sets where the bars of a row lie, at most `MAX_BARS` in the order of their beginnings. Each has the least width and none covers another,
+/// so that a pointer reaches each: bars that begin at about the same time are moved apart by the least width, and one that ends after the
+/// next begins is cut there.
+fn lay_out(bars: &mut [Bar], pace: &Pace) {
+    let mut least = 0.0;
+    for bar in bars.iter_mut() {
+        let from = pace.share(bar.started_at).max(least);
+        bar.extent = (from, pace.share(bar.ended_at));
+        least = from + MIN_BAR_WIDTH;
+    }
+    let mut most = 1.0;
+    for bar in bars.iter_mut().rev() {
+        let from = bar.extent.0.min(most - MIN_BAR_WIDTH);
+        bar.extent = (from, bar.extent.1.min(most).max(from + MIN_BAR_WIDTH));
+        most = from;
+    }
 }
 
 struct Chart<'a> {
@@ -135,6 +153,7 @@ impl Chart<'_> {
             ended_at,
             position,
             has_failed: kind == BarKind::Agent && matches!(run.state, RunState::Failed { .. }),
+            extent: (0.0, 0.0),
         };
         let (first, end) = (at(1), run.ended_at.unwrap_or_else(|| at(entries.len())));
         let started = start.map_or(end, at);
@@ -189,6 +208,7 @@ impl Chart<'_> {
             ended_at: ended_at.max(node.started_at),
             position: self.recording.node_starts.get(index).copied().unwrap_or(1),
             has_failed: node.state == NodeState::Failed,
+            extent: (0.0, 0.0),
         })
     }
 
@@ -274,10 +294,44 @@ mod tests {
         let last = recording.entries.last().expect("an entry").at;
         let pace = Pace::new(recording.entries.iter().map(|entry| entry.at), false);
         let rows = rows(&recording, "Analyst", &pace);
-        assert_eq!(rows[0].bars[0].extent(&pace).0, 0.0);
-        assert_eq!(rows[0].bars[1].extent(&pace).1, 1.0);
+        assert_eq!(rows[0].bars[0].extent.0, 0.0);
+        assert_eq!(rows[0].bars[1].extent.1, 1.0);
         let step = &rows[1].bars[0];
-        assert_eq!(step.extent(&pace).0, (step.started_at - 1_000) as f64 / (last - 1_000) as f64);
+        assert_eq!(step.extent.0, (step.started_at - 1_000) as f64 / (last - 1_000) as f64);
+    }
+
+    /// Bars of a run whose entries are from 0 to 1,000,000 ms, laid out.
+    fn laid_out(times: &[(i64, i64)]) -> Vec<(f64, f64)> {
+        let bar = |(started_at, ended_at): &(i64, i64)| Bar {
+            kind: BarKind::Tool,
+            name: "look_up".to_owned(),
+            count: 1,
+            started_at: *started_at,
+            ended_at: *ended_at,
+            position: 1,
+            has_failed: false,
+            extent: (0.0, 0.0),
+        };
+        let mut bars: Vec<Bar> = times.iter().map(bar).collect();
+        lay_out(&mut bars, &Pace::new([0, 1_000_000], false));
+        bars.into_iter().map(|bar| bar.extent).collect()
+    }
+
+    #[test]
+    fn no_bar_covers_another() {
+        let cases: [(&str, Vec<(i64, i64)>); 5] = [
+            ("at one time", vec![(500_000, 500_000), (500_000, 500_001), (500_000, 500_002)]),
+            ("at the end", vec![(999_000, 999_001), (1_000_000, 1_000_000), (1_000_000, 1_000_000)]),
+            ("a short wait, then a long run", vec![(0, 1), (1, 1_000_000), (1_000_000, 1_000_000)]),
+            ("overlapping", vec![(0, 900_000), (100_000, 200_000), (150_000, 1_000_000)]),
+            ("as many as a row has", vec![(1_000_000, 1_000_000); MAX_BARS]),
+        ];
+        for (case, times) in cases {
+            let bars = laid_out(&times);
+            assert!(bars.iter().all(|(from, to)| *from >= -1e-9 && *to <= 1.0 && to - from > MIN_BAR_WIDTH - 1e-9), "{case}: {bars:?}");
+            assert!(bars.windows(2).all(|pair| pair[0].1 <= pair[1].0 + 1e-9), "{case}: {bars:?}");
+        }
+        assert_eq!(laid_out(&[(100_000, 200_000), (300_000, 1_000_000)]), [(0.1, 0.2), (0.3, 1.0)]);
     }
 
     #[test]

@@ -8,9 +8,6 @@ use super::{
 };
 use crate::ui::components::focus::focus_id;
 
-/// The least width of a bar, as a share of the chart's.
-const MIN_BAR_WIDTH: f64 = 0.006;
-
 fn bar_id(index: usize) -> String {
     format!("replay-bar-{index}")
 }
@@ -102,14 +99,7 @@ fn row_view(player: Player, focused: RwSignal<usize>, row: &Row, first: usize) -
 }
 
 fn bar_view(player: Player, focused: RwSignal<usize>, bar: &Bar, index: usize) -> AnyView {
-    let times = bar.clone();
-    // Where it begins, and its width. They change with the pace.
-    let place = Memo::new(move |_| {
-        let (from, to) = player.pace.with(|pace| times.extent(pace));
-        let width = (to - from).max(MIN_BAR_WIDTH);
-        (from.min(1.0 - width), width)
-    });
-    let (label, position) = (bar.label(), bar.position);
+    let (label, position, (from, to)) = (bar.label(), bar.position, bar.extent);
     let tooltip = label.clone();
     let stand = move || {
         focused.set(index);
@@ -130,9 +120,9 @@ fn bar_view(player: Player, focused: RwSignal<usize>, bar: &Bar, index: usize) -
             role="button"
             tabindex=move || if focused.get() == index { "0" } else { "-1" }
             aria-label=label
-            x=move || percent(place.get().0)
+            x=percent(from)
             y="2"
-            width=move || percent(place.get().1)
+            width=percent(to - from)
             height="14"
             rx="2"
             on:click=move |_| stand()
