@@ -58,6 +58,7 @@ test('a thread is shared to read, then to write, until the member is removed', a
   const question = theirs.getByRole('article', { name: `Message from ${signedIn.name}` });
   await expect(question).toContainText('What does it cost?');
   await expect(question.getByRole('button', { name: 'Edit' })).toHaveCount(0);
+  await expect(question.getByRole('img', { name: 'Has this thread open' }), 'its owner is here').toBeVisible();
   await expectAccessible(theirs);
   await info.attach('reader', { body: await theirs.screenshot(), contentType: 'image/png' });
 

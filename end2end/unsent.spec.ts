@@ -221,6 +221,26 @@ test('a draft keeps its text and file through navigation, a reload and a closed 
   await expect.poll(() => stored(next)).toEqual([]);
 });
 
+test('files of what a closed tab removed are removed, too @desktop', async ({ page, signedIn: _, browserConsole }) => {
+  // The address of an answer in JSON has no icon.
+  browserConsole.allow(/favicon/);
+  await page.goto('/');
+  await waitForConnection(page);
+  await page.locator('input[type=file]').setInputFiles(log);
+  const inDatabase = async () => {
+    const all = await stored(page);
+    return all.every((name) => !name.startsWith('netra.written/')) ? all.length : 0;
+  };
+  await expect.poll(inDatabase, 'a draft and its file').toBe(2);
+  const draft = (await stored(page)).find((name) => name.includes('/'));
+  // As if the tab had been closed before it removed the draft from the database. The application does not run on this page.
+  await page.goto('/api/config');
+  await page.evaluate((name) => localStorage.setItem(`netra.written/${name}`, ''), draft);
+  await page.goto('/');
+  await waitForConnection(page);
+  await expect.poll(() => stored(page)).toEqual([]);
+});
+
 test('two tabs have separate drafts, and a new tab takes over the draft of a closed one @desktop', async ({ page, context, signedIn: _ }) => {
   const other = await context.newPage();
   await page.goto('/');

@@ -18,7 +18,7 @@ const LAYERS = [
   ['server::outbound', 'server::quotas', 'server::rates'],
   ['server::admission', 'server::channel', 'server::sweep'],
   ['server::bus', 'server::raw_events', 'server::usage'],
-  ['server::auth', 'server::threads'],
+  ['server::auth', 'server::prompts', 'server::threads'],
   ['server::leases', 'server::search'],
   ['server::runs'],
   ['server::agents'],

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
-    AddMember, ChannelName, CreateTemporaryThread, Cursor, DeleteTag, EditQueued, Epoch, FileId, ForkThread,
-    InterruptAnswer, KeepThread, LeaveThread, MessageId, MoveQueued, RemoveMember, RenameTag, RunFeedback, RunId,
-    SendMode, SetMemberRole, ShareThread, TagThreads, ThreadId, ThreadInfo, ThreadView, UserFeed, WithdrawLink,
+    AddMember, ChannelName, CreateTemporaryThread, Cursor, DeletePrompt, DeleteTag, EditQueued, Epoch, FileId,
+    ForkThread, InterruptAnswer, KeepThread, LeaveThread, MessageId, MoveQueued, RemoveMember, RenameTag, RunFeedback,
+    RunId, SavePrompt, SendMode, SetMemberRole, ShareThread, TagThreads, ThreadId, ThreadInfo, ThreadView, UserFeed,
+    WithdrawLink,
 };
 
 /// A command's payload, with its `type` on the wire and the payload of its reply.
@@ -111,6 +112,10 @@ commands! {
     RenameTag = "rename_tag" -> Accepted;
     /// Delete a tag.
     DeleteTag = "delete_tag" -> Accepted;
+    /// Create a prompt of the library, or replace it.
+    SavePrompt = "save_prompt" -> Accepted;
+    /// Delete a prompt of the library.
+    DeletePrompt = "delete_prompt" -> Accepted;
     /// Check that the connection is alive.
     Ping = "ping" -> Pong;
 }

@@ -180,13 +180,13 @@ pub struct ThreadInfo {
     pub agent: String,
     /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
-    /// Whether it is pinned: it is listed first. In a feed by its user, in the log by the owner.
+    /// In a user's feed, and in replies: whether the user pinned it, so that it is listed first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// Whether it is archived: it is listed with the archived threads only. By whom, see `pinned`.
+    /// In a user's feed, and in replies: whether the user archived it, so that it is listed with the archived threads only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
-    /// Where it comes from, if it was forked.
+    /// Where it comes from, if it was forked. Only its owner's feed and replies have the title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<ForkOrigin>,
     /// When it is deleted, if it is temporary. Temporary threads are not listed, and not found by search.
@@ -195,7 +195,8 @@ pub struct ThreadInfo {
     /// In a user's feed, and in replies: with whom it is shared, if it has members. In the thread's log, `members` entries say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<SharedThread>,
-    /// The owner's tags, in the order in which they were added. The feed has their names; tags that it does not have were deleted.
+    /// In the owner's feed, and in replies: the tags, in the order in which they were added. The feed has their names; tags that it does
+    /// not have were deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<TagId>,
 }
@@ -207,6 +208,14 @@ impl ThreadInfo {
         let (title, agent, pinned, archived) = (title.into(), agent.into(), false, false);
         let (forked_from, temporary, shared, tags) = (None, None, None, Vec::new());
         Self { id, title, agent, created_at, pinned, archived, forked_from, temporary, shared, tags }
+    }
+
+    /// What the thread's log has of it, which all its members read: without what concerns one user alone, their marks and tags, and
+    /// without the title of the thread that it was forked from.
+    #[must_use]
+    pub fn for_log(&self) -> Self {
+        let forked_from = self.forked_from.clone().map(|origin| ForkOrigin { title: String::new(), ..origin });
+        Self { forked_from, temporary: self.temporary, ..Self::new(self.id, &self.title, &self.agent, self.created_at) }
     }
 }
 

@@ -10,13 +10,13 @@ use super::agui::{
 };
 use super::{
     AddMember, Answer, AnswerStatus, ArchiveThread, Author, ChannelName, ClientFrame, Command, CreateTemporaryThread,
-    CreateThread, Cursor, DeleteTag, DeleteThread, Draining, EditAnswer, EditQueued, Epoch, ErrorBody, ErrorCode,
-    EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, LeaveThread, MarkRead, Member,
-    MemberRole, MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push, Rating,
-    RemoveMember, RenameTag, RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView, SendMessage, SendMode,
-    SetAgent, SetMemberRole, ShareThread, SharedThread, StopRun, Subscribe, Subscribed, Tag, TagThreads, TakeBack,
-    ThreadEntry, ThreadInfo, ThreadMembers, ThreadReply, ThreadSignal, Unsubscribe, UserEntry, UserMessage, Waiting,
-    WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
+    CreateThread, Cursor, DeletePrompt, DeleteTag, DeleteThread, Draining, EditAnswer, EditQueued, Epoch, ErrorBody,
+    ErrorCode, EventPush, ForkOrigin, ForkThread, GiveFeedback, InterruptAnswer, KeepThread, LeaveThread, MarkRead,
+    Member, MemberRole, MessageAccepted, Mode, MoveQueued, Notice, Person, PinThread, Ping, Pong, Present, Push,
+    Rating, RemoveMember, RenameTag, RenameThread, RunAnswer, RunFeedback, RunPhase, RunState, RunView, SavePrompt,
+    SendMessage, SendMode, SetAgent, SetMemberRole, ShareThread, SharedThread, StopRun, Subscribe, Subscribed, Tag,
+    TagThreads, TakeBack, ThreadEntry, ThreadInfo, ThreadMembers, ThreadReply, ThreadSignal, Unsubscribe, UserEntry,
+    UserMessage, Waiting, WaitsFor, Welcome, WelcomeUser, WithdrawLink, compact, encode_reply, http,
 };
 
 const AT: i64 = 1_767_225_600_000;
@@ -134,6 +134,9 @@ fn commands() -> Vec<Command> {
         TagThreads { thread_ids: vec![id(1)], add: vec!["Costs".into()], remove: vec![id(15)] }.into(),
         RenameTag { tag_id: id(14), name: "Money".into() }.into(),
         DeleteTag { tag_id: id(15) }.into(),
+        SavePrompt { prompt_id: id(16), name: "Summary".into(), text: "Summarise {{text}}".into(), shared: true }
+            .into(),
+        DeletePrompt { prompt_id: id(16) }.into(),
         Ping {}.into(),
     ]
 }
@@ -304,6 +307,7 @@ fn config() -> http::Config {
             max_frame_bytes: super::limits::MAX_FRAME_BYTES,
         },
         auth: http::AuthConfig { signed_in: false, methods: vec!["password".into()], needs_setup: false },
+        members: true,
     }
 }
 

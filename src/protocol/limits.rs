@@ -22,6 +22,16 @@ pub const MAX_TAGS_PER_THREAD: usize = 20;
 pub const MAX_TAGS: usize = 200;
 /// The maximum number of threads of the command `tag_threads`.
 pub const MAX_TAGGED_AT_ONCE: usize = 100;
+/// The maximum length of a prompt's name, in characters.
+pub const MAX_PROMPT_NAME_CHARS: usize = 60;
+/// The maximum length of a prompt's text, in bytes.
+pub const MAX_PROMPT_BYTES: usize = 16 * 1024;
+/// The maximum number of prompts of a user.
+pub const MAX_PROMPTS: usize = 200;
+/// The default `limit` of `GET /api/prompts`.
+pub const PROMPTS_PAGE: u32 = 50;
+/// The maximum `limit` of `GET /api/prompts`.
+pub const MAX_PROMPTS_PAGE: u32 = 200;
 /// The maximum size of a file of conversations to import, in bytes, and of what it expands to.
 pub const MAX_IMPORT_BYTES: usize = 64 * 1024 * 1024;
 /// How many conversations one request imports.

@@ -25,6 +25,7 @@ mod ids;
 pub mod json;
 pub mod limits;
 mod members;
+mod prompts;
 mod push;
 mod queued;
 #[cfg(feature = "schema")]
@@ -52,12 +53,13 @@ pub use frame::{
     ClientFrame, DecodeError, Outcome, ServerFrame, decode_client, encode_command, encode_ok, encode_push, encode_reply,
 };
 pub use ids::{
-    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, RunId, ShareId, TagId, ThreadId,
-    UserId,
+    ChannelName, ConnectionId, Cursor, Epoch, FileId, IdError, MessageId, NoticeId, PromptId, RunId, ShareId, TagId,
+    ThreadId, UserId,
 };
 pub use members::{
     AddMember, LeaveThread, Member, MemberRole, People, RemoveMember, SetMemberRole, SharedThread, ThreadMembers,
 };
+pub use prompts::{DeletePrompt, Prompt, PromptInfo, PromptList, SavePrompt};
 pub use push::{
     Draining, EventPush, Notice, Person, Present, Push, ThreadSignal, Waiting, WaitsFor, Welcome, WelcomeUser,
 };

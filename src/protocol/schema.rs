@@ -69,6 +69,8 @@ fn commands(generator: &mut SchemaGenerator) -> Value {
     one::<super::TagThreads>(&mut out, generator);
     one::<super::RenameTag>(&mut out, generator);
     one::<super::DeleteTag>(&mut out, generator);
+    one::<super::SavePrompt>(&mut out, generator);
+    one::<super::DeletePrompt>(&mut out, generator);
     one::<super::Ping>(&mut out, generator);
     debug_assert_eq!(out.len(), Command::TYPES.len(), "every command has a schema");
     Value::Object(out)
@@ -149,7 +151,7 @@ fn register(generator: &mut SchemaGenerator) {
     all!(super::ShareLinks);
     all!(super::ThreadMembers);
     all!(super::People);
-    all!(super::TagList, http::ImportReport);
+    all!(super::TagList, super::PromptList, super::Prompt, http::ImportReport);
     all!(
         http::AgentInfo,
         http::ThreadPage,

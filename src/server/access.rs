@@ -119,9 +119,9 @@ impl ThreadRow {
             .then(|| SharedThread { owner: self.owner.clone(), role: listed.map(|listed| listed.member.role) });
         let (pinned, archived) =
             listed.map_or((self.info.pinned, self.info.archived), |listed| (listed.pinned, listed.archived));
-        // Tags are the owner's.
-        let tags = if user == self.owner.id { self.info.tags.clone() } else { Vec::new() };
-        ThreadInfo { pinned, archived, shared, tags, ..self.info.clone() }
+        // Tags are the owner's, and so is the thread that this one was forked from.
+        let info = if user == self.owner.id { self.info.clone() } else { self.info.for_log() };
+        ThreadInfo { pinned, archived, shared, ..info }
     }
 
     /// Changes the thread to what a user made of it: title and agent for all, the marks for this user.

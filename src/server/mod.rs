@@ -31,6 +31,7 @@ pub mod outage;
 mod outbound;
 mod page;
 pub mod problem;
+pub mod prompts;
 pub mod quotas;
 pub mod rates;
 pub mod raw_events;

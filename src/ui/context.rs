@@ -50,6 +50,11 @@ impl AppContext {
         self.agents.with_value(|agents| agents.iter().find(|agent| Some(agent.id.as_str()) == id).map(read))
     }
 
+    /// Whether users of this server share threads and prompts with each other.
+    pub(crate) fn has_members(self) -> bool {
+        self.config.with_value(|config| config.as_ref().is_none_or(|config| config.members))
+    }
+
     /// Whether the first administrator account is still to be created.
     pub(crate) fn needs_setup(self) -> bool {
         self.config.with_value(|config| config.as_ref().is_some_and(|config| config.auth.needs_setup))

@@ -15,6 +15,7 @@ mod format;
 mod item_key;
 mod keys;
 mod last_seen;
+mod latest;
 mod layout;
 mod markdown;
 mod outgoing;

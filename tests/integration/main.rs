@@ -30,6 +30,7 @@ mod members;
 mod metrics;
 mod model;
 mod pages;
+mod prompts;
 mod quotas;
 mod remote;
 mod run_entries;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use netra::{
     protocol::{
-        CreateThread, DeleteThread, EditQueued, MessageId, RenameThread, RunId, SendMessage, TakeBack, ThreadEntry,
-        ThreadId, UserId,
+        AddMember, CreateThread, DeleteThread, EditQueued, LeaveThread, MemberRole, MessageId, RenameThread, RunId,
+        SendMessage, TakeBack, ThreadEntry, ThreadId, UserId,
         agui::{
             Event, ReasoningMessageContent, ReasoningMessageEnd, ReasoningMessageStart, ReasoningRole, RunFinished,
             RunStarted, TextMessageContent, TextMessageEnd, TextMessageStart,
@@ -216,6 +216,49 @@ async fn what_was_renamed_deleted_or_taken_back_is_not_found() {
         for sql in ["SELECT COUNT(*) FROM search_texts", "SELECT COUNT(*) FROM search_progress"] {
             assert_eq!(library.count(sql).await, 0, "{sql}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn members_find_what_is_in_threads_that_are_shared_with_them() {
+    on_both_engines(async |test_store| {
+        let library = Library::on(test_store).await;
+        let (channels, owner) = (&library.channels, library.user());
+        let [member, stranger] = [test_store.add_user("Member").await, test_store.add_user("Stranger").await];
+        let [shared, other] = [library.thread("Shared walnuts").await, library.thread("Other walnuts").await];
+        for thread in [shared, other] {
+            library.send(thread, "Where do walnuts grow?").await;
+        }
+        let command = CreateThread { thread_id: ThreadId::new(), title: Some("My walnuts".into()), agent: None };
+        let own = threads::create(channels, &member, &command, "script").await.expect("the thread is created").id;
+        library.index().await;
+        let found = async |user: UserId| -> Vec<ThreadId> {
+            library.find_as(user, "walnuts").await.into_iter().map(|hit| hit.thread_id).collect()
+        };
+        assert_eq!(found(member.id).await, [own]);
+        let add = AddMember { thread_id: shared, user_id: member.id, role: MemberRole::Read };
+        threads::add_member(channels, owner, &add).await.expect("the thread is shared");
+        assert_eq!(found(member.id).await, [own, shared, shared], "titles first, with the thread's message");
+        assert_eq!(found(owner.id).await.len(), 4);
+        assert_eq!(found(stranger.id).await, []);
+
+        // Page by page, too.
+        let query = || Query::parse("walnuts").expect("it has a word");
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let page = find(channels.store(), member.id, query(), 1, after).await.expect("the store is searched");
+            pages.extend(page.hits.into_iter().map(|hit| hit.thread_id));
+            match page.next {
+                Some(next) => after = Some(next.parse().expect("a place")),
+                None => break,
+            }
+        }
+        assert_eq!(pages, [own, shared, shared]);
+
+        let leave = LeaveThread { thread_id: shared };
+        threads::leave(channels, &member, &leave).await.expect("the member leaves");
+        assert_eq!(found(member.id).await, [own]);
     })
     .await;
 }

@@ -67,6 +67,13 @@ pub struct Config {
     pub socket: SocketConfig,
     /// How to sign in.
     pub auth: AuthConfig,
+    /// Whether users share threads and prompts with each other; servers before this was added have it.
+    #[serde(default = "always")]
+    pub members: bool,
+}
+
+fn always() -> bool {
+    true
 }
 
 /// The body of `POST /api/auth/setup`, which creates the first administrator.

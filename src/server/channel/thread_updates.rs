@@ -73,8 +73,10 @@ impl ThreadRows {
             row.change(change.user, &info);
             feeds.add_change(&before, row);
             if before.info != row.info {
-                log.push(ThreadEntry::Thread { thread: row.info.clone() });
                 self.changed.insert(change.thread);
+            }
+            if before.info.for_log() != row.info.for_log() {
+                log.push(ThreadEntry::Thread { thread: row.info.for_log() });
             }
             if before.members != row.members {
                 self.changed_members.insert((change.thread, change.user));

@@ -1,8 +1,8 @@
 //! Executes the commands of people, for the WebSocket (`ws`) and the HTTP API (`http`).
 //!
 //! A file for each command; `temporary.rs` also deletes expired threads. `rename_thread`, `pin_thread`, `archive_thread`, `keep_thread`,
-//! `mark_read`, `edit_queued`, `give_feedback`, `share_thread`, `withdraw_link` and `set_member_role` are a single call of [`threads`](super::threads), so they have
-//! none; subscriptions belong to a connection, see `ws/subscribe.rs`.
+//! `mark_read`, `edit_queued`, `give_feedback`, `share_thread`, `withdraw_link`, `set_member_role` and `delete_prompt` are a single call of [`threads`](super::threads) or
+//! [`prompts`](super::prompts), so they have none; subscriptions belong to a connection, see `ws/subscribe.rs`.
 
 mod answer;
 mod create_thread;
@@ -10,6 +10,7 @@ mod delete_thread;
 mod fork_thread;
 mod members;
 mod move_queued;
+mod prompts;
 mod second_path;
 mod send_message;
 mod set_agent;

@@ -37,6 +37,7 @@ pub async fn discovery(state: &AppState, headers: &HeaderMap, signed_in: bool) -
             max_frame_bytes: state.config.socket.max_frame_bytes,
         },
         auth: AuthConfig { signed_in, methods: vec!["password".to_owned()], needs_setup },
+        members: state.config.server.members,
     })
 }
 

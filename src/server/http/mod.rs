@@ -17,6 +17,7 @@ mod imports;
 mod inbox;
 mod info;
 mod members;
+mod prompts;
 mod runs;
 mod search;
 pub(crate) mod session_cookie;
@@ -54,6 +55,8 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/agents", get(info::agents))
         .route("/threads", get(threads::list))
         .route("/tags", get(threads::tags))
+        .route("/prompts", get(prompts::list))
+        .route("/prompts/{prompt_id}", get(prompts::read))
         .route("/import", post(imports::import).layer(DefaultBodyLimit::disable()))
         .route("/search", get(search::search))
         .route("/inbox", get(inbox::list))

@@ -1,7 +1,8 @@
 //! Finds texts and puts the best first.
 //!
 //! Common words match so many texts that ranking all would take too long. So of the titles, and of the other texts, only the newest
-//! [`MAX_CANDIDATES`] that match are ranked; older ones are not found until the query has further words.
+//! [`MAX_CANDIDATES`] that match are ranked; older ones are not found until the query has further words. This holds for the user's own
+//! threads, and for those that others share with the user.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,6 +31,8 @@ use crate::{
 
 /// How many matching titles, and how many other texts, are ranked: the newest.
 const MAX_CANDIDATES: i64 = 1_000;
+/// Threads of how many other users are searched.
+const MAX_OWNERS: i64 = 200;
 
 /// A position in the ranking; the hits of the next page come after it. Texts that are newer than the first page stay out of the
 /// pages that follow it.
@@ -96,37 +99,44 @@ impl Scope {
     }
 }
 
-/// A page of what was found in a person's threads, at most `limit` texts: the first page, or the one after a place.
+/// A page of what was found in the threads that a user may read, at most `limit` texts: the first page, or the one after a place.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn find(
     store: &Store,
-    owner: UserId,
+    user: UserId,
     query: Query,
     limit: usize,
     after: Option<SearchPlace>,
 ) -> Result<SearchPage> {
-    find_tagged(store, owner, query, None, limit, after).await
+    find_tagged(store, user, query, None, limit, after).await
 }
 
-/// As [`find`]; with a tag, only in the threads that have it.
+/// As [`find`]; with a tag, only in the threads that have it, which are the user's own.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn find_tagged(
     store: &Store,
-    owner: UserId,
+    user: UserId,
     query: Query,
     tag: Option<TagId>,
     limit: usize,
     after: Option<SearchPlace>,
 ) -> Result<SearchPage> {
-    let searched = Searched { store, owner, query: &query, tag };
+    let mut threads = vec![Threads::Own(tag)];
+    if tag.is_none() {
+        let owners = owners_of_shared(store, user).await?;
+        threads.extend((!owners.is_empty()).then_some(Threads::Shared(owners)));
+    }
     let newest = after.map_or(i64::MAX, |after| after.newest);
     let mut candidates = Vec::new();
-    for scope in [Scope::Titles, Scope::MessagesAndAnswers] {
-        candidates.extend(ranked(searched, scope, newest).await?);
+    for threads in &threads {
+        let searched = Searched { store, user, query: &query, threads };
+        for scope in [Scope::Titles, Scope::MessagesAndAnswers] {
+            candidates.extend(ranked(searched, scope, newest).await?);
+        }
     }
     let newest = candidates.iter().map(|candidate| candidate.id).max().unwrap_or_default();
     candidates.retain(|candidate| after.is_none_or(|after| *candidate < after.last));
@@ -135,19 +145,49 @@ pub async fn find_tagged(
     candidates.truncate(limit);
     let next = candidates.last().filter(|_| !is_last).map(|last| SearchPlace { newest, last: *last }.to_string());
     let ids: Vec<i64> = candidates.iter().map(|candidate| candidate.id).collect();
-    let texts = texts(store, owner, &ids).await?;
+    let texts = texts(store, user, &ids).await?;
     let hits = move || ids.iter().filter_map(|id| texts.get(id)?.hit(&query)).collect();
     Ok(SearchPage { hits: offload::run(hits).await?, next })
+}
+
+/// Those who share threads with a user, at most [`MAX_OWNERS`].
+async fn owners_of_shared(store: &Store, user: UserId) -> Result<Vec<UserId>> {
+    let sql = "SELECT DISTINCT t.owner FROM thread_members m JOIN threads t ON t.id = m.thread_id \
+               WHERE m.user_id = $1 AND t.deleted_at IS NULL LIMIT $2";
+    let query = sqlx::query_scalar(sql).bind(user).bind(MAX_OWNERS);
+    Ok(query.fetch_all(store.reader()).await?)
+}
+
+/// Which threads are searched.
+enum Threads {
+    /// The user's own, if there is a tag only those that have it.
+    Own(Option<TagId>),
+    /// Those that these users share with the user.
+    Shared(Vec<UserId>),
+}
+
+impl Threads {
+    /// The condition of the thread of a text. `id` and `parameter`: the text's id and the tag or user in the statement.
+    fn condition(&self, id: &str, parameter: &str) -> String {
+        let (table, column) = match self {
+            Self::Own(None) => return String::new(),
+            Self::Own(Some(_)) => ("thread_tags", "tag_id"),
+            Self::Shared(_) => ("thread_members", "user_id"),
+        };
+        format!(
+            " AND EXISTS (SELECT 1 FROM search_texts own JOIN {table} ON {table}.thread_id = own.thread_id \
+             WHERE own.id = {id} AND {table}.{column} = {parameter})"
+        )
+    }
 }
 
 /// What is searched for, and where.
 #[derive(Clone, Copy)]
 struct Searched<'a> {
     store: &'a Store,
-    owner: UserId,
+    user: UserId,
     query: &'a Query,
-    /// The tag that the threads have.
-    tag: Option<TagId>,
+    threads: &'a Threads,
 }
 
 /// The newest texts of a scope that match, with their ranks.
@@ -175,31 +215,32 @@ async fn matching(
     strictness: Strictness,
     (oldest, newest): (i64, i64),
 ) -> Result<Vec<i64>> {
-    let Searched { store, owner, query, tag } = searched;
-    let tagged = |id: &str, tag: &str| {
-        format!(
-            " AND EXISTS (SELECT 1 FROM search_texts tagged JOIN thread_tags ON thread_tags.thread_id = tagged.thread_id \
-             WHERE tagged.id = {id} AND thread_tags.tag_id = {tag})"
-        )
-    };
+    let Searched { store, user, query, threads } = searched;
     let (found, words) = match store.engine() {
-        Engine::Sqlite => (
-            format!(
-                "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3{} \
-                 ORDER BY rowid DESC LIMIT $4",
-                tag.map(|_| tagged("search_index.rowid", "$5")).unwrap_or_default(),
-            ),
-            query.fts5(strictness, &scope.marker(owner)),
-        ),
-        Engine::Postgres => (
-            format!(
-                "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3 AND owner = $5 AND {}{} \
-                 ORDER BY id DESC LIMIT $4",
-                scope.condition(),
-                tag.map(|_| tagged("search_texts.id", "$6")).unwrap_or_default(),
-            ),
-            query.tsquery(strictness),
-        ),
+        Engine::Sqlite => {
+            let markers: Vec<String> = match threads {
+                Threads::Own(_) => vec![scope.marker(user)],
+                Threads::Shared(owners) => owners.iter().map(|owner| scope.marker(*owner)).collect(),
+            };
+            let condition = threads.condition("search_index.rowid", "$5");
+            let found = format!(
+                "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3{condition} \
+                 ORDER BY rowid DESC LIMIT $4"
+            );
+            (found, query.fts5(strictness, &markers))
+        }
+        Engine::Postgres => {
+            let (owner, parameter) = match threads {
+                Threads::Own(_) => (" AND owner = $5", "$6"),
+                Threads::Shared(_) => ("", "$5"),
+            };
+            let (scope, condition) = (scope.condition(), threads.condition("search_texts.id", parameter));
+            let found = format!(
+                "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3{owner} AND {scope}{condition} \
+                 ORDER BY id DESC LIMIT $4"
+            );
+            (found, query.tsquery(strictness))
+        }
     };
     // One row, as many rows take longer to read than to find.
     let sql = format!("SELECT string_agg(CAST(id AS TEXT), ',') FROM ({found}) AS found");
@@ -207,10 +248,13 @@ async fn matching(
     statement = statement.bind(words).bind(oldest).bind(newest).bind(MAX_CANDIDATES);
     if store.engine() == Engine::Postgres {
         // Planned for these words each time: whether they are rare or common decides how to search.
-        statement = statement.bind(owner).persistent(false);
+        statement = statement.persistent(false);
     }
-    if let Some(tag) = tag {
-        statement = statement.bind(tag);
+    if store.engine() == Engine::Postgres || matches!(threads, Threads::Shared(_)) {
+        statement = statement.bind(user);
+    }
+    if let Threads::Own(Some(tag)) = threads {
+        statement = statement.bind(*tag);
     }
     let ids = statement.fetch_one(store.reader()).await?.unwrap_or_default();
     let unreadable = |_| Error::Corrupt("the ids of search cannot be read".into());
@@ -230,17 +274,20 @@ row! {
     }
 }
 
-/// The texts of these ids. The owner is checked once more: nobody sees a text of another person's thread, whatever the index has.
-async fn texts(store: &Store, owner: UserId, ids: &[i64]) -> Result<HashMap<i64, Text>> {
+/// The texts of these ids. Access is checked once more: nobody sees a text of a thread that they may not read, whatever the index has.
+async fn texts(store: &Store, user: UserId, ids: &[i64]) -> Result<HashMap<i64, Text>> {
     let engine = store.engine();
     let mut texts = HashMap::with_capacity(ids.len());
     for chunk in chunks(ids) {
-        let (first, ids) = (engine.placeholder(1), placeholders(engine, 2, chunk.len()));
+        let ([owner, member], ids) =
+            ([1, 2].map(|number| engine.placeholder(number)), placeholders(engine, 3, chunk.len()));
         let sql = format!(
             "SELECT s.id, s.thread_id, t.title, s.kind, s.message_id, s.run_id, s.text FROM search_texts s \
-             JOIN threads t ON t.id = s.thread_id WHERE t.owner = {first} AND t.deleted_at IS NULL AND s.id IN ({ids})"
+             JOIN threads t ON t.id = s.thread_id \
+             WHERE (t.owner = {owner} OR EXISTS (SELECT 1 FROM thread_members m WHERE m.thread_id = t.id AND m.user_id = {member})) \
+             AND t.deleted_at IS NULL AND s.id IN ({ids})"
         );
-        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(owner);
+        let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(user).bind(user);
         for id in chunk {
             query = query.bind(*id);
         }

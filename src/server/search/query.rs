@@ -73,11 +73,13 @@ impl Query {
         (phrases, false)
     }
 
-    /// In the language of FTS5. `marker` is a word that must occur, too.
-    pub(super) fn fts5(&self, strictness: Strictness, marker: &str) -> String {
+    /// In the language of FTS5. One of the words `markers`, at least one, must occur, too.
+    pub(super) fn fts5(&self, strictness: Strictness, markers: &[String]) -> String {
         let (phrases, is_open) = self.parts(strictness);
         let phrases = phrases.iter().map(|phrase| format!(" AND \"{}\"", phrase.join(" ")));
-        format!("\"{marker}\"{}{}", phrases.collect::<String>(), if is_open { " *" } else { "" })
+        let markers: Vec<String> = markers.iter().map(|marker| format!("\"{marker}\"")).collect();
+        let marker = if markers.len() == 1 { markers.concat() } else { format!("({})", markers.join(" OR ")) };
+        format!("{marker}{}{}", phrases.collect::<String>(), if is_open { " *" } else { "" })
     }
 
     /// In the language of PostgreSQL's `tsquery`.
@@ -125,7 +127,7 @@ mod tests {
     };
 
     fn fts5(text: &str) -> String {
-        Query::parse(text).map(|query| query.fts5(Any, "_m")).unwrap_or_default()
+        Query::parse(text).map(|query| query.fts5(Any, &["_m".to_owned()])).unwrap_or_default()
     }
 
     fn tsquery(text: &str) -> String {
@@ -136,6 +138,12 @@ mod tests {
     fn all_words_must_occur_and_the_last_may_be_a_beginning() {
         assert_eq!(fts5("Créme brul"), r#""_m" AND "creme" AND "brul" *"#);
         assert_eq!(tsquery("Créme brul"), "('creme') & ('brul':*)");
+    }
+
+    #[test]
+    fn one_of_several_markers_must_occur() {
+        let query = Query::parse("brul").expect("it has a word");
+        assert_eq!(query.fts5(Any, &["_a".to_owned(), "_b".to_owned()]), r#"("_a" OR "_b") AND "brul" *"#);
     }
 
     #[test]
@@ -186,7 +194,7 @@ mod tests {
         fn no_input_leaves_its_quotes(text in any::<String>()) {
             if let Some(query) = Query::parse(&text) {
                 for strictness in [Any, WholeWords, InOrder] {
-                    let outside: String = query.fts5(strictness, "_m").split('"').step_by(2).collect();
+                    let outside: String = query.fts5(strictness, &["_m".to_owned()]).split('"').step_by(2).collect();
                     prop_assert!(outside.replace(" AND ", "").trim_end_matches(" *").is_empty(), "{}", outside);
                     let outside: String = query.tsquery(strictness).split('\'').step_by(2).collect();
                     prop_assert!(outside.chars().all(|c| "()<->&:* ".contains(c)), "{}", outside);

@@ -1,6 +1,6 @@
 //! Rust types as columns: ids are stored as text, and rows are read by the names of their columns.
 
-use crate::protocol::{FileId, MessageId, RunId, ShareId, TagId, ThreadId, UserId};
+use crate::protocol::{FileId, MessageId, PromptId, RunId, ShareId, TagId, ThreadId, UserId};
 
 /// Makes types that are written with `Display` and read with `FromStr` the types of text columns.
 macro_rules! text_columns {
@@ -29,7 +29,7 @@ macro_rules! text_columns {
 }
 pub(crate) use text_columns;
 
-text_columns!(FileId, MessageId, RunId, ShareId, TagId, ThreadId, UserId);
+text_columns!(FileId, MessageId, PromptId, RunId, ShareId, TagId, ThreadId, UserId);
 
 /// Declares a struct whose fields are columns of the same names, and implements `sqlx::FromRow` for it. It stands in for sqlx's
 /// derive macro, for the reason given in `migrations.rs`.

@@ -14,7 +14,7 @@ type File = (i64, &'static str, &'static str);
 
 /// Each file of `migrations/`, in order. The store keeps version, description and a checksum of the SQL, and refuses to open where the
 /// checksum differs.
-const FILES: [File; 20] = [
+const FILES: [File; 21] = [
     (1, "init", include_str!("../../../migrations/0001_init.sql")),
     (2, "nodes", include_str!("../../../migrations/0002_nodes.sql")),
     (3, "turns", include_str!("../../../migrations/0003_turns.sql")),
@@ -35,6 +35,7 @@ const FILES: [File; 20] = [
     (940, "title source", include_str!("../../../migrations/0940_title_source.sql")),
     (941, "tags", include_str!("../../../migrations/0941_tags.sql")),
     (950, "members", include_str!("../../../migrations/0950_members.sql")),
+    (960, "prompts", include_str!("../../../migrations/0960_prompts.sql")),
 ];
 
 /// Each file of `migrations/sqlite/`: what only SQLite has.

@@ -6,7 +6,7 @@ use sqlx::{Any, Executor};
 
 use crate::{
     protocol::{
-        Node, NodeBody, RunId, RunView, ThreadId, UserId,
+        Node, NodeBody, RunId, RunView, ThreadId, ThreadInfo, UserId,
         http::{InboxItem, InboxPage},
     },
     server::{
@@ -57,21 +57,21 @@ pub async fn inbox(channels: &Channels, user: UserId, before: Option<InboxPlace>
     let mut order: Vec<usize> = (0..asking.len()).collect();
     order.sort_by_key(|index| asking[*index].thread_id);
     for of_thread in order.chunk_by(|a, b| asking[*a].thread_id == asking[*b].thread_id) {
-        let Some(view) = open_thread(channels, user, asking[of_thread[0]].thread_id).await? else { continue };
-        items.extend(of_thread.iter().filter_map(|index| item(&view, &asking[*index])));
+        let Some((info, view)) = open_thread(channels, user, asking[of_thread[0]].thread_id).await? else { continue };
+        items.extend(of_thread.iter().filter_map(|index| item(&info, &view, &asking[*index])));
     }
     items.sort_by_key(|item| std::cmp::Reverse((item.asked_at, item.run.run_id)));
     Ok(InboxPage { items, older })
 }
 
-/// The view of a thread; `None` if it was deleted meanwhile, or cannot be read.
-async fn open_thread(channels: &Channels, user: UserId, thread: ThreadId) -> Result<Option<ThreadView>> {
-    match super::authorise(channels, user, thread, Access::Write).await {
+/// A thread as the user's list has it, and its view; `None` if it was deleted meanwhile, or cannot be read.
+async fn open_thread(channels: &Channels, user: UserId, thread: ThreadId) -> Result<Option<(ThreadInfo, ThreadView)>> {
+    let info = match super::authorise(channels, user, thread, Access::Write).await {
         Err(Error::Refused(_)) => return Ok(None),
-        info => drop(info?),
-    }
+        info => info?,
+    };
     match channels.thread(thread).await {
-        Ok((_, view)) => Ok(Some(view)),
+        Ok((_, view)) => Ok(Some((info, view))),
         Err(error @ (Error::Store(_) | Error::Shared(_))) => Err(error),
         Err(error) => {
             tracing::error!(%thread, %error, "a thread cannot be read; its questions are not in the inbox");
@@ -81,9 +81,9 @@ async fn open_thread(channels: &Channels, user: UserId, thread: ThreadId) -> Res
 }
 
 /// A run as the inbox shows it; `None` if it asks people nothing, or was answered meanwhile.
-fn item(view: &ThreadView, asking: &AskingRun) -> Option<InboxItem> {
+fn item(thread: &ThreadInfo, view: &ThreadView, asking: &AskingRun) -> Option<InboxItem> {
     let run = view.run(asking.run_id).filter(|run| !run.open_interrupts().is_empty() && !run.was_cut_by_restart())?;
-    Some(InboxItem { thread: view.info.clone()?, asked_at: asking.asked_at, run: only_questions(run) })
+    Some(InboxItem { thread: thread.clone(), asked_at: asking.asked_at, run: only_questions(run) })
 }
 
 /// A run without what its questions do not need.

@@ -9,8 +9,8 @@ use sqlx::AnyConnection;
 use super::lock_thread;
 use crate::{
     protocol::{
-        CountedTag, DeleteTag, ErrorCode, RenameTag, Tag, TagId, TagList, TagThreads, ThreadEntry, ThreadId,
-        ThreadInfo, UserEntry, UserId,
+        CountedTag, DeleteTag, ErrorCode, RenameTag, Tag, TagId, TagList, TagThreads, ThreadId, ThreadInfo, UserEntry,
+        UserId,
         http::User,
         limits::{MAX_TAG_CHARS, MAX_TAGGED_AT_ONCE, MAX_TAGS, MAX_TAGS_PER_THREAD},
     },
@@ -72,7 +72,6 @@ pub async fn tag_threads(channels: &Channels, user: &User, command: &TagThreads)
     created.into_iter().for_each(|entry| feeds.add(user.id, entry));
     for (before, after) in changed {
         store_tags(tx.sql(), &before.info.tags, &after.info).await?;
-        tx.append_to_thread(after.info.id, &[ThreadEntry::Thread { thread: after.info.clone() }]).await?;
         feeds.add_change(&before, &after);
     }
     tx.append_to_feeds(feeds).await?;

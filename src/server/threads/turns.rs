@@ -132,7 +132,9 @@ async fn title_and_unarchive(
         if changed.info.title != thread.info.title {
             queries::set_title_source(tx.sql(), thread.info.id, model_title::FROM_RULE).await?;
         }
-        tx.append_to_thread(thread.info.id, &[ThreadEntry::Thread { thread: changed.info.clone() }]).await?;
+    }
+    if changed.info.for_log() != thread.info.for_log() {
+        tx.append_to_thread(thread.info.id, &[ThreadEntry::Thread { thread: changed.info.for_log() }]).await?;
     }
     if changed.members != thread.members {
         queries::unarchive_for_members(tx.sql(), thread.info.id).await?;

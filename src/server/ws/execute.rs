@@ -17,7 +17,7 @@ use crate::{
         auth::Refusal,
         clock::now_ms,
         error::{Error, Result},
-        threads,
+        prompts, threads,
     },
 };
 
@@ -98,6 +98,8 @@ async fn payload(gateway: &Gateway, user: &User, command: Command) -> Result<Val
         Command::TagThreads(command) => accepted(threads::tag_threads(channels, user, &command).await?),
         Command::RenameTag(command) => accepted(threads::rename_tag(channels, user, &command).await?),
         Command::DeleteTag(command) => accepted(threads::delete_tag(channels, user, &command).await?),
+        Command::SavePrompt(command) => accepted(commands.save_prompt(user, &command).await?),
+        Command::DeletePrompt(command) => accepted(prompts::delete(channels, user, &command).await?),
         Command::Ping(_) => pong(),
         Command::Subscribe(_) | Command::Unsubscribe(_) => {
             return Err(Error::Corrupt("subscriptions belong to the connection".into()));

@@ -15,10 +15,12 @@ use super::{
     error_message::error_message,
     focus::ComposerFocus,
     icons::{Glyph, icon},
-    mention::{Mention, MentionList, parse_mention},
+    mention::{parse_mention, suggested_agents},
     paste::{PasteTarget, PastedTextNotice, paste},
+    prompts::{suggested_prompts, use_choice},
     send_menu::SendMenu,
     shown_thread::ShownThread,
+    suggestions::{SuggestionList, Suggestions},
 };
 use crate::{
     protocol::{RunId, SendMode, http::AgentInfo, limits},
@@ -90,7 +92,12 @@ pub(crate) fn Composer(
         let current = agent.current.get();
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
     });
-    let mention = Mention::new(text, agents, Callback::new(move |text| draft.fill(text)));
+    let (prompts, is_loading) = suggested_prompts(text);
+    let suggested = Memo::new(move |_| {
+        let of_agents = text.with(|text| agents.with_value(|agents| suggested_agents(text, agents)));
+        if of_agents.is_empty() { prompts.get() } else { of_agents }
+    });
+    let suggestions = Suggestions::new(text, suggested, is_loading, use_choice(draft));
     let send = Callback::new(move |mode: SendMode| {
         if send_error.get_untracked().is_none() {
             on_send.run(NewMessage { mode, ..take_message(draft, agents) });
@@ -102,7 +109,7 @@ pub(crate) fn Composer(
     };
     let on_keydown = Callback::new(move |event: KeyboardEvent| {
         let is_running = active.get_untracked().is_some();
-        handle_key(&event, draft, mention, shown_thread, |mode| {
+        handle_key(&event, draft, suggestions, shown_thread, |mode| {
             send.run(if is_running { mode } else { SendMode::Queue })
         });
     });
@@ -118,8 +125,8 @@ pub(crate) fn Composer(
             <AttachedFiles draft/>
             <PastedTextNotice draft/>
             {move || error.get().map(error_message)}
-            <MentionList mention/>
-            <MessageField paste_target=PasteTarget { draft, accept } placeholder mention on_keydown/>
+            <SuggestionList suggestions/>
+            <MessageField paste_target=PasteTarget { draft, accept } placeholder suggestions on_keydown/>
             <div class="composer-row">
                 <AttachButton draft accept/>
                 <AgentSelect agent/>
@@ -141,11 +148,11 @@ pub(crate) fn Composer(
 fn handle_key(
     event: &KeyboardEvent,
     draft: Draft,
-    mention: Mention,
+    suggestions: Suggestions,
     shown_thread: ShownThread,
     send: impl Fn(SendMode),
 ) {
-    if mention.on_keydown(event) {
+    if suggestions.on_keydown(event) {
         return;
     }
     let shortcut = pressed(event);
@@ -162,12 +169,12 @@ fn handle_key(
     }
 }
 
-/// The text field. `aria-controls` and `aria-activedescendant` connect it with the suggested agents.
+/// The text field. `aria-controls` and `aria-activedescendant` connect it with the suggestions.
 #[component]
 fn MessageField(
     paste_target: PasteTarget,
     placeholder: Memo<String>,
-    mention: Mention,
+    suggestions: Suggestions,
     on_keydown: Callback<KeyboardEvent>,
 ) -> impl IntoView {
     let draft = paste_target.draft;
@@ -186,8 +193,8 @@ fn MessageField(
             enterkeyhint="enter"
             aria-describedby="composer-hint"
             aria-autocomplete="list"
-            aria-controls=move || mention.is_open().then_some("mentions")
-            aria-activedescendant=move || mention.selected_id()
+            aria-controls=move || suggestions.is_open().then_some("suggestions")
+            aria-activedescendant=move || suggestions.selected_id()
             on:input:target=move |event| draft.set_text(event.target().value())
             on:keydown=move |event| on_keydown.run(event)
             on:paste=move |event| paste(&event, Some(paste_target))

@@ -13,10 +13,12 @@ use leptos_router::{
 
 use super::{
     agent_select::AgentChoice,
+    draft::Draft,
     event_target,
     focus::{ComposerFocus, focus_on, is_focus_lost},
     import::IMPORT_DIALOG,
     palette::{AGENT_DIALOG, PALETTE},
+    prompts::{PROMPTS_DIALOG, PromptView},
     share::SHARE_DIALOG,
     shortcut_list::SHORTCUT_LIST,
     shown_thread::ShownThread,
@@ -42,6 +44,8 @@ pub(crate) enum DialogKind {
     Import,
     /// Tagging threads, or changing tags.
     Tags,
+    /// The prompt library.
+    Prompts,
 }
 
 /// Opens dialogs and pages, from context.
@@ -53,6 +57,10 @@ pub(crate) struct Dialogs {
     agent: StoredValue<Option<AgentChoice>>,
     /// The threads that the dialog of tags changes.
     tagged: StoredValue<Vec<ThreadId>>,
+    /// What the dialog of prompts shows first.
+    prompts: StoredValue<PromptView>,
+    /// The composer of the page, into which prompts are inserted.
+    composer: StoredValue<Option<Draft>>,
     composer_focus: ComposerFocus,
 }
 
@@ -64,6 +72,8 @@ impl Dialogs {
             dialog: NodeRef::new(),
             agent: StoredValue::new(None),
             tagged: StoredValue::new(Vec::new()),
+            prompts: StoredValue::new(PromptView::List),
+            composer: StoredValue::new(None),
             composer_focus: expect_context(),
         };
         provide_context(dialogs);
@@ -85,6 +95,30 @@ impl Dialogs {
     pub(crate) fn tag(self, threads: Vec<ThreadId>) {
         self.tagged.set_value(threads);
         self.open(DialogKind::Tags);
+    }
+
+    /// Opens the dialog of prompts.
+    pub(crate) fn open_prompts(self, view: PromptView) {
+        self.prompts.set_value(view);
+        self.open(DialogKind::Prompts);
+    }
+
+    /// Sets the composer of the page, until the component that calls this is removed.
+    pub(crate) fn set_composer(self, draft: Draft) {
+        self.composer.set_value(Some(draft));
+        on_cleanup(move || {
+            // The next page may have set its own already.
+            self.composer.try_update_value(|composer| {
+                if composer.is_some_and(|composer| composer.text == draft.text) {
+                    *composer = None;
+                }
+            });
+        });
+    }
+
+    /// The composer of the page, if it has one.
+    pub(crate) fn composer(self) -> Option<Draft> {
+        self.composer.get_value()
     }
 
     /// Closes the open dialog. The browser returns the focus to where it was; a handler can move it from there.
@@ -194,6 +228,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
         Some(DialogKind::Agents) => "Choose an agent",
         Some(DialogKind::Import) => "Import conversations",
         Some(DialogKind::Tags) => "Tags",
+        Some(DialogKind::Prompts) => "Prompts",
         Some(DialogKind::Share(_)) => "Share this thread",
         _ => "Search or jump to",
     };
@@ -203,6 +238,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
         DialogKind::Share(thread) => Some(SHARE_DIALOG.show(thread)),
         DialogKind::Import => Some(IMPORT_DIALOG.show(())),
         DialogKind::Tags => Some(TAG_DIALOG.show(dialogs.tagged.get_value())),
+        DialogKind::Prompts => Some(PROMPTS_DIALOG.show(dialogs.prompts.get_value())),
         DialogKind::Agents => dialogs.agent.get_value().map(|agent| AGENT_DIALOG.show(agent)),
     };
     view! {

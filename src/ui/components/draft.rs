@@ -238,6 +238,16 @@ impl Draft {
         self.save();
     }
 
+    /// Puts a text in the place of the draft's if that is blank or still `replaced`; else inserts it. No effect on a composer that is gone.
+    pub(crate) fn replace(self, replaced: &str, text: &str) {
+        let is_replaced = |before: &String| before.trim().is_empty() || before == replaced;
+        match self.text.try_with_untracked(is_replaced) {
+            Some(true) => self.fill(text.to_owned()),
+            Some(false) => self.insert(text),
+            None => {}
+        }
+    }
+
     /// Inserts a text where the cursor is, or else at the end, and focuses the composer.
     pub(crate) fn insert(self, text: &str) {
         let area = self.area.get_untracked();

@@ -64,13 +64,24 @@ pub(crate) fn ForkButton(open_thread: OpenThread, message_id: MessageId) -> impl
 /// Where the thread comes from, if it is a fork: a link to the message at which it was forked.
 #[component]
 pub(crate) fn ForkedFrom() -> impl IntoView {
-    let OpenThread { view, socket, .. } = expect_context();
+    let open_thread: OpenThread = expect_context();
+    let OpenThread { id, view, socket, .. } = open_thread;
+    // Members cannot open the thread that the owner forked.
     let origin = Memo::new(move |_| {
-        view.with(|view| ready_thread(view).and_then(|thread| thread.info.as_ref()?.forked_from.clone()))
+        let me = open_thread.user_id();
+        view.with(|view| {
+            let thread = ready_thread(view)?;
+            let is_owner = thread.members.as_ref().is_none_or(|members| Some(members.owner.id) == me);
+            thread.info.as_ref()?.forked_from.clone().filter(|_| is_owner)
+        })
     });
-    let link = move |ForkOrigin { thread_id, message_id, title }| {
+    let link = move |ForkOrigin { thread_id, message_id, .. }| {
         let title = Memo::new(move |_| {
-            socket.feed().with(|feed| display_title(feed.thread(thread_id).map_or(&title, |known| &known.info.title)))
+            socket.feed().with(|feed| {
+                let now = feed.thread(thread_id).map(|known| &known.info.title);
+                let then = || Some(&feed.thread(id)?.info.forked_from.as_ref()?.title);
+                now.or_else(then).map_or_else(|| "another thread".to_owned(), |title| display_title(title))
+            })
         });
         view! {
             <p class="forked-from">

@@ -10,7 +10,7 @@ use crate::{
     },
     socket::context::use_socket,
     text::escape_invisible,
-    ui::browser,
+    ui::{browser, context::AppContext},
 };
 
 /// What the section shows.
@@ -73,13 +73,15 @@ pub(crate) fn MembersSection(thread: ThreadId) -> impl IntoView {
             all.search(text);
         }
     };
+    // Without it, members from before can still be changed and removed.
+    let can_add = expect_context::<AppContext>().has_members();
     let is_empty = move || members.with(|members| members.as_ref().is_some_and(Vec::is_empty));
     let candidates = Memo::new(move |_| all.candidates());
     let nobody = move || candidates.with(|found| found.as_ref().is_some_and(Vec::is_empty));
     view! {
-        <h3>"Members"</h3>
-        <p class="quiet">"Other users of this server who see this thread in their list, with its files and who wrote what."</p>
-        <form class="share-form" role="search" on:submit=submit>
+        <h3 hidden=move || !can_add && is_empty()>"Members"</h3>
+        <p class="quiet" hidden=move || !can_add && is_empty()>"Other users of this server who see this thread in their list, with its files and who wrote what."</p>
+        <form class="share-form" role="search" hidden=!can_add on:submit=submit>
             <label class="member-search">
                 <span class="sr-only">"Name of a user"</span>
                 <input
@@ -105,7 +107,7 @@ pub(crate) fn MembersSection(thread: ThreadId) -> impl IntoView {
                 children=move |member| view! { <MemberRow member all/> }
             />
         </ul>
-        <p class="quiet" hidden=move || !is_empty()>"No members yet."</p>
+        <p class="quiet" hidden=move || !can_add || !is_empty()>"No members yet."</p>
     }
     .into_any()
 }

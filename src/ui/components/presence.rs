@@ -1,9 +1,9 @@
-//! Where else a thread is open.
+//! Where else a thread is open, and which authors of its messages have it open.
 
 use leptos::prelude::*;
 
 use crate::{
-    protocol::{Present, ThreadId},
+    protocol::{Present, ThreadId, UserId},
     socket::context::use_socket,
     text::escape_invisible,
 };
@@ -15,6 +15,20 @@ pub(crate) fn Presence(id: ThreadId) -> impl IntoView {
     let text = Memo::new(move |_| present.with(|present| open_in(present)));
     view! {
         <p class="presence quiet" role="status" hidden=move || text.with(String::is_empty)>{text}</p>
+    }
+    .into_any()
+}
+
+/// Beside the name of a message's author: whether they, another user, have the thread open now.
+#[component]
+pub(crate) fn AuthorPresence(thread: ThreadId, author: UserId, is_own: Memo<bool>) -> impl IntoView {
+    let present = use_socket().present(thread);
+    let is_here =
+        Memo::new(move |_| !is_own.get() && present.with(|present| present.iter().any(|who| who.user.id == author)));
+    view! {
+        <Show when=move || is_here.get()>
+            <span class="author-present" role="img" aria-label="Has this thread open" title="Has this thread open"></span>
+        </Show>
     }
     .into_any()
 }
@@ -33,7 +47,7 @@ fn open_in(present: &[Present]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Person, UserId};
+    use crate::protocol::Person;
 
     #[test]
     fn places_are_counted_and_other_people_are_named() {

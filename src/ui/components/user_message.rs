@@ -13,6 +13,7 @@ use super::{
     icons::{Glyph, icon},
     mention::parse_mention,
     paste::paste,
+    presence::AuthorPresence,
     queued_message::{MoveButtons, edit_queued},
     run_tree::PtrEq,
 };
@@ -72,6 +73,7 @@ pub(crate) fn UserMessageCard(
             <header class="byline">
                 <span class="avatar" aria-hidden="true">{initials(&author)}</span>
                 <bdi class="author">{author.clone()}</bdi>
+                <AuthorPresence thread=open_thread.id author=author_id is_own/>
                 {agent}
                 <Timestamp at/>
             </header>

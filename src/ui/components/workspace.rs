@@ -14,6 +14,7 @@ use super::{
     icons::{Glyph, icon},
     menu::Menu,
     notices::Notices,
+    prompts::PromptView,
     sidebar::{Sidebar, UndoNotice, display_title},
     tags::HeaderTags,
     theme::ThemeToggle,
@@ -240,6 +241,11 @@ fn UserMenu(user: User) -> impl IntoView {
         focus_on(".user-menu .menu-trigger");
         dialogs.open(DialogKind::Shortcuts);
     };
+    let list_prompts = move |_| {
+        open.set(false);
+        focus_on(".user-menu .menu-trigger");
+        dialogs.open_prompts(PromptView::List);
+    };
     let import = move |_| {
         open.set(false);
         focus_on(".user-menu .menu-trigger");
@@ -262,6 +268,7 @@ fn UserMenu(user: User) -> impl IntoView {
                 <a href="/admin/agents" on:click=move |_| open.set(false)>{icon(Glyph::Spark)} "Agents, tools, usage"</a>
             })}
             <a href="/account" on:click=move |_| open.set(false)>{icon(Glyph::Edit)} "Your account"</a>
+            <button type="button" on:click=list_prompts>{icon(Glyph::File)} "Prompts"</button>
             <button type="button" on:click=import>{icon(Glyph::Download)} "Import conversations"</button>
             <button type="button" on:click=list_shortcuts>{icon(Glyph::Keyboard)} "Keyboard shortcuts"</button>
             <button type="button" on:click=sign_out>{icon(Glyph::SignOut)} "Sign out"</button>

@@ -51,9 +51,18 @@ impl Database {
         Ok(keys.iter().zip(values.iter()).filter_map(|(key, value)| text(key).zip(text(value))).collect())
     }
 
-    /// Writes records, and removes those without a value, in one transaction.
-    pub(super) async fn change(&self, changes: &[(String, Option<String>)]) -> Result<(), JsValue> {
-        let (transaction, store) = self.store(RECORDS, IdbTransactionMode::Readwrite)?;
+    /// Writes records, removes those without a value, and removes files, in one transaction.
+    pub(super) async fn change(
+        &self,
+        changes: &[(String, Option<String>)],
+        removed_files: &[String],
+    ) -> Result<(), JsValue> {
+        let stores = Array::of2(&RECORDS.into(), &FILES.into());
+        let transaction = self.0.transaction_with_str_sequence_and_mode(&stores, IdbTransactionMode::Readwrite)?;
+        let (store, files) = (transaction.object_store(RECORDS)?, transaction.object_store(FILES)?);
+        for key in removed_files {
+            files.delete(&JsValue::from_str(key))?;
+        }
         for (key, value) in changes {
             let key = JsValue::from_str(key);
             match value {
@@ -94,15 +103,6 @@ impl Database {
         JsFuture::from(settled(&request)).await?;
         let keys: Array = request.result()?.unchecked_into();
         Ok(keys.iter().filter_map(|key| key.as_string()).collect())
-    }
-
-    /// Removes files.
-    pub(super) async fn remove_files(&self, keys: &[String]) -> Result<(), JsValue> {
-        let (transaction, store) = self.store(FILES, IdbTransactionMode::Readwrite)?;
-        for key in keys {
-            store.delete(&JsValue::from_str(key))?;
-        }
-        committed(&transaction).await
     }
 
     fn store(&self, name: &str, mode: IdbTransactionMode) -> Result<(IdbTransaction, IdbObjectStore), JsValue> {

@@ -238,14 +238,21 @@ pub(crate) fn surplus(records: &[(String, Option<Record>)], now_ms: i64) -> Vec<
     newest_first.into_iter().enumerate().filter(is_surplus).map(|(_, (_, key))| key.clone()).collect()
 }
 
+/// The keys of all files that records name.
+fn named_files(records: &[(String, Option<Record>)]) -> Vec<String> {
+    let known = records.iter().filter_map(|(_, record)| record.as_ref());
+    known.flat_map(|record| record.content.files()).map(|file| file.key.to_string()).collect()
+}
+
+/// The files of a removed record that no other record names: a message has the files of the draft that it was.
+pub(crate) fn unnamed_files(removed: &Record, records: &[(String, Option<Record>)]) -> Vec<String> {
+    let named = named_files(records);
+    removed.content.files().iter().map(|file| file.key.to_string()).filter(|key| !named.contains(key)).collect()
+}
+
 /// The files to remove: no record names them, and they are too old for a record to name them soon.
 pub(crate) fn orphan_files(files: Vec<String>, records: &[(String, Option<Record>)], now_ms: i64) -> Vec<String> {
-    let named: Vec<String> = records
-        .iter()
-        .filter_map(|(_, record)| record.as_ref())
-        .flat_map(|record| record.content.files())
-        .map(|file| file.key.to_string())
-        .collect();
+    let named = named_files(records);
     let is_old = |key: &String| {
         let time = Uuid::try_parse(key).ok().and_then(|key| key.get_timestamp());
         let made_ms = time.map_or(0, |time| time.to_unix().0 * 1000);
@@ -262,6 +269,15 @@ mod tests {
         let file = |key: &Uuid| FileRecord { key: *key, name: "log.csv".into(), id: None };
         let draft = DraftRecord { text: "why?".into(), files: files.iter().map(file).collect(), ..Default::default() };
         Record { user: UserId::new(), at, content: Content::Draft(draft) }
+    }
+
+    #[test]
+    fn files_of_a_removed_record_go_unless_another_record_names_them() {
+        let [gone, kept] = [Uuid::now_v7(), Uuid::now_v7()];
+        let removed = record(0, &[gone, kept]);
+        let others = [("a".to_owned(), Some(record(0, &[kept]))), ("b".to_owned(), None)];
+        assert_eq!(unnamed_files(&removed, &others), [gone.to_string()]);
+        assert_eq!(unnamed_files(&removed, &[]), [gone.to_string(), kept.to_string()]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::{Rc, Weak},
     time::Duration,
 };
@@ -21,7 +21,7 @@ use super::{
     database::{Database, with_timeout},
     local,
     page_locks::{self, TabLock},
-    record::{Content, FileRecord, Record, RecordKey, orphan_files, overlay, surplus},
+    record::{Content, FileRecord, Record, RecordKey, orphan_files, overlay, surplus, unnamed_files},
 };
 use crate::{
     protocol::{UserId, json},
@@ -46,7 +46,9 @@ pub(super) struct Store {
     has_no_database: Cell<bool>,
     /// Records that are not in the database yet; `None`: removed.
     pending: RefCell<BTreeMap<String, Option<String>>>,
-    pending_files: RefCell<Vec<LocalFile>>,
+    pending_files: RefCell<VecDeque<LocalFile>>,
+    /// The keys of files to remove with the next changes of records, in one transaction: a tab that is closed meanwhile leaves neither.
+    removed_files: RefCell<Vec<String>>,
     /// Whether a move to the database is scheduled.
     scheduled: Cell<bool>,
     /// Tabs to take over from when they close.
@@ -76,6 +78,7 @@ impl Store {
             has_no_database: Cell::new(false),
             pending: RefCell::default(),
             pending_files: RefCell::default(),
+            removed_files: RefCell::default(),
             scheduled: Cell::new(false),
             watched: RefCell::default(),
             lock: RefCell::new(TabLock::hold(tab)),
@@ -148,7 +151,7 @@ impl Store {
     }
 
     pub(super) fn put_file(&self, file: LocalFile) {
-        self.pending_files.borrow_mut().push(file);
+        self.pending_files.borrow_mut().push_back(file);
         self.move_soon(Duration::ZERO);
     }
 
@@ -173,14 +176,17 @@ impl Store {
             return;
         };
         let changes: Vec<_> = self.pending.borrow().clone().into_iter().collect();
-        if !changes.is_empty() {
-            match database.change(&changes).await {
+        let removed_files = std::mem::take(&mut *self.removed_files.borrow_mut());
+        if !changes.is_empty() || !removed_files.is_empty() {
+            // If this fails, the files are removed later as orphans.
+            match database.change(&changes, &removed_files).await {
                 Ok(()) => self.remove_moved(changes),
                 Err(_) => self.warn(),
             }
         }
-        let files = std::mem::take(&mut *self.pending_files.borrow_mut());
-        for file in files {
+        // One at a time: those that are still waiting may be removed meanwhile.
+        loop {
+            let Some(file) = self.pending_files.borrow_mut().pop_front() else { break };
             if database.put_file(&file.key().to_string(), file.blob()).await.is_err() {
                 self.warn_about_file(&file);
             }
@@ -228,8 +234,7 @@ impl Store {
         if let Some(database) = database
             && let Ok(files) = database.file_keys().await
         {
-            // If this fails, the next page load tries again.
-            let _ = database.remove_files(&orphan_files(files, &records, now_ms())).await;
+            self.removed_files.borrow_mut().extend(orphan_files(files, &records, now_ms()));
         }
         self.move_all().await;
         for (name, record) in records {
@@ -267,8 +272,11 @@ impl Store {
     }
 
     async fn take_over(&self, tab: Uuid) {
-        // Remove the records that the closed tab removed from local storage but not yet from the database.
+        // Remove the records that the closed tab removed from local storage but not yet from the database, and their files.
         for (name, _) in local::removed().into_iter().filter(|(_, key)| key.tab == tab) {
+            if let (Some(removed), Ok(records)) = (self.moved_record(&name).await, self.records().await) {
+                self.removed_files.borrow_mut().extend(unnamed_files(&removed, &records));
+            }
             self.put(name, None);
         }
         // If reading fails, the next page load tries again.
@@ -297,13 +305,11 @@ impl Store {
         page_locks::with_lock(key.tab, move || async move {
             let Some(store) = weak.upgrade() else { return };
             let name = key.to_string();
-            let database = store.database.borrow().clone();
-            let value = match (local::get(&name), database) {
-                (Some(value), _) => Some(value),
-                (None, Some(database)) => database.record(&name).await.ok().flatten(),
-                (None, None) => None,
+            let record = match local::get(&name) {
+                Some(value) => json::from_str(&value).ok(),
+                None => store.moved_record(&name).await,
             };
-            if let Some(record) = value.and_then(|value| json::from_str::<Record>(&value).ok())
+            if let Some(record) = record
                 && record.user == store.user
             {
                 on_claimed(store.with_files(record).await);
@@ -311,6 +317,13 @@ impl Store {
                 store.move_all().await;
             }
         });
+    }
+
+    /// A record of the database.
+    async fn moved_record(&self, name: &str) -> Option<Record> {
+        let database = self.database.borrow().clone()?;
+        let value = database.record(name).await.ok()??;
+        json::from_str(&value).ok()
     }
 
     /// A record with its files from the database.
@@ -333,12 +346,8 @@ impl Store {
     /// Removes files that this tab no longer needs.
     pub(super) fn remove_files(&self, keys: Vec<Uuid>) {
         self.pending_files.borrow_mut().retain(|file| !keys.contains(&file.key()));
-        let Some(database) = self.database.borrow().clone() else { return };
-        spawn_local(async move {
-            let keys: Vec<String> = keys.iter().map(Uuid::to_string).collect();
-            // If this fails, they are removed later as orphans.
-            let _ = database.remove_files(&keys).await;
-        });
+        self.removed_files.borrow_mut().extend(keys.iter().map(Uuid::to_string));
+        self.move_soon(Duration::ZERO);
     }
 
     /// Removes everything of the user, who signs out.
@@ -355,6 +364,7 @@ impl Store {
     async fn remove_records(&self) -> Result<(), JsValue> {
         self.pending.borrow_mut().clear();
         self.pending_files.borrow_mut().clear();
+        self.removed_files.borrow_mut().clear();
         let records = self.records().await?;
         let is_theirs = |record: &Option<Record>| record.as_ref().is_none_or(|record| record.user == self.user);
         let (mut names, mut files) = (Vec::new(), Vec::new());
@@ -364,7 +374,6 @@ impl Store {
             names.push((name, None));
         }
         let Some(database) = self.database.borrow().clone() else { return Ok(()) };
-        database.change(&names).await?;
-        database.remove_files(&files).await
+        database.change(&names, &files).await
     }
 }

@@ -88,16 +88,24 @@ impl TestStore {
         let user =
             User { id: UserId::new(), name: "Owner".into(), email: "owner@example.org".into(), role: Role::Member };
         let store = Self { url, user, folder, _postgres: postgres };
-        store.insert_user().await;
+        store.insert(&store.user).await;
         store
     }
 
-    async fn insert_user(&self) {
+    /// Another user.
+    pub async fn add_user(&self, name: &str) -> User {
+        let email = format!("{}@example.org", name.to_lowercase());
+        let user = User { id: UserId::new(), name: name.to_owned(), email, role: Role::Member };
+        self.insert(&user).await;
+        user
+    }
+
+    async fn insert(&self, user: &User) {
         let store = Store::open_url(&self.url).await.expect("the store opens");
         let sql =
             "INSERT INTO users (id, email, name, role, password_hash, created_at) VALUES ($1, $2, $3, 'member', '', 0)";
         let mut tx = store.begin().await.expect("the transaction begins");
-        let query = sqlx::query(sql).bind(self.user.id.to_string()).bind(&self.user.email).bind(&self.user.name);
+        let query = sqlx::query(sql).bind(user.id.to_string()).bind(&user.email).bind(&user.name);
         query.execute(&mut *tx).await.expect("the statement succeeds");
         tx.commit().await.expect("the transaction commits");
     }

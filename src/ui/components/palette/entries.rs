@@ -36,6 +36,7 @@ pub(super) enum Target {
     JumpToEnd,
     ListShortcuts,
     Import,
+    Prompts,
     SignOut,
     UseAgent(String),
 }
@@ -155,6 +156,7 @@ impl Sources {
             (shown, Glyph::Down, "Jump to the latest message", None, Target::JumpToEnd),
             (true, Glyph::Edit, "Your account", None, open("/account")),
             (is_admin, Glyph::Tool, "Agents, tools, usage", None, open("/admin/agents")),
+            (true, Glyph::File, "Prompts", None, Target::Prompts),
             (true, Glyph::Download, "Import conversations", None, Target::Import),
             (true, Glyph::Question, "Keyboard shortcuts", Some(Shortcut::ListShortcuts), Target::ListShortcuts),
             theme_action(theme, ThemeChoice::Light, Glyph::Sun, "Use the light theme"),

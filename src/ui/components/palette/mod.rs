@@ -16,15 +16,20 @@ use super::{
     agent_select::AgentChoice,
     dialogs::{DialogKind, Dialogs, use_open_page},
     icons::{Glyph, icon},
+    prompts::PromptView,
     shortcut_list::keys,
 };
 use crate::{
-    protocol::{http::AgentInfo, limits},
+    protocol::{
+        http::{AgentInfo, SearchPage},
+        limits,
+    },
     socket::context::use_socket,
     ui::{
         browser,
         context::{AppContext, RequestedAgent, with_visible_text},
         keys::is_composing,
+        latest::Latest,
         layout::scroll_into_view,
         part::part,
         shortcuts::binding,
@@ -41,6 +46,9 @@ part!(
     /// The content of the dialog that chooses an agent.
     pub(crate) AGENT_DIALOG, agent_dialog, |agent: AgentChoice| view! { <AgentDialog agent/> }.into_any()
 );
+
+/// What the server found.
+type FoundPage = Latest<SearchPage>;
 
 /// The id of an option, for `aria-activedescendant`.
 fn option_id(index: usize) -> String {
@@ -100,7 +108,7 @@ fn AgentDialog(agent: AgentChoice) -> impl IntoView {
     view! {
         <SearchField list typed query label="Choose an agent" choose/>
         <Sections list choose/>
-        <Status list query found=Signal::stored(search::Found::default())/>
+        <Status list query found=Signal::stored(FoundPage::default())/>
     }
     .into_any()
 }
@@ -153,10 +161,11 @@ fn SearchField(
 }
 
 /// The entries of the hits, without titles of threads that the list has already.
-fn found_entries(sections: &[Section], found: &search::Found) -> Vec<Entry> {
+fn found_entries(sections: &[Section], found: &FoundPage) -> Vec<Entry> {
     let has =
         |target: &Target| sections.iter().any(|section| section.entries.iter().any(|entry| entry.target == *target));
-    found.hits.iter().map(search::entry).filter(|entry| !has(&entry.target)).collect()
+    let hits = found.response.iter().flat_map(|page| &page.hits);
+    hits.map(search::entry).filter(|entry| !has(&entry.target)).collect()
 }
 
 /// The entries and which one is selected.
@@ -254,6 +263,7 @@ fn use_choose(list: PaletteList, sources: Sources) -> Callback<Target> {
             }
         }
         Target::ListShortcuts => dialogs.open(DialogKind::Shortcuts),
+        Target::Prompts => dialogs.open_prompts(PromptView::List),
         Target::Import => dialogs.open(DialogKind::Import),
         Target::SignOut => sign_out(),
         // Only the dialog of agents has it.
@@ -331,9 +341,9 @@ fn Sections(list: PaletteList, choose: Callback<Target>) -> impl IntoView {
 
 /// The number of results for screen readers; below the list that nothing was found, or that the search failed.
 #[component]
-fn Status(list: PaletteList, query: Memo<String>, found: Signal<search::Found>) -> impl IntoView {
+fn Status(list: PaletteList, query: Memo<String>, found: Signal<FoundPage>) -> impl IntoView {
     let count = Memo::new(move |_| list.count());
-    let is_searching = Memo::new(move |_| found.with(|found| found.is_searching));
+    let is_searching = Memo::new(move |_| found.with(|found| found.is_loading));
     let nothing =
         move || (count.get() == 0 && !is_searching.get()).then(|| format!("No results for “{}”.", query.get()));
     let failure = move || {

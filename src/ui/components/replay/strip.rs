@@ -328,7 +328,10 @@ mod tests {
         ];
         for (case, times) in cases {
             let bars = laid_out(&times);
-            assert!(bars.iter().all(|(from, to)| *from >= -1e-9 && *to <= 1.0 && to - from > MIN_BAR_WIDTH - 1e-9), "{case}: {bars:?}");
+            assert!(
+                bars.iter().all(|(from, to)| *from >= -1e-9 && *to <= 1.0 && to - from > MIN_BAR_WIDTH - 1e-9),
+                "{case}: {bars:?}"
+            );
             assert!(bars.windows(2).all(|pair| pair[0].1 <= pair[1].0 + 1e-9), "{case}: {bars:?}");
         }
         assert_eq!(laid_out(&[(100_000, 200_000), (300_000, 1_000_000)]), [(0.1, 0.2), (0.3, 1.0)]);

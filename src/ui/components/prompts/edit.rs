@@ -1,0 +1,142 @@
+//! The form in which a prompt is written.
+
+use leptos::{ev::SubmitEvent, html, prelude::*};
+
+use super::PromptView;
+use crate::{
+    protocol::{
+        Prompt, PromptId, SavePrompt,
+        http::Role,
+        limits::{MAX_PROMPT_BYTES, MAX_PROMPT_NAME_CHARS},
+    },
+    socket::context::use_socket,
+    ui::{
+        components::{command_state::CommandState, error_message::error_message},
+        context::AppContext,
+        format,
+    },
+};
+
+/// The prompt that the form changes.
+#[derive(Debug, Clone)]
+pub(crate) struct EditedPrompt {
+    id: PromptId,
+    is_new: bool,
+    name: String,
+    text: String,
+    shared: bool,
+}
+
+impl EditedPrompt {
+    /// A new one with this text.
+    pub(super) fn new(text: String) -> Self {
+        Self { id: PromptId::new(), is_new: true, name: String::new(), text, shared: false }
+    }
+
+    pub(super) fn existing(Prompt { info, text }: Prompt) -> Self {
+        Self { id: info.id, is_new: false, name: info.name, text, shared: info.shared }
+    }
+
+    /// A new one with the name and text of another.
+    pub(super) fn copy(prompt: &Prompt) -> Self {
+        Self { name: prompt.info.name.clone(), ..Self::new(prompt.text.clone()) }
+    }
+
+    pub(super) fn title(&self) -> &'static str {
+        if self.is_new { "New prompt" } else { "Edit the prompt" }
+    }
+}
+
+/// The form.
+#[component]
+pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> impl IntoView {
+    let (socket, app) = (use_socket(), expect_context::<AppContext>());
+    let command = CommandState::new(socket);
+    let EditedPrompt { id, name, text, shared, .. } = edited;
+    let (name, text, shared) = (RwSignal::new(name), RwSignal::new(text), RwSignal::new(shared));
+    let is_admin = socket.user().with_untracked(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
+    let can_share = is_admin || app.has_members();
+    let field = NodeRef::<html::Input>::new();
+    Effect::new(move |_| {
+        if let Some(field) = field.get() {
+            let _ = field.focus();
+        }
+    });
+    let save = move |event: SubmitEvent| {
+        event.prevent_default();
+        match error(&name.get_untracked(), &text.get_untracked()) {
+            Some(error) => command.error.set(Some(error)),
+            None => {
+                let (name, text, shared) = (name.get_untracked(), text.get_untracked(), shared.get_untracked());
+                command.send(SavePrompt { prompt_id: id, name, text, shared }, move || {
+                    view.try_set(PromptView::List);
+                });
+            }
+        }
+    };
+    view! {
+        <form class="prompt-form" on:submit=save>
+            <label>
+                "Name"
+                <input
+                    type="text"
+                    autocomplete="off"
+                    maxlength=MAX_PROMPT_NAME_CHARS.to_string()
+                    prop:value=move || name.get()
+                    on:input:target=move |event| name.set(event.target().value())
+                    node_ref=field
+                />
+            </label>
+            <label>
+                "Text"
+                <textarea
+                    rows="8"
+                    aria-describedby="prompt-help"
+                    prop:value=move || text.get()
+                    on:input:target=move |event| text.set(event.target().value())
+                ></textarea>
+            </label>
+            <p class="quiet" id="prompt-help">
+                "Write " <code>"{{name}}"</code> " where something is to be filled in each time."
+            </p>
+            {can_share.then(|| view! {
+                <label class="prompt-shared">
+                    <input type="checkbox" prop:checked=move || shared.get() on:change:target=move |event| shared.set(event.target().checked())/>
+                    "All users of this server may use it, and see that it is yours."
+                </label>
+            })}
+            {move || command.error.get().map(error_message)}
+            <div class="prompt-buttons">
+                <button type="button" class="small-button" on:click=move |_| view.set(PromptView::List)>"Cancel"</button>
+                <button type="submit" class="button" aria-disabled=move || command.aria_disabled()>"Save"</button>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+/// Why a prompt cannot be saved.
+fn error(name: &str, text: &str) -> Option<String> {
+    if name.trim().is_empty() {
+        return Some("Give it a name.".to_owned());
+    }
+    if text.trim().is_empty() {
+        return Some("Write its text.".to_owned());
+    }
+    (text.len() > MAX_PROMPT_BYTES).then(|| {
+        let [bytes, most] = [text.len(), MAX_PROMPT_BYTES].map(|bytes| format::size(bytes as u64));
+        format!("The text has {bytes}, and {most} are allowed.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_has_a_name_and_a_text() {
+        assert_eq!(error("Report", "Write it."), None);
+        assert!(error(" ", "Write it.").is_some() && error("Report", "\n").is_some());
+        assert!(error("Report", &"x".repeat(MAX_PROMPT_BYTES + 1)).is_some());
+    }
+}

@@ -1,0 +1,95 @@
+//! The fields of a prompt: `{{name}}` in its text.
+
+/// The longest name of a field, in characters.
+const MAX_NAME_CHARS: usize = 40;
+
+/// A part of a prompt's text.
+#[derive(Debug, PartialEq)]
+enum Piece<'t> {
+    Text(&'t str),
+    /// The name of a field.
+    Field(&'t str),
+}
+
+/// The parts of a text. A field's name has no braces and no line breaks; spaces around it do not count.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let (mut pieces, mut rest, mut from) = (Vec::new(), text, 0);
+    while let Some(start) = rest[from..].find("{{").map(|start| from + start) {
+        let inner = &rest[start + 2..];
+        let name = inner.find("}}").map(|end| (&inner[..end], end));
+        match name {
+            Some((name, end)) if is_name(name.trim()) => {
+                pieces.extend([Piece::Text(&rest[..start]), Piece::Field(name.trim())]);
+                rest = &inner[end + 2..];
+                from = 0;
+            }
+            // A brace further on may begin a field.
+            _ => from = start + 1,
+        }
+    }
+    pieces.push(Piece::Text(rest));
+    pieces.retain(|piece| *piece != Piece::Text(""));
+    pieces
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=MAX_NAME_CHARS).contains(&name.chars().count()) && !name.contains(['{', '}', '\n', '\r'])
+}
+
+/// The names of a text's fields, in order, each once.
+pub(super) fn fields(text: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for piece in pieces(text) {
+        if let Piece::Field(name) = piece
+            && !names.iter().any(|known| known == name)
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+/// The text with the values of its fields.
+pub(super) fn filled(text: &str, value: impl Fn(&str) -> String) -> String {
+    let piece = |piece| match piece {
+        Piece::Text(text) => text.to_owned(),
+        Piece::Field(name) => value(name),
+    };
+    pieces(text).into_iter().map(piece).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn fields_are_named_in_double_braces() {
+        assert_eq!(fields("Translate {{text}} to {{ language }}. {{text}}!"), ["text", "language"]);
+        assert_eq!(fields("{{{a}}} {{b}}"), ["a", "b"]);
+        assert_eq!(fields("{{}} {{ }} {{a\nb}} {a} {{open"), [] as [&str; 0]);
+        assert_eq!(fields(&format!("{{{{{}}}}}", "x".repeat(41))), [] as [&str; 0]);
+        assert_eq!(fields("{{größe}}"), ["größe"]);
+    }
+
+    #[test]
+    fn values_take_the_places_of_their_fields() {
+        let value = |name: &str| format!("<{name}>");
+        assert_eq!(filled("To {{ who }}: {{what}}, {{who}}. {{", value), "To <who>: <what>, <who>. {{");
+        assert_eq!(filled("{{{a}}}", value), "{<a>}");
+        // A value that looks like a field is none.
+        assert_eq!(filled("{{a}}{{b}}", |name| if name == "a" { "{{b}}".into() } else { "x".into() }), "{{b}}x");
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_stays_what_it_is_around_its_fields(text in r"[{} a\nä]{0,60}") {
+            let again = filled(&text, |name| format!("{{{{{name}}}}}"));
+            prop_assert_eq!(fields(&again), fields(&text));
+            if fields(&text).is_empty() {
+                prop_assert_eq!(again, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The prompt library: suggestions while `/` and a name are typed, and a dialog in which prompts are found, written, and filled in.
+
+mod edit;
+mod fields;
+mod fill;
+mod list;
+mod suggested;
+
+use leptos::{prelude::*, task::spawn_local};
+
+pub(crate) use suggested::suggested_prompts;
+
+use super::{
+    dialogs::{Dialogs, use_open_page},
+    draft::Draft,
+    icons::{Glyph, icon},
+    suggestions::Choice,
+};
+use crate::{
+    protocol::{Prompt, PromptId},
+    ui::{browser, drafts::Drafts, part::part},
+};
+use edit::{EditPrompt, EditedPrompt};
+use fill::FillPrompt;
+use list::PromptLibrary;
+
+part!(
+    /// The content of the dialog.
+    pub(crate) PROMPTS_DIALOG, prompts, |view: PromptView| view! { <PromptsDialog view/> }.into_any()
+);
+
+/// What the dialog shows.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum PromptView {
+    /// The library.
+    #[default]
+    List,
+    /// The form of a prompt.
+    Edit(EditedPrompt),
+    /// The fields of a prompt.
+    Fill {
+        prompt: Prompt,
+        /// The text of the composer that the prompt is to replace; absent: it is inserted.
+        replaces: Option<String>,
+    },
+}
+
+/// Reads a prompt.
+async fn read(id: PromptId) -> Result<Prompt, String> {
+    browser::get::<Prompt>(&format!("/api/prompts/{id}")).await.map_err(|error| error.message())
+}
+
+/// What happens when a suggestion of the composer with this draft is chosen.
+pub(crate) fn use_choice(draft: Draft) -> Callback<Choice> {
+    let dialogs: Dialogs = expect_context();
+    dialogs.set_composer(draft);
+    Callback::new(move |choice| match choice {
+        Choice::Text(text) => draft.fill(text),
+        Choice::Library => {
+            draft.fill(String::new());
+            dialogs.open_prompts(PromptView::List);
+        }
+        Choice::Prompt(id) => {
+            let typed = draft.text.get_untracked();
+            spawn_local(async move {
+                match read(id).await {
+                    Err(error) => draft.show_error(error),
+                    Ok(prompt) if fields::fields(&prompt.text).is_empty() => draft.replace(&typed, &prompt.text),
+                    Ok(prompt) => dialogs.open_prompts(PromptView::Fill { prompt, replaces: Some(typed) }),
+                }
+            });
+        }
+    })
+}
+
+/// A function that closes the dialog and inserts a text into the composer of the page, or else into that of a new thread.
+fn use_insert() -> impl Fn(Option<&str>, String) + Copy + 'static {
+    let (dialogs, drafts): (Dialogs, Drafts) = (expect_context(), expect_context());
+    let open_page = StoredValue::new_local(use_open_page());
+    move |replaces: Option<&str>, text: String| {
+        let draft = dialogs.composer();
+        dialogs.close();
+        match draft {
+            Some(draft) => {
+                let replaces = replaces.unwrap_or_default().to_owned();
+                // The composer can have the focus when the dialog is closed.
+                request_animation_frame(move || draft.replace(&replaces, &text));
+            }
+            None => {
+                drafts.restore(None, &text, Vec::new());
+                open_page.with_value(|open| open("/"));
+            }
+        }
+    }
+}
+
+#[component]
+fn PromptsDialog(view: PromptView) -> impl IntoView {
+    let dialogs: Dialogs = expect_context();
+    let view = RwSignal::new(view);
+    // What was searched for, while other views are shown.
+    let query = RwSignal::new(String::new());
+    let title = move || {
+        view.with(|view| match view {
+            PromptView::List => "Prompts",
+            PromptView::Edit(edited) => edited.title(),
+            PromptView::Fill { .. } => "Fill in the prompt",
+        })
+    };
+    let content = move || match view.get() {
+        PromptView::List => view! { <PromptLibrary view query/> }.into_any(),
+        PromptView::Edit(edited) => view! { <EditPrompt view edited/> }.into_any(),
+        PromptView::Fill { prompt, replaces } => view! { <FillPrompt view prompt replaces/> }.into_any(),
+    };
+    view! {
+        <div class="dialog-head">
+            <h2>{title}</h2>
+            <button type="button" class="icon-button" aria-label="Close" on:click=move |_| dialogs.close()>{icon(Glyph::Close)}</button>
+        </div>
+        {content}
+    }
+    .into_any()
+}
