@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # The steps share cargo's target folder, so they run one at a time even with -j.
 .NOTPARALLEL:
-.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e screenshots e2e-dev bench bench-page bench-peers fmt prices tools test-tools databases chaos frameworks model clean
+.PHONY: help run build watch test lint unit client front-ends wasm-test schema schema-update e2e screenshots visual e2e-dev bench bench-page bench-peers fmt prices tools test-tools databases chaos frameworks model clean
 
 export PATH := $(HOME)/.cargo/bin:$(CURDIR)/end2end/node_modules/.bin:$(PATH)
 
@@ -100,6 +100,9 @@ e2e: $(BUILT) test-tools ## Test the release build in a real browser (ARGS="auth
 
 screenshots: $(BUILT) test-tools ## Take the README's pictures (docs/pictures)
 	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath $(NETRA))" npm run --prefix end2end --silent screenshots
+
+visual: $(BUILT) test-tools ## Compare the main states of the page with pictures of this machine (ARGS=--update-snapshots takes them)
+	CHROMIUM_PATH="$$(scripts/browser)" NETRA="$(abspath $(NETRA))" npm run --prefix end2end --silent visual -- $(ARGS)
 
 e2e-dev: tools ## Test a debug build in a real browser: builds faster than e2e
 	cargo leptos build

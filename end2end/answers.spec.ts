@@ -1,4 +1,6 @@
 /** The blocks of answers: code, formulas, tables, images and footnotes, and how they and whole answers are copied. */
+import type { ServerResponse } from 'node:http';
+import { Endpoint } from './endpoint.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { expectAccessible } from './accessible.ts';
 import { endAnswer, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
@@ -6,7 +8,7 @@ import { answerMenu, ask, lastRun, waitForConnection, waitForRunState } from './
 
 const test = base.extend<object, { agent: StreamedAgent }>({
   agent: streamedAgentFixture,
-  serverOptions: [async ({ agent }, use) => use({ config: agent.config }), { scope: 'worker' }],
+  serverOptions: [async ({ agent }, use) => use({ config: `${agent.config}\n[images]\nallow_private_network = true\n` }), { scope: 'worker' }],
 });
 test.use({ permissions: ['clipboard-read', 'clipboard-write'] });
 
@@ -268,4 +270,42 @@ test('the blocks of an answer are accessible in both themes, at each width', asy
       await info.attach(`answer-${width}-${colorScheme}.png`, { body: await page.screenshot(), contentType: 'image/png' });
     }
   }
+});
+
+/** A host of images: of one red pixel, once it is allowed to answer. */
+class ImageHost extends Endpoint {
+  requests = 0;
+  isDown = true;
+
+  static async start(): Promise<ImageHost> {
+    return new ImageHost().listen();
+  }
+
+  protected respond(_: string, response: ServerResponse): void {
+    this.requests += 1;
+    if (this.isDown) return void response.writeHead(500).end();
+    const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==';
+    response.writeHead(200, { 'content-type': 'image/png' }).end(Buffer.from(pixel, 'base64'));
+  }
+}
+
+test('an image of another host is loaded by the server, when it is asked for', async ({ page, agent, signedIn: _, browserConsole }) => {
+  browserConsole.allow(/502/);
+  const host = await ImageHost.start();
+  await answerWith(page, agent, `Look: ![A red point](${host.url}/a.png) and more.`);
+  await expect(answer(page).getByRole('link', { name: /^A red point/ })).toHaveAttribute('href', `${host.url}/a.png`);
+  await expectAccessible(page);
+  expect(host.requests, 'nobody asked for it').toBe(0);
+  await button(page, 'Load image').click();
+  await expect(page.getByRole('status').filter({ hasText: 'The image could not be loaded.' })).toBeAttached();
+  host.isDown = false;
+  await button(page, 'Load image again').click();
+  const image = answer(page).getByRole('img', { name: 'A red point' });
+  await expect(image).toBeVisible();
+  await expect(image).toBeFocused();
+  expect(host.requests).toBe(2);
+  await expect(answer(page).getByRole('link')).toHaveCount(0);
+  await expectAccessible(page);
+  expect(await copyAsText(page)).toBe(`Look: A red point (${host.url}/a.png) and more.`);
+  await host.close();
 });

@@ -73,6 +73,11 @@ test('a prompt is written, suggested after a slash, filled in and sent', async (
   await expect(options(page)).toHaveCount(1);
   await options(page).click();
   await expect(messageField(page)).toHaveValue('Thank you.');
+  // The same text typed again is suggested again.
+  await messageField(page).fill(`/${thanks}`);
+  await expect(options(page)).toHaveCount(1);
+  await page.keyboard.press('Enter');
+  await expect(messageField(page)).toHaveValue('Thank you.');
 });
 
 test('a prompt is inserted into what is being written, and into a new thread from pages without a composer', async ({ page, signedIn: _ }) => {

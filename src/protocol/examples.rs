@@ -308,6 +308,7 @@ fn config() -> http::Config {
         },
         auth: http::AuthConfig { signed_in: false, methods: vec!["password".into()], needs_setup: false },
         members: true,
+        images: true,
     }
 }
 

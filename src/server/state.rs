@@ -17,6 +17,7 @@ use super::{
     connections::{ConnectionManager, Nodes},
     error::Result,
     metrics,
+    outbound::images::RemoteImages,
     quotas::Quotas,
     rates,
     runs::{Runner, RunnerOptions},
@@ -57,6 +58,8 @@ pub struct AppState {
     pub runner: Runner,
     /// What commands do.
     pub commands: Commands,
+    /// Requests images of other hosts.
+    pub(crate) images: RemoteImages,
     /// The page's files.
     pub site: Arc<Site>,
     /// Limits concurrent page requests.
@@ -111,6 +114,7 @@ impl AppState {
             });
         let (site, pages) = (Arc::new(Site::find(&config)), Admission::new());
         let (stopping, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let images = RemoteImages::new(&config.images);
         let config = Arc::new(config);
         let state = Self {
             config,
@@ -121,6 +125,7 @@ impl AppState {
             registry: Arc::new(registry),
             runner,
             commands,
+            images,
             site,
             pages,
             stopping,

@@ -55,6 +55,11 @@ impl AppContext {
         self.config.with_value(|config| config.as_ref().is_none_or(|config| config.members))
     }
 
+    /// Whether the server loads images of other hosts.
+    pub(crate) fn loads_images(self) -> bool {
+        self.config.with_value(|config| config.as_ref().is_some_and(|config| config.images))
+    }
+
     /// Whether the first administrator account is still to be created.
     pub(crate) fn needs_setup(self) -> bool {
         self.config.with_value(|config| config.as_ref().is_some_and(|config| config.auth.needs_setup))

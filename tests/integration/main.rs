@@ -22,6 +22,7 @@ mod files;
 mod fork;
 mod frameworks;
 mod http;
+mod images;
 mod imports;
 mod inbox;
 mod leptos_config;

@@ -70,6 +70,9 @@ pub struct Config {
     /// Whether users share threads and prompts with each other; servers before this was added have it.
     #[serde(default = "always")]
     pub members: bool,
+    /// Whether `GET /api/images` loads images of other hosts.
+    #[serde(default)]
+    pub images: bool,
 }
 
 fn always() -> bool {

@@ -7,6 +7,7 @@ pub mod agents;
 mod bounds;
 mod connections;
 mod consent;
+mod images;
 mod load;
 mod quotas;
 mod tables;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use connections::ConnectionsConfig;
 pub use consent::ConsentRules;
+pub use images::ImagesConfig;
 pub use load::{ConfigError, Flags, load};
 pub use quotas::QuotasConfig;
 pub use tables::{
@@ -52,6 +54,8 @@ pub struct Config {
     pub quotas: QuotasConfig,
     /// WebSockets.
     pub socket: SocketConfig,
+    /// Images of other hosts in answers.
+    pub images: ImagesConfig,
     /// Sign-in and sessions.
     pub auth: AuthConfig,
     /// The built-in workload analyst.

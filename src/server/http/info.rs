@@ -38,6 +38,7 @@ pub async fn discovery(state: &AppState, headers: &HeaderMap, signed_in: bool) -
         },
         auth: AuthConfig { signed_in, methods: vec!["password".to_owned()], needs_setup },
         members: state.config.server.members,
+        images: state.images.are_loaded(),
     })
 }
 

@@ -13,6 +13,7 @@ mod extract;
 pub mod files;
 mod form;
 pub(crate) mod health;
+mod images;
 mod imports;
 mod inbox;
 mod info;
@@ -55,6 +56,7 @@ pub fn routes(config: &Config) -> Router<AppState> {
         .route("/agents", get(info::agents))
         .route("/threads", get(threads::list))
         .route("/tags", get(threads::tags))
+        .route("/images", get(images::load))
         .route("/prompts", get(prompts::list))
         .route("/prompts/{prompt_id}", get(prompts::read))
         .route("/import", post(imports::import).layer(DefaultBodyLimit::disable()))

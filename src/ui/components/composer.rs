@@ -80,7 +80,7 @@ pub(crate) fn Composer(
     #[prop(into)]
     active: Signal<Option<RunId>>,
 ) -> impl IntoView {
-    let app: AppContext = expect_context();
+    let (app, socket): (AppContext, _) = (expect_context(), use_socket());
     let agents = app.agents;
     let shown_thread: ShownThread = expect_context();
     let Draft { text, error, .. } = draft;
@@ -92,12 +92,15 @@ pub(crate) fn Composer(
         let current = agent.current.get();
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
     });
-    let (prompts, is_loading) = suggested_prompts(text);
+    let (prompts, is_listing) = suggested_prompts(text);
+    let (choose, is_reading) = use_choice(draft);
+    // What was typed is then the beginning of a name, and no message.
+    let is_loading = Signal::derive(move || is_listing.get() || is_reading.get() && socket.is_up_to_date());
     let suggested = Memo::new(move |_| {
         let of_agents = text.with(|text| agents.with_value(|agents| suggested_agents(text, agents)));
         if of_agents.is_empty() { prompts.get() } else { of_agents }
     });
-    let suggestions = Suggestions::new(text, suggested, is_loading, use_choice(draft));
+    let suggestions = Suggestions::new(text, suggested, is_loading, choose);
     let send = Callback::new(move |mode: SendMode| {
         if send_error.get_untracked().is_none() {
             on_send.run(NewMessage { mode, ..take_message(draft, agents) });

@@ -55,6 +55,14 @@ impl Suggestions {
             let is_dismissed = text.with(|text| dismissed.with(|dismissed| dismissed.as_ref() == Some(text)));
             if is_dismissed { Vec::new() } else { suggestions.get() }
         });
+        // Typed again, the same text has its suggestions again.
+        Effect::new(move |_| {
+            let is_other =
+                |text: &String| dismissed.with_untracked(|dismissed| dismissed.as_ref().is_some_and(|one| one != text));
+            if text.with(is_other) {
+                dismissed.set(None);
+            }
+        });
         Self { text, shown, is_loading, selected: RwSignal::new(0), dismissed, on_choose }
     }
 

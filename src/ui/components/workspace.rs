@@ -53,13 +53,14 @@ pub(crate) fn Workspace() -> impl IntoView {
             drawer.close();
         }
     };
+    let loads_images = expect_context::<AppContext>().loads_images();
     view! {
         <Show when=move || is_signed_in.get() fallback=|| view! { <p class="quiet centred">"Redirecting to the sign-in page."</p> }>
             <a class="skip" href="#main" on:click=follow_fragment_link>"Skip to content"</a>
             <Show when=move || path.with(|path| path == "/" || path.starts_with("/threads/"))>
                 <a class="skip" href="#message" on:click=follow_fragment_link>"Skip to the message"</a>
             </Show>
-            <div class="workspace" class:drawer-open=move || drawer.open.get() on:keydown=on_keydown>
+            <div class="workspace" class:no-remote-images=!loads_images class:drawer-open=move || drawer.open.get() on:keydown=on_keydown>
                 <aside class="sidebar" id="sidebar" aria-label="Sidebar" node_ref=drawer.sidebar><Sidebar/></aside>
                 <UndoNotice/>
                 <button

@@ -230,6 +230,7 @@ fn remote_images_are_links_and_files_of_threads_are_shown() {
     assert!(html.contains("A chart \"x\"</span>") && html.contains("Open image on img.e.org"), "{html}");
     assert!(html.contains("href=\"https://e.org\">badge</a>") && html.ends_with(" x z</p>"), "{html}");
     assert!(!html.contains("<img"), "{html}");
+    assert_eq!(count(&html, "<button type=\"button\" data-press=\"image\">Load image</button>"), 1, "{html}");
     let id = "0199a0b0-0000-7000-8000-000000000000";
     let html = to_html(&format!("![a \"b\" <i>](/api/threads/{id}/files/{id})"));
     let file = format!("<img loading=\"lazy\" src=\"/api/threads/{id}/files/{id}\" alt=\"a &quot;b&quot; &lt;i&gt;\">");

@@ -126,6 +126,32 @@ function jump(button, to, announce) {
   target.scrollIntoView({ block: 'nearest' });
 }
 
+/** Shows an image of another host in the place of its link. This server requests it, so the host does not learn who reads. */
+function loadImage(button, announce) {
+  if (button.getAttribute('aria-disabled') === 'true') return;
+  const place = button.closest('.image-place');
+  const image = new Image();
+  const { href } = place.querySelector('a');
+  image.dataset.address = href;
+  image.alt = place.querySelector('.image-description')?.textContent ?? '';
+  image.addEventListener('load', () => {
+    const hadFocus = document.activeElement === button;
+    place.replaceChildren(image);
+    image.tabIndex = -1;
+    if (hadFocus) image.focus({ preventScroll: true });
+    announce('The image is shown.');
+  });
+  image.addEventListener('error', () => {
+    button.removeAttribute('aria-disabled');
+    button.textContent = 'Load image again';
+    announce('The image could not be loaded.');
+    button.title = 'The image could not be loaded';
+  });
+  button.setAttribute('aria-disabled', 'true');
+  button.textContent = 'Loading';
+  image.src = `/api/images?url=${encodeURIComponent(href)}`;
+}
+
 /** Does what a button in an answer is for. */
 export function press(button, { announce, copyText }) {
   const table = () => rows(button.closest('.table'));
@@ -140,6 +166,8 @@ export function press(button, { announce, copyText }) {
       const isShown = button.closest('.code').classList.toggle('with-source');
       return button.setAttribute('aria-pressed', isShown);
     }
+    case 'image':
+      return loadImage(button, announce);
     case 'csv':
       return copyText(button, csvOf(table()));
     case 'markdown':

@@ -29,7 +29,9 @@ function inline(node, style) {
 
 function element(node, style) {
   if (node.tagName === 'BR') return style.lineBreak;
-  if (node.tagName === 'IMG') return node.alt;
+  if (node.tagName === 'IMG') return node.dataset.address ? style.link(node.alt || 'Image', node.dataset.address) : node.alt;
+  // Without its button.
+  if (node.matches('.image-place')) return element(node.firstElementChild, style);
   if (node.matches('.math')) return sources.get(node) ?? node.textContent;
   if (node.matches('.image')) return style.link(node.querySelector('.image-description')?.textContent ?? 'Image', node.getAttribute('href'));
   const text = inline(node, style);

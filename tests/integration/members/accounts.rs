@@ -11,7 +11,7 @@ use netra::{
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::{READER, Tester, thread, until_entry};
+use super::{READER, Tester, follow, thread, until_entry};
 use crate::support::{
     ADA, ADMIN, Client, Setup, TestServer, blocking, netra, replay_agent,
     threads::{until_over, view},
@@ -58,7 +58,7 @@ async fn what_a_member_wrote_stays_when_their_account_is_removed() {
     let message = SendMessage::new(thread_id, "Of Ada");
     let run = ada.socket.send(message.clone()).await.expect("the message is accepted").run_id;
     until_over(&owner.socket, thread_id, run).await;
-    let mut owners_feed = owner.socket.follow(ChannelName::User, None).await;
+    let mut owners_feed = follow(&owner.socket, ChannelName::User).await;
     let mut remove = netra();
     remove.args(["user", "remove", "--email", ADA.email, "--data"]).arg(server.data()).current_dir(server.folder());
     let done = blocking(move || remove.output()).await.expect("the program runs");
@@ -132,7 +132,7 @@ async fn a_members_run_whose_question_expires_goes_on_for_that_member() {
     owner.socket.send(CreateThread { thread_id, title: None, agent }).await.expect("the thread is created");
     let add = AddMember { thread_id, user_id: ada.id, role: MemberRole::Write };
     owner.socket.send(add).await.expect("the thread is shared");
-    let mut entries = owner.socket.follow(ChannelName::Thread(thread_id), None).await;
+    let mut entries = follow(&owner.socket, ChannelName::Thread(thread_id)).await;
     ada.socket.send(SendMessage::new(thread_id, "Go on")).await.expect("the message is accepted");
     until_entry(
         &mut entries,

@@ -257,7 +257,7 @@ async fn every_command_and_route_asks_for_access(deployment: Deployment) {
     }
     let refused = reader.socket.send(MarkRead { thread_id }).await.expect_err("it is refused");
     assert_eq!(refused.code, ErrorCode::NotFound);
-    let mut feed = writer.socket.follow(ChannelName::User, None).await;
+    let mut feed = follow(&writer.socket, ChannelName::User).await;
     owner.socket.send(DeleteThread { thread_id }).await.expect("the thread is deleted");
     until_entry(&mut feed, |entry| *entry == Entry::User(UserEntry::ThreadRemoved { thread_id })).await;
 }
@@ -278,6 +278,14 @@ async fn others_messages_stay_theirs(owner: &Tester, writer: &Tester, shared: &S
     assert_eq!(code(owner.socket.send(edit).await), Some(ErrorCode::Forbidden));
     let author = view(&owner.socket, thread_id).await.message(message_id).map(|item| item.message.author.clone());
     assert_eq!(author.map(|author| author.id), Some(writer.id));
+}
+
+/// Follows a channel; what happens from now on is an entry.
+async fn follow(socket: &Socket, channel: ChannelName) -> mpsc::Receiver<Update> {
+    let mut updates = socket.follow(channel, None).await;
+    let first = tokio::time::timeout(TEST_TIMEOUT, updates.recv()).await.expect("the subscription begins in time");
+    assert!(matches!(first, Some(Update::Snapshot { .. })), "{first:?}");
+    updates
 }
 
 async fn until_entry(updates: &mut mpsc::Receiver<Update>, is: impl Fn(&Entry) -> bool) {
@@ -310,15 +318,15 @@ async fn a_removed_member_receives_nothing_more_on_another_node() {
     a.add_member(ADA).await;
     let (owner, member) = (Tester::new(&a, ADMIN, Access::Own).await, Tester::new(&b, ADA, Access::Read).await);
     let (thread_id, ..) = thread(&owner.socket).await;
-    let mut feed = member.socket.follow(ChannelName::User, None).await;
+    let mut feed = follow(&member.socket, ChannelName::User).await;
     let add = AddMember { thread_id, user_id: member.id, role: MemberRole::Read };
     owner.socket.send(add).await.expect("the thread is shared");
     until_entry(&mut feed, |entry| matches!(entry, Entry::User(UserEntry::Shared { thread }) if thread.id == thread_id
         && thread.shared.as_ref().is_some_and(|shared| shared.owner.id == owner.id && shared.role == Some(MemberRole::Read))))
     .await;
     let channel = ChannelName::Thread(thread_id);
-    let mut presence = owner.socket.follow(channel, None).await;
-    let mut followed = member.socket.follow(channel, None).await;
+    let mut presence = follow(&owner.socket, channel).await;
+    let mut followed = follow(&member.socket, channel).await;
     let is_present = |entry: &Entry, count: usize| matches!(entry, Entry::Signal(ThreadSignal::Presence { present }) if present.len() == count);
     until_entry(&mut presence, |entry| is_present(entry, 2)).await;
     owner.socket.send(RenameThread { thread_id, title: "Before".into() }).await.expect("it is renamed");

@@ -55,7 +55,8 @@ pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> im
     let EditedPrompt { id, name, text, shared, .. } = edited;
     let (name, text, shared) = (RwSignal::new(name), RwSignal::new(text), RwSignal::new(shared));
     let is_admin = socket.user().with_untracked(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
-    let can_share = is_admin || app.has_members();
+    // One that is shared already can be unshared.
+    let can_share = is_admin || app.has_members() || shared.get_untracked();
     let field = NodeRef::<html::Input>::new();
     Effect::new(move |_| {
         if let Some(field) = field.get() {

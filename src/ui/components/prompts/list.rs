@@ -51,7 +51,7 @@ impl Library {
     /// Inserts a prompt, after its fields have been filled in.
     fn use_prompt(self, prompt: &PromptInfo) {
         self.read(prompt, move |prompt| match fields(&prompt.text).is_empty() {
-            true => self.insert.run(prompt.text),
+            true => drop(self.insert.try_run(prompt.text)),
             false => drop(self.view.try_set(PromptView::Fill { prompt, replaces: None })),
         });
     }

@@ -50,11 +50,12 @@ async fn read(id: PromptId) -> Result<Prompt, String> {
     browser::get::<Prompt>(&format!("/api/prompts/{id}")).await.map_err(|error| error.message())
 }
 
-/// What happens when a suggestion of the composer with this draft is chosen.
-pub(crate) fn use_choice(draft: Draft) -> Callback<Choice> {
+/// What happens when a suggestion of the composer with this draft is chosen, and whether a chosen prompt is being read.
+pub(crate) fn use_choice(draft: Draft) -> (Callback<Choice>, RwSignal<bool>) {
     let dialogs: Dialogs = expect_context();
     dialogs.set_composer(draft);
-    Callback::new(move |choice| match choice {
+    let is_reading = RwSignal::new(false);
+    let choose = Callback::new(move |choice| match choice {
         Choice::Text(text) => draft.fill(text),
         Choice::Library => {
             draft.fill(String::new());
@@ -62,15 +63,19 @@ pub(crate) fn use_choice(draft: Draft) -> Callback<Choice> {
         }
         Choice::Prompt(id) => {
             let typed = draft.text.get_untracked();
+            is_reading.set(true);
             spawn_local(async move {
-                match read(id).await {
+                let prompt = read(id).await;
+                is_reading.try_set(false);
+                match prompt {
                     Err(error) => draft.show_error(error),
                     Ok(prompt) if fields::fields(&prompt.text).is_empty() => draft.replace(&typed, &prompt.text),
                     Ok(prompt) => dialogs.open_prompts(PromptView::Fill { prompt, replaces: Some(typed) }),
                 }
             });
         }
-    })
+    });
+    (choose, is_reading)
 }
 
 /// A function that closes the dialog and inserts a text into the composer of the page, or else into that of a new thread.

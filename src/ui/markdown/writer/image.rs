@@ -1,4 +1,5 @@
-//! Images. A file of a thread is shown. A remote image would tell its server who reads, and when, so it is a link.
+//! Images. A file of a thread is shown. A remote image would tell its server who reads, and when, so it is a link, with a button by which the
+//! page loads it through this server.
 
 use pulldown_cmark::LinkType;
 use pulldown_cmark_escape::{escape_href, escape_html};
@@ -53,6 +54,7 @@ impl Writer<'_> {
             self.html.push_str("\">");
             return;
         }
+        self.html.push_str("<span class=\"image-place\">");
         self.open_link_with(" class=\"image\"", address);
         if !description.trim().is_empty() {
             self.html.push_str("<span class=\"image-description\">");
@@ -61,7 +63,7 @@ impl Writer<'_> {
         }
         self.html.push_str("<span class=\"image-open\">Open image on ");
         self.write_escaped(host.unwrap_or_default());
-        self.html.push_str("</span></a>");
+        self.html.push_str("</span></a> <button type=\"button\" data-press=\"image\">Load image</button></span>");
     }
 }
 
