@@ -8,7 +8,7 @@ import { answerMenu, ask, lastRun, waitForConnection, waitForRunState } from './
 
 const test = base.extend<object, { agent: StreamedAgent }>({
   agent: streamedAgentFixture,
-  serverOptions: [async ({ agent }, use) => use({ config: `${agent.config}\n[images]\nallow_private_network = true\n` }), { scope: 'worker' }],
+  serverOptions: [async ({ agent }, use) => use({ config: agent.config, env: { NETRA_IMAGES__ALLOW_PRIVATE_NETWORK: 'true' } }), { scope: 'worker' }],
 });
 test.use({ permissions: ['clipboard-read', 'clipboard-write'] });
 

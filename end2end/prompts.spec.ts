@@ -129,7 +129,7 @@ test('a shared prompt is used and copied by others, and changed by its owner alo
   const row = rows(theirs).filter({ hasText: name });
   await expect(row).toContainText(`Of ${signedIn.name}`);
   await expect(row.getByRole('button', { name: `Delete ${name}` })).toHaveCount(0);
-  await row.getByRole('button', { name: `Copy ${name}` }).click();
+  await row.getByRole('button', { name: `Make a copy of ${name}` }).click();
   await expect(dialog(theirs).getByLabel('Text')).toHaveValue('Write plainly.');
   await dialog(theirs).getByLabel('Text').fill('Write very plainly.');
   await dialog(theirs).getByRole('button', { name: 'Save' }).click();

@@ -227,12 +227,9 @@ test('files of what a closed tab removed are removed, too @desktop', async ({ pa
   await page.goto('/');
   await waitForConnection(page);
   await page.locator('input[type=file]').setInputFiles(log);
-  const inDatabase = async () => {
-    const all = await stored(page);
-    return all.every((name) => !name.startsWith('netra.written/')) ? all.length : 0;
-  };
-  await expect.poll(inDatabase, 'a draft and its file').toBe(2);
-  const draft = (await stored(page)).find((name) => name.includes('/'));
+  const inDatabase = async () => (await stored(page)).filter((name) => !name.startsWith('netra.written/'));
+  await expect.poll(async () => (await inDatabase()).length, 'a draft and its file').toBe(2);
+  const draft = (await inDatabase()).find((name) => name.includes('/'));
   // As if the tab had been closed before it removed the draft from the database. The application does not run on this page.
   await page.goto('/api/config');
   await page.evaluate((name) => localStorage.setItem(`netra.written/${name}`, ''), draft);

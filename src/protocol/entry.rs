@@ -180,10 +180,10 @@ pub struct ThreadInfo {
     pub agent: String,
     /// When it was created, in milliseconds since 1970.
     pub created_at: i64,
-    /// In a user's feed, and in replies: whether the user pinned it, so that it is listed first.
+    /// Whether the user pinned it, so that it is listed first. False in the thread's log.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// In a user's feed, and in replies: whether the user archived it, so that it is listed with the archived threads only.
+    /// Whether the user archived it, so that it is listed with the archived threads only. False in the thread's log.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub archived: bool,
     /// Where it comes from, if it was forked. Only its owner's feed and replies have the title.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Person, PromptId};
 
-/// `save_prompt`: creates a prompt, or replaces one's own. Sent again with the same content, it changes nothing.
+/// `save_prompt`: creates a prompt, or replaces one's own: the last one that is saved stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]

@@ -92,7 +92,7 @@ pub struct ListedMember {
 /// A thread's row with its members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThreadRow {
-    /// The thread as its log has it: with the owner's marks, and without members.
+    /// The thread with its owner's marks and tags, and without members.
     pub info: ThreadInfo,
     /// The owner. The name is read only if the thread has members.
     pub owner: Person,
@@ -119,7 +119,7 @@ impl ThreadRow {
             .then(|| SharedThread { owner: self.owner.clone(), role: listed.map(|listed| listed.member.role) });
         let (pinned, archived) =
             listed.map_or((self.info.pinned, self.info.archived), |listed| (listed.pinned, listed.archived));
-        // Tags are the owner's, and so is the thread that this one was forked from.
+        // Tags, and the title of the thread that this one was forked from, are for the owner only.
         let info = if user == self.owner.id { self.info.clone() } else { self.info.for_log() };
         ThreadInfo { pinned, archived, shared, ..info }
     }

@@ -18,8 +18,11 @@ use crate::{
 /// How many characters of a text are in lists.
 const EXCERPT_CHARS: usize = 200;
 
+/// Why a prompt is not saved under an id.
+const OTHERS_ID: &str = "this id belongs to another prompt";
+
 row! {
-    /// The columns that [`COLUMNS`] selects.
+    /// The columns that [`columns`] selects.
     struct StoredPrompt {
         id: PromptId,
         name: String,
@@ -31,8 +34,13 @@ row! {
     }
 }
 
-const COLUMNS: &str = "p.id, p.name, p.text, p.shared, p.updated_at, p.owner, u.name AS owner_name \
-                       FROM prompts p JOIN users u ON u.id = p.owner";
+/// The columns, of which `text` is whole or its beginning.
+fn columns(text: &str) -> String {
+    format!(
+        "p.id, p.name, {text} AS text, p.shared, p.updated_at, p.owner, u.name AS owner_name \
+         FROM prompts p JOIN users u ON u.id = p.owner"
+    )
+}
 
 impl StoredPrompt {
     fn info(&self, user: UserId) -> PromptInfo {
@@ -63,7 +71,7 @@ pub async fn save(channels: &Channels, user: &User, command: &SavePrompt) -> Res
     let query = sqlx::query_scalar::<_, UserId>("SELECT owner FROM prompts WHERE id = $1").bind(id);
     let owner = query.fetch_optional(tx.sql()).await?;
     if owner.is_some_and(|owner| owner != user.id) {
-        return Err(Error::refused(ErrorCode::Conflict, "this id belongs to another prompt"));
+        return Err(Error::refused(ErrorCode::Conflict, OTHERS_ID));
     }
     let sql = "SELECT id FROM prompts WHERE owner = $1 AND name_key = $2";
     let same_name = sqlx::query_scalar::<_, PromptId>(sql).bind(user.id).bind(&key).fetch_optional(tx.sql()).await?;
@@ -78,9 +86,13 @@ pub async fn save(channels: &Channels, user: &User, command: &SavePrompt) -> Res
     }
     let sql = "INSERT INTO prompts (id, owner, name, name_key, text, shared, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7) \
                ON CONFLICT (id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, text = excluded.text, \
-               shared = excluded.shared, updated_at = excluded.updated_at";
+               shared = excluded.shared, updated_at = excluded.updated_at WHERE prompts.owner = excluded.owner";
     let query = sqlx::query(sql).bind(id).bind(user.id).bind(&name).bind(&key).bind(&command.text);
-    query.bind(shared).bind(now_ms()).execute(tx.sql()).await?;
+    let saved = query.bind(shared).bind(now_ms()).execute(tx.sql()).await?;
+    if saved.rows_affected() == 0 {
+        // Another user has just created one with this id.
+        return Err(Error::refused(ErrorCode::Conflict, OTHERS_ID));
+    }
     tx.commit().await
 }
 
@@ -114,10 +126,11 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeletePrompt) ->
 /// If the store fails.
 pub async fn find(store: &Store, user: UserId, text: &str, limit: usize) -> Result<PromptList> {
     // At most one limit's worth of each, found by its own index.
+    let columns = columns(&format!("SUBSTR(p.text, 1, {EXCERPT_CHARS})"));
     let own =
-        format!("SELECT {COLUMNS} WHERE p.owner = $1 AND p.name_key LIKE $2 ESCAPE '!' ORDER BY p.name_key LIMIT $3");
+        format!("SELECT {columns} WHERE p.owner = $1 AND p.name_key LIKE $2 ESCAPE '!' ORDER BY p.name_key LIMIT $3");
     let others = format!(
-        "SELECT {COLUMNS} WHERE p.shared = 1 AND p.owner <> $1 AND p.name_key LIKE $2 ESCAPE '!' ORDER BY p.name_key, p.id LIMIT $3"
+        "SELECT {columns} WHERE p.shared = 1 AND p.owner <> $1 AND p.name_key LIKE $2 ESCAPE '!' ORDER BY p.name_key, p.id LIMIT $3"
     );
     let escaped = text.trim().to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
     let pattern = format!("%{escaped}%");
@@ -138,7 +151,7 @@ pub async fn find(store: &Store, user: UserId, text: &str, limit: usize) -> Resu
 /// # Errors
 /// `not_found`.
 pub async fn read(store: &Store, user: UserId, id: PromptId) -> Result<Prompt> {
-    let sql = format!("SELECT {COLUMNS} WHERE p.id = $1 AND (p.owner = $2 OR p.shared = 1)");
+    let sql = format!("SELECT {} WHERE p.id = $1 AND (p.owner = $2 OR p.shared = 1)", columns("p.text"));
     let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).bind(user);
     let row: Option<StoredPrompt> = query.fetch_optional(store.reader()).await?;
     let row = row.ok_or_else(|| Error::not_found("prompt"))?;

@@ -18,7 +18,8 @@ impl ThreadView {
     /// Folds the next entry, which was appended at `at` (milliseconds since 1970).
     pub fn apply(&mut self, at: i64, entry: ThreadEntry) {
         match entry {
-            ThreadEntry::Thread { thread } => self.info = Some(thread),
+            // Logs of earlier versions have the owner's marks.
+            ThreadEntry::Thread { thread } => self.info = Some(thread.for_log()),
             ThreadEntry::Members { members } => self.members = Some(members),
             ThreadEntry::Message { message } => self.push_message(at, message),
             ThreadEntry::Answer { answer } => self.apply_answer(at, answer),

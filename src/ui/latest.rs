@@ -33,9 +33,11 @@ where
         changes.update_value(|changes| *changes += 1);
         if path.with(Option::is_none) {
             latest.set(Latest::default());
-        } else if !is_busy.get_value() {
+            return;
+        }
+        latest.update(|latest| latest.is_loading = true);
+        if !is_busy.get_value() {
             is_busy.set_value(true);
-            latest.update(|latest| latest.is_loading = true);
             spawn_local(async move {
                 while let Some(current) = path.try_get_untracked().flatten() {
                     let change = changes.try_get_value();

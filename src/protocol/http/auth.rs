@@ -67,7 +67,7 @@ pub struct Config {
     pub socket: SocketConfig,
     /// How to sign in.
     pub auth: AuthConfig,
-    /// Whether users share threads and prompts with each other; servers before this was added have it.
+    /// Whether users share threads and prompts with each other; absent in the responses of older servers, where they do.
     #[serde(default = "always")]
     pub members: bool,
     /// Whether `GET /api/images` loads images of other hosts.

@@ -15,8 +15,20 @@ use super::{Config, typed};
 const DEFAULT_FILE: &str = "Leptos.toml";
 
 /// Tables whose keys can be set by variables.
-const TABLES: [&str; 11] =
-    ["server", "connections", "store", "bus", "runs", "quotas", "socket", "auth", "analyst", "log", "telemetry"];
+const TABLES: [&str; 12] = [
+    "server",
+    "connections",
+    "store",
+    "bus",
+    "runs",
+    "quotas",
+    "socket",
+    "auth",
+    "analyst",
+    "log",
+    "telemetry",
+    "images",
+];
 
 /// An error in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -194,3 +194,19 @@ fn errors_and_logs_contain_no_password() {
     let text = format!("{config:?}");
     assert!(!text.contains("hid") && !text.contains("den") && text.contains("nats://...@a:1"), "{text}");
 }
+
+#[test]
+fn the_numbers_and_switches_of_the_documented_file_can_be_set_by_variables() {
+    let document: toml::Table = include_str!("../../../Leptos.toml").parse().expect("it is TOML");
+    let mut tables = 0;
+    for (table, keys) in document.iter().filter(|(table, _)| *table != "package") {
+        let Some(keys) = keys.as_table() else { continue };
+        tables += 1;
+        for (key, value) in keys.iter().filter(|(_, value)| value.is_integer() || value.is_bool()) {
+            let variable = format!("NETRA_{}__{}", table.to_uppercase(), key.to_uppercase());
+            let loaded = load_text("", &[(&variable, &value.to_string())]);
+            assert!(loaded.is_ok(), "{variable}: {:?}", loaded.err());
+        }
+    }
+    assert!(tables > 10, "{tables} tables");
+}

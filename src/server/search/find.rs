@@ -33,6 +33,8 @@ use crate::{
 const MAX_CANDIDATES: i64 = 1_000;
 /// Threads of how many other users are searched.
 const MAX_OWNERS: i64 = 200;
+/// On SQLite: how many matching texts of those users are looked at, the newest, for those in threads that they share.
+const MAX_OWNERS_TEXTS: i64 = 20_000;
 
 /// A position in the ranking; the hits of the next page come after it. Texts that are newer than the first page stay out of the
 /// pages that follow it.
@@ -150,10 +152,10 @@ pub async fn find_tagged(
     Ok(SearchPage { hits: offload::run(hits).await?, next })
 }
 
-/// Those who share threads with a user, at most [`MAX_OWNERS`].
+/// Those who share threads with a user, at most [`MAX_OWNERS`]: those who did so last.
 async fn owners_of_shared(store: &Store, user: UserId) -> Result<Vec<UserId>> {
-    let sql = "SELECT DISTINCT t.owner FROM thread_members m JOIN threads t ON t.id = m.thread_id \
-               WHERE m.user_id = $1 AND t.deleted_at IS NULL LIMIT $2";
+    let sql = "SELECT t.owner FROM thread_members m JOIN threads t ON t.id = m.thread_id \
+               WHERE m.user_id = $1 AND t.deleted_at IS NULL GROUP BY t.owner ORDER BY MAX(m.added_at) DESC LIMIT $2";
     let query = sqlx::query_scalar(sql).bind(user).bind(MAX_OWNERS);
     Ok(query.fetch_all(store.reader()).await?)
 }
@@ -167,7 +169,7 @@ enum Threads {
 }
 
 impl Threads {
-    /// The condition of the thread of a text. `id` and `parameter`: the text's id and the tag or user in the statement.
+    /// The condition of a text's thread. `id` is the text's id, `parameter` that of the tag or the user in the statement.
     fn condition(&self, id: &str, parameter: &str) -> String {
         let (table, column) = match self {
             Self::Own(None) => return String::new(),
@@ -175,8 +177,8 @@ impl Threads {
             Self::Shared(_) => ("thread_members", "user_id"),
         };
         format!(
-            " AND EXISTS (SELECT 1 FROM search_texts own JOIN {table} ON {table}.thread_id = own.thread_id \
-             WHERE own.id = {id} AND {table}.{column} = {parameter})"
+            " AND EXISTS (SELECT 1 FROM search_texts text JOIN {table} ON {table}.thread_id = text.thread_id \
+             WHERE text.id = {id} AND {table}.{column} = {parameter})"
         )
     }
 }
@@ -222,19 +224,33 @@ async fn matching(
                 Threads::Own(_) => vec![scope.marker(user)],
                 Threads::Shared(owners) => owners.iter().map(|owner| scope.marker(*owner)).collect(),
             };
-            let condition = threads.condition("search_index.rowid", "$5");
-            let found = format!(
-                "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3{condition} \
-                 ORDER BY rowid DESC LIMIT $4"
-            );
+            let matches =
+                "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3";
+            let found = match threads {
+                Threads::Own(_) => {
+                    format!("{matches}{} ORDER BY rowid DESC LIMIT $4", threads.condition("search_index.rowid", "$5"))
+                }
+                // The index knows whose a text is, but not its thread: only so many of the owners' texts are looked at.
+                Threads::Shared(_) => format!(
+                    "SELECT id FROM ({matches} ORDER BY rowid DESC LIMIT {MAX_OWNERS_TEXTS}) AS text WHERE TRUE{} \
+                     ORDER BY id DESC LIMIT $4",
+                    threads.condition("text.id", "$5")
+                ),
+            };
             (found, query.fts5(strictness, &markers))
         }
         Engine::Postgres => {
             let (owner, parameter) = match threads {
                 Threads::Own(_) => (" AND owner = $5", "$6"),
-                Threads::Shared(_) => ("", "$5"),
+                Threads::Shared(_) => {
+                    (" AND thread_id IN (SELECT thread_id FROM thread_members WHERE user_id = $5)", "")
+                }
             };
-            let (scope, condition) = (scope.condition(), threads.condition("search_texts.id", parameter));
+            let condition = match threads {
+                Threads::Own(_) => threads.condition("search_texts.id", parameter),
+                Threads::Shared(_) => String::new(),
+            };
+            let scope = scope.condition();
             let found = format!(
                 "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3{owner} AND {scope}{condition} \
                  ORDER BY id DESC LIMIT $4"

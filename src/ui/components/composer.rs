@@ -17,7 +17,7 @@ use super::{
     icons::{Glyph, icon},
     mention::{parse_mention, suggested_agents},
     paste::{PasteTarget, PastedTextNotice, paste},
-    prompts::{suggested_prompts, use_choice},
+    prompts::{choice_handler, suggested_prompts},
     send_menu::SendMenu,
     shown_thread::ShownThread,
     suggestions::{SuggestionList, Suggestions},
@@ -93,7 +93,7 @@ pub(crate) fn Composer(
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
     });
     let (prompts, is_listing) = suggested_prompts(text);
-    let (choose, is_reading) = use_choice(draft);
+    let (choose, is_reading) = choice_handler(draft);
     // What was typed is then the beginning of a name, and no message.
     let is_loading = Signal::derive(move || is_listing.get() || is_reading.get() && socket.is_up_to_date());
     let suggested = Memo::new(move |_| {

@@ -18,7 +18,7 @@ use super::{
     focus::{ComposerFocus, focus_on, is_focus_lost},
     import::IMPORT_DIALOG,
     palette::{AGENT_DIALOG, PALETTE},
-    prompts::{PROMPTS_DIALOG, PromptView},
+    prompts::{EditedPrompt, PROMPTS_DIALOG, PromptView},
     share::SHARE_DIALOG,
     shortcut_list::SHORTCUT_LIST,
     shown_thread::ShownThread,
@@ -59,6 +59,8 @@ pub(crate) struct Dialogs {
     tagged: StoredValue<Vec<ThreadId>>,
     /// What the dialog of prompts shows first.
     prompts: StoredValue<PromptView>,
+    /// A prompt that was being written when the dialog was closed.
+    unsaved_prompt: StoredValue<Option<EditedPrompt>>,
     /// The composer of the page, into which prompts are inserted.
     composer: StoredValue<Option<Draft>>,
     composer_focus: ComposerFocus,
@@ -73,6 +75,7 @@ impl Dialogs {
             agent: StoredValue::new(None),
             tagged: StoredValue::new(Vec::new()),
             prompts: StoredValue::new(PromptView::List),
+            unsaved_prompt: StoredValue::new(None),
             composer: StoredValue::new(None),
             composer_focus: expect_context(),
         };
@@ -101,6 +104,16 @@ impl Dialogs {
     pub(crate) fn open_prompts(self, view: PromptView) {
         self.prompts.set_value(view);
         self.open(DialogKind::Prompts);
+    }
+
+    /// Keeps a prompt that is not saved for the next time that the dialog of prompts is opened.
+    pub(crate) fn keep_unsaved_prompt(self, prompt: EditedPrompt) {
+        self.unsaved_prompt.try_set_value(Some(prompt));
+    }
+
+    /// The prompt that was kept.
+    pub(crate) fn take_unsaved_prompt(self) -> Option<EditedPrompt> {
+        self.unsaved_prompt.try_update_value(Option::take).flatten()
     }
 
     /// Sets the composer of the page, until the component that calls this is removed.
@@ -216,10 +229,14 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
             }
         });
     };
+    let is_backdrop = move |event: &MouseEvent| {
+        let target = event_target::target(event);
+        dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref()))
+    };
+    // A text that is selected up to the backdrop ends with a click on it.
+    let was_pressed_there = StoredValue::new(false);
     let close_on_backdrop = move |event: MouseEvent| {
-        let target = event_target::target(&event);
-        let is_backdrop = dialog.get_untracked().is_some_and(|dialog| target.as_ref() == Some(dialog.as_ref()));
-        if is_backdrop {
+        if was_pressed_there.get_value() && is_backdrop(&event) {
             dialogs.close();
         }
     };
@@ -248,6 +265,7 @@ pub(crate) fn OpenDialog(dialogs: Dialogs) -> impl IntoView {
             aria-label=label
             node_ref=dialog
             on:close=on_close
+            on:mousedown=move |event| was_pressed_there.set_value(is_backdrop(&event))
             on:click=close_on_backdrop
         >
             <div class="dialog-content">{content}</div>

@@ -57,11 +57,15 @@ impl Database {
         changes: &[(String, Option<String>)],
         removed_files: &[String],
     ) -> Result<(), JsValue> {
-        let stores = Array::of2(&RECORDS.into(), &FILES.into());
+        // Without the files' store if it is not needed: else records would wait for large files.
+        let stores = Array::of1(&RECORDS.into());
+        if !removed_files.is_empty() {
+            stores.push(&FILES.into());
+        }
         let transaction = self.0.transaction_with_str_sequence_and_mode(&stores, IdbTransactionMode::Readwrite)?;
-        let (store, files) = (transaction.object_store(RECORDS)?, transaction.object_store(FILES)?);
+        let store = transaction.object_store(RECORDS)?;
         for key in removed_files {
-            files.delete(&JsValue::from_str(key))?;
+            transaction.object_store(FILES)?.delete(&JsValue::from_str(key))?;
         }
         for (key, value) in changes {
             let key = JsValue::from_str(key);

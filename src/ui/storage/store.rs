@@ -47,7 +47,8 @@ pub(super) struct Store {
     /// Records that are not in the database yet; `None`: removed.
     pending: RefCell<BTreeMap<String, Option<String>>>,
     pending_files: RefCell<VecDeque<LocalFile>>,
-    /// The keys of files to remove with the next changes of records, in one transaction: a tab that is closed meanwhile leaves neither.
+    /// The keys of files to remove with the next changes of records, in one transaction, so that a tab that is closed meanwhile
+    /// does not leave the files of a removed record.
     removed_files: RefCell<Vec<String>>,
     /// Whether a move to the database is scheduled.
     scheduled: Cell<bool>,
@@ -172,16 +173,20 @@ impl Store {
             if self.has_no_database.get() {
                 self.warn();
                 self.pending_files.borrow_mut().drain(..).for_each(|file| self.warn_about_file(&file));
+                self.removed_files.borrow_mut().clear();
             }
             return;
         };
         let changes: Vec<_> = self.pending.borrow().clone().into_iter().collect();
         let removed_files = std::mem::take(&mut *self.removed_files.borrow_mut());
         if !changes.is_empty() || !removed_files.is_empty() {
-            // If this fails, the files are removed later as orphans.
             match database.change(&changes, &removed_files).await {
                 Ok(()) => self.remove_moved(changes),
-                Err(_) => self.warn(),
+                Err(_) => {
+                    self.warn();
+                    // The disk may be full, and this makes room. If it fails too, the files are removed later as orphans.
+                    let _ = database.change(&[], &removed_files).await;
+                }
             }
         }
         // One at a time: those that are still waiting may be removed meanwhile.

@@ -66,7 +66,7 @@ fn Palette() -> impl IntoView {
         let mut sections = query.with(|query| sources.sections(query));
         let entries = found.with(|found| found_entries(&sections, found));
         if !entries.is_empty() {
-            sections.push(Section { title: "In your threads", entries });
+            sections.push(Section { title: "In threads", entries });
         }
         sections
     });

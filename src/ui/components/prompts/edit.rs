@@ -11,14 +11,14 @@ use crate::{
     },
     socket::context::use_socket,
     ui::{
-        components::{command_state::CommandState, error_message::error_message},
+        components::{command_state::CommandState, dialogs::Dialogs, error_message::error_message},
         context::AppContext,
         format,
     },
 };
 
 /// The prompt that the form changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EditedPrompt {
     id: PromptId,
     is_new: bool,
@@ -52,7 +52,8 @@ impl EditedPrompt {
 pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> impl IntoView {
     let (socket, app) = (use_socket(), expect_context::<AppContext>());
     let command = CommandState::new(socket);
-    let EditedPrompt { id, name, text, shared, .. } = edited;
+    let dialogs: Dialogs = expect_context();
+    let EditedPrompt { id, is_new, name, text, shared } = edited.clone();
     let (name, text, shared) = (RwSignal::new(name), RwSignal::new(text), RwSignal::new(shared));
     let is_admin = socket.user().with_untracked(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
     // One that is shared already can be unshared.
@@ -63,6 +64,24 @@ pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> im
             let _ = field.focus();
         }
     });
+    // Saved, or given up.
+    let is_done = StoredValue::new(false);
+    on_cleanup(move || {
+        let now = EditedPrompt {
+            id,
+            is_new,
+            name: name.get_untracked(),
+            text: text.get_untracked(),
+            shared: shared.get_untracked(),
+        };
+        if !is_done.get_value() && now != edited {
+            dialogs.keep_unsaved_prompt(now);
+        }
+    });
+    let cancel = move |_| {
+        is_done.set_value(true);
+        view.set(PromptView::List);
+    };
     let save = move |event: SubmitEvent| {
         event.prevent_default();
         match error(&name.get_untracked(), &text.get_untracked()) {
@@ -70,7 +89,11 @@ pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> im
             None => {
                 let (name, text, shared) = (name.get_untracked(), text.get_untracked(), shared.get_untracked());
                 command.send(SavePrompt { prompt_id: id, name, text, shared }, move || {
-                    view.try_set(PromptView::List);
+                    let is_shown = |view: &PromptView| matches!(view, PromptView::Edit(edited) if edited.id == id);
+                    if view.try_with_untracked(is_shown) == Some(true) {
+                        is_done.set_value(true);
+                        view.set(PromptView::List);
+                    }
                 });
             }
         }
@@ -108,7 +131,7 @@ pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> im
             })}
             {move || command.error.get().map(error_message)}
             <div class="prompt-buttons">
-                <button type="button" class="small-button" on:click=move |_| view.set(PromptView::List)>"Cancel"</button>
+                <button type="button" class="small-button" on:click=cancel>"Cancel"</button>
                 <button type="submit" class="button" aria-disabled=move || command.aria_disabled()>"Save"</button>
             </div>
         </form>

@@ -5,30 +5,28 @@ use leptos::{ev::SubmitEvent, prelude::*};
 use super::{
     PromptView,
     fields::{fields, filled},
-    use_insert,
+    insert_handler,
 };
 use crate::{protocol::Prompt, text::escape_invisible, ui::components::focus::focus_on};
 
 /// The form.
 #[component]
 pub(super) fn FillPrompt(view: RwSignal<PromptView>, prompt: Prompt, replaces: Option<String>) -> impl IntoView {
-    let insert = use_insert();
+    let insert = insert_handler();
     let Prompt { info, text } = prompt;
     let values: Vec<(String, RwSignal<String>)> =
         fields(&text).into_iter().map(|field| (field, RwSignal::new(String::new()))).collect();
     let text = StoredValue::new(text);
     let all = StoredValue::new(values.clone());
-    let value = move |name: &str| {
-        let value = all.with_value(|all| all.iter().find(|(known, _)| known == name).map(|(_, value)| *value));
-        value.map(|value| value.get()).unwrap_or_default()
-    };
-    let result = move || text.with_value(|text| filled(text, value));
-    let preview = move || {
-        let shown = |name: &str| {
-            Some(value(name)).filter(|value| !value.is_empty()).unwrap_or_else(|| format!("{{{{{name}}}}}"))
+    // A field that is not filled in stays as it is.
+    let result = move || {
+        let value = |name: &str| {
+            let value = all.with_value(|all| all.iter().find(|(known, _)| known == name).map(|(_, value)| *value));
+            value.map(|value| value.get()).filter(|value| !value.is_empty())
         };
-        escape_invisible(&text.with_value(|text| filled(text, shown)))
+        text.with_value(|text| filled(text, value))
     };
+    let (can_go_back, preview) = (replaces.is_none(), move || escape_invisible(&result()));
     Effect::new(move |_| {
         request_animation_frame(|| {
             focus_on(".prompt-field textarea");
@@ -55,7 +53,9 @@ pub(super) fn FillPrompt(view: RwSignal<PromptView>, prompt: Prompt, replaces: O
             {values.into_iter().map(field).collect_view()}
             <div class="prompt-preview" role="group" aria-label="Preview" dir="auto">{preview}</div>
             <div class="prompt-buttons">
-                <button type="button" class="small-button" on:click=move |_| view.set(PromptView::List)>"All prompts"</button>
+                {can_go_back.then(|| view! {
+                    <button type="button" class="small-button" on:click=move |_| view.set(PromptView::List)>"All prompts"</button>
+                })}
                 <button type="submit" class="button">"Insert"</button>
             </div>
         </form>

@@ -2,7 +2,7 @@
 
 use leptos::{html, prelude::*, task::spawn_local};
 
-use super::{PromptView, edit::EditedPrompt, fields::fields, read, use_insert};
+use super::{PromptView, edit::EditedPrompt, fields::fields, insert_handler, read};
 use crate::{
     protocol::{
         DeletePrompt, Prompt, PromptInfo, PromptList,
@@ -36,13 +36,14 @@ struct Library {
 }
 
 impl Library {
-    /// Reads a prompt and calls `then` with it; shows the error otherwise.
+    /// Reads a prompt and calls `then` with it, if the library is still shown; shows the error otherwise.
     fn read(self, prompt: &PromptInfo, then: impl FnOnce(Prompt) + 'static) {
         let id = prompt.id;
         self.command.error.set(None);
         spawn_local(async move {
             match read(id).await {
-                Ok(prompt) => then(prompt),
+                Ok(prompt) if self.view.try_with_untracked(PromptView::is_list) == Some(true) => then(prompt),
+                Ok(_) => {}
                 Err(error) => drop(self.command.error.try_set(Some(error))),
             }
         });
@@ -52,7 +53,7 @@ impl Library {
     fn use_prompt(self, prompt: &PromptInfo) {
         self.read(prompt, move |prompt| match fields(&prompt.text).is_empty() {
             true => drop(self.insert.try_run(prompt.text)),
-            false => drop(self.view.try_set(PromptView::Fill { prompt, replaces: None })),
+            false => self.view.set(PromptView::Fill { prompt, replaces: None }),
         });
     }
 
@@ -60,7 +61,7 @@ impl Library {
         let is_own = prompt.owner.is_none();
         self.read(prompt, move |prompt| {
             let edited = if is_own { EditedPrompt::existing(prompt) } else { EditedPrompt::copy(&prompt) };
-            self.view.try_set(PromptView::Edit(edited));
+            self.view.set(PromptView::Edit(edited));
         });
     }
 
@@ -75,7 +76,7 @@ impl Library {
 #[component]
 pub(super) fn PromptLibrary(view: RwSignal<PromptView>, query: RwSignal<String>) -> impl IntoView {
     let (socket, dialogs) = (use_socket(), expect_context::<Dialogs>());
-    let insert = use_insert();
+    let insert = insert_handler();
     let (command, version) = (CommandState::new(socket), RwSignal::new(0));
     let insert = Callback::new(move |text: String| insert(None, text));
     let library = Library { socket, view, command, version, insert };
@@ -127,6 +128,9 @@ pub(super) fn PromptLibrary(view: RwSignal<PromptView>, query: RwSignal<String>)
             <For each=prompts key=|prompt| (prompt.id, prompt.updated_at) children=move |prompt| view! { <PromptRow prompt library/> }/>
         </ul>
         <p class="quiet" role="status">{note}</p>
+        <Show when=move || found.with(|found| found.is_failed)>
+            <button type="button" class="small-button" on:click=move |_| version.update(|version| *version += 1)>"Try again"</button>
+        </Show>
     }
     .into_any()
 }
@@ -138,7 +142,9 @@ fn note(found: &Latest<PromptList>, is_all: bool) -> Option<String> {
         Some(list) if list.more => Some("There are more. Search by name to find them.".to_owned()),
         Some(list) if list.prompts.is_empty() && is_all => Some("No prompts yet.".to_owned()),
         Some(list) if list.prompts.is_empty() => Some("No prompt has this in its name.".to_owned()),
-        _ => None,
+        Some(list) if list.prompts.len() == 1 => Some("1 prompt".to_owned()),
+        Some(list) => Some(format!("{} prompts", list.prompts.len())),
+        None => None,
     }
 }
 
@@ -165,7 +171,7 @@ fn PromptRow(prompt: PromptInfo, library: Library) -> impl IntoView {
         });
     };
     let prompt = StoredValue::new(prompt);
-    let (edit_label, edit_glyph) = if is_own { ("Edit", Glyph::Edit) } else { ("Copy", Glyph::Copy) };
+    let (edit_label, edit_glyph) = if is_own { ("Edit", Glyph::Edit) } else { ("Make a copy of", Glyph::Plus) };
     let (edit_name, delete_name) = (format!("{edit_label} {name}"), format!("Delete {name}"));
     let question = format!("Delete {name}?");
     view! {
@@ -177,7 +183,7 @@ fn PromptRow(prompt: PromptInfo, library: Library) -> impl IntoView {
             <Show
                 when=move || is_deleting.get()
                 fallback=move || view! {
-                    <button type="button" class="icon-button" aria-label=edit_name.clone() title=edit_label on:click=move |_| prompt.with_value(|prompt| library.edit(prompt))>
+                    <button type="button" class="icon-button" aria-label=edit_name.clone() title=if is_own { "Edit" } else { "Make a copy" } on:click=move |_| prompt.with_value(|prompt| library.edit(prompt))>
                         {icon(edit_glyph)}
                     </button>
                     {can_delete.then(|| view! {

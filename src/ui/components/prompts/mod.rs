@@ -18,9 +18,11 @@ use super::{
 };
 use crate::{
     protocol::{Prompt, PromptId},
+    text::normalize_input,
     ui::{browser, drafts::Drafts, part::part},
 };
-use edit::{EditPrompt, EditedPrompt};
+use edit::EditPrompt;
+pub(crate) use edit::EditedPrompt;
 use fill::FillPrompt;
 use list::PromptLibrary;
 
@@ -45,13 +47,20 @@ pub(crate) enum PromptView {
     },
 }
 
-/// Reads a prompt.
+impl PromptView {
+    fn is_list(&self) -> bool {
+        matches!(self, Self::List)
+    }
+}
+
+/// Reads a prompt. Its text has no characters that cannot be seen: another user may have written it.
 async fn read(id: PromptId) -> Result<Prompt, String> {
-    browser::get::<Prompt>(&format!("/api/prompts/{id}")).await.map_err(|error| error.message())
+    let prompt = browser::get::<Prompt>(&format!("/api/prompts/{id}")).await.map_err(|error| error.message())?;
+    Ok(Prompt { text: normalize_input(&prompt.text).into(), ..prompt })
 }
 
 /// What happens when a suggestion of the composer with this draft is chosen, and whether a chosen prompt is being read.
-pub(crate) fn use_choice(draft: Draft) -> (Callback<Choice>, RwSignal<bool>) {
+pub(crate) fn choice_handler(draft: Draft) -> (Callback<Choice>, RwSignal<bool>) {
     let dialogs: Dialogs = expect_context();
     dialogs.set_composer(draft);
     let is_reading = RwSignal::new(false);
@@ -67,6 +76,10 @@ pub(crate) fn use_choice(draft: Draft) -> (Callback<Choice>, RwSignal<bool>) {
             spawn_local(async move {
                 let prompt = read(id).await;
                 is_reading.try_set(false);
+                // A composer that is gone, or was written in meanwhile, stays as it is.
+                if draft.text.try_with_untracked(|text| *text == typed) != Some(true) {
+                    return;
+                }
                 match prompt {
                     Err(error) => draft.show_error(error),
                     Ok(prompt) if fields::fields(&prompt.text).is_empty() => draft.replace(&typed, &prompt.text),
@@ -79,7 +92,7 @@ pub(crate) fn use_choice(draft: Draft) -> (Callback<Choice>, RwSignal<bool>) {
 }
 
 /// A function that closes the dialog and inserts a text into the composer of the page, or else into that of a new thread.
-fn use_insert() -> impl Fn(Option<&str>, String) + Copy + 'static {
+fn insert_handler() -> impl Fn(Option<&str>, String) + Copy + 'static {
     let (dialogs, drafts): (Dialogs, Drafts) = (expect_context(), expect_context());
     let open_page = StoredValue::new_local(use_open_page());
     move |replaces: Option<&str>, text: String| {
@@ -102,7 +115,11 @@ fn use_insert() -> impl Fn(Option<&str>, String) + Copy + 'static {
 #[component]
 fn PromptsDialog(view: PromptView) -> impl IntoView {
     let dialogs: Dialogs = expect_context();
-    let view = RwSignal::new(view);
+    // A form that was closed before it was saved is shown again.
+    let view = RwSignal::new(match view {
+        PromptView::List => dialogs.take_unsaved_prompt().map_or(PromptView::List, PromptView::Edit),
+        view => view,
+    });
     // What was searched for, while other views are shown.
     let query = RwSignal::new(String::new());
     let title = move || {
