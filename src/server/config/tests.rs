@@ -202,9 +202,11 @@ fn the_numbers_and_switches_of_the_documented_file_can_be_set_by_variables() {
     for (table, keys) in document.iter().filter(|(table, _)| *table != "package") {
         let Some(keys) = keys.as_table() else { continue };
         tables += 1;
-        for (key, value) in keys.iter().filter(|(_, value)| value.is_integer() || value.is_bool()) {
+        for (key, value) in keys {
+            let number = value.as_integer().map(|number| number.to_string());
+            let Some(text) = number.or_else(|| value.as_bool().map(|switch| switch.to_string())) else { continue };
             let variable = format!("NETRA_{}__{}", table.to_uppercase(), key.to_uppercase());
-            let loaded = load_text("", &[(&variable, &value.to_string())]);
+            let loaded = load_text("", &[(&variable, &text)]);
             assert!(loaded.is_ok(), "{variable}: {:?}", loaded.err());
         }
     }
