@@ -172,4 +172,12 @@ test('what is wrong with a prompt is said, and nothing that was written is lost'
   await expect(dialog(page).getByRole('alert')).toContainText('choose another name');
   await expect(dialog(page).getByLabel('Text')).toHaveValue('And this?');
   await expectAccessible(page);
+  // Closed by mistake, and opened again.
+  await page.keyboard.press('Escape');
+  await expect(dialog(page)).toHaveCount(0);
+  await page.getByRole('button', { name: /^Account of/ }).click();
+  await page.getByRole('button', { name: 'Prompts', exact: true }).click();
+  await expect(dialog(page).getByLabel('Text')).toHaveValue('And this?');
+  await dialog(page).getByRole('button', { name: 'Cancel' }).click();
+  await expect(rows(page).filter({ hasText: name })).toHaveCount(1);
 });

@@ -80,7 +80,7 @@ pub(crate) fn Composer(
     #[prop(into)]
     active: Signal<Option<RunId>>,
 ) -> impl IntoView {
-    let (app, socket): (AppContext, _) = (expect_context(), use_socket());
+    let app: AppContext = expect_context();
     let agents = app.agents;
     let shown_thread: ShownThread = expect_context();
     let Draft { text, error, .. } = draft;
@@ -92,15 +92,7 @@ pub(crate) fn Composer(
         let current = agent.current.get();
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
     });
-    let (prompts, is_listing) = suggested_prompts(text);
-    let (choose, is_reading) = choice_handler(draft);
-    // What was typed is then the beginning of a name, and no message.
-    let is_loading = Signal::derive(move || is_listing.get() || is_reading.get() && socket.is_up_to_date());
-    let suggested = Memo::new(move |_| {
-        let of_agents = text.with(|text| agents.with_value(|agents| suggested_agents(text, agents)));
-        if of_agents.is_empty() { prompts.get() } else { of_agents }
-    });
-    let suggestions = Suggestions::new(text, suggested, is_loading, choose);
+    let suggestions = suggestions(draft, agents);
     let send = Callback::new(move |mode: SendMode| {
         if send_error.get_untracked().is_none() {
             on_send.run(NewMessage { mode, ..take_message(draft, agents) });
@@ -145,6 +137,20 @@ pub(crate) fn Composer(
         </form>
     }
     .into_any()
+}
+
+/// The suggestions for what is typed: agents or prompts.
+fn suggestions(draft: Draft, agents: StoredValue<Vec<AgentInfo>>) -> Suggestions {
+    let (text, socket) = (draft.text, use_socket());
+    let (prompts, is_listing) = suggested_prompts(text);
+    let (choose, is_reading) = choice_handler(draft);
+    // What was typed is then the beginning of a name, and no message.
+    let is_loading = Signal::derive(move || is_listing.get() || is_reading.get() && socket.is_up_to_date());
+    let suggested = Memo::new(move |_| {
+        let of_agents = text.with(|text| agents.with_value(|agents| suggested_agents(text, agents)));
+        if of_agents.is_empty() { prompts.get() } else { of_agents }
+    });
+    Suggestions::new(text, suggested, is_loading, choose)
 }
 
 /// Handles a key in the text field: chooses from the suggestions, sends, or edits the last message.

@@ -47,14 +47,77 @@ impl EditedPrompt {
     }
 }
 
+/// What is written in the form.
+#[derive(Clone, Copy)]
+struct Form {
+    id: PromptId,
+    is_new: bool,
+    name: RwSignal<String>,
+    text: RwSignal<String>,
+    shared: RwSignal<bool>,
+}
+
+impl Form {
+    fn new(EditedPrompt { id, is_new, name, text, shared }: EditedPrompt) -> Self {
+        Self { id, is_new, name: RwSignal::new(name), text: RwSignal::new(text), shared: RwSignal::new(shared) }
+    }
+
+    /// `None` if the form is gone.
+    fn content(self) -> Option<EditedPrompt> {
+        let (name, text) = (self.name.try_get_untracked()?, self.text.try_get_untracked()?);
+        let shared = self.shared.try_get_untracked()?;
+        Some(EditedPrompt { id: self.id, is_new: self.is_new, name, text, shared })
+    }
+}
+
 /// The form.
 #[component]
 pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> impl IntoView {
+    let (dialogs, command) = (expect_context::<Dialogs>(), CommandState::new(use_socket()));
+    let (id, form) = (edited.id, Form::new(edited.clone()));
+    // Saved, or given up.
+    let is_done = StoredValue::new(false);
+    on_cleanup(move || {
+        let unsaved = form.content().filter(|content| *content != edited);
+        if let (Some(unsaved), Some(false)) = (unsaved, is_done.try_get_value()) {
+            dialogs.keep_unsaved_prompt(unsaved);
+        }
+    });
+    let close = move || {
+        is_done.set_value(true);
+        view.set(PromptView::List);
+    };
+    let save = move |event: SubmitEvent| {
+        event.prevent_default();
+        let Some(EditedPrompt { name, text, shared, .. }) = form.content() else { return };
+        match error(&name, &text) {
+            Some(error) => command.error.set(Some(error)),
+            None => command.send(SavePrompt { prompt_id: id, name, text, shared }, move || {
+                let is_shown = |view: &PromptView| matches!(view, PromptView::Edit(edited) if edited.id == id);
+                if view.try_with_untracked(is_shown) == Some(true) {
+                    close();
+                }
+            }),
+        }
+    };
+    view! {
+        <form class="prompt-form" on:submit=save>
+            <PromptFields form/>
+            {move || command.error.get().map(error_message)}
+            <div class="prompt-buttons">
+                <button type="button" class="small-button" on:click=move |_| close()>"Cancel"</button>
+                <button type="submit" class="button" aria-disabled=move || command.aria_disabled()>"Save"</button>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+/// The fields of the form; the first one gets the focus.
+#[component]
+fn PromptFields(form: Form) -> impl IntoView {
+    let Form { name, text, shared, .. } = form;
     let (socket, app) = (use_socket(), expect_context::<AppContext>());
-    let command = CommandState::new(socket);
-    let dialogs: Dialogs = expect_context();
-    let EditedPrompt { id, is_new, name, text, shared } = edited.clone();
-    let (name, text, shared) = (RwSignal::new(name), RwSignal::new(text), RwSignal::new(shared));
     let is_admin = socket.user().with_untracked(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
     // One that is shared already can be unshared.
     let can_share = is_admin || app.has_members() || shared.get_untracked();
@@ -64,77 +127,36 @@ pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> im
             let _ = field.focus();
         }
     });
-    // Saved, or given up.
-    let is_done = StoredValue::new(false);
-    on_cleanup(move || {
-        let now = EditedPrompt {
-            id,
-            is_new,
-            name: name.get_untracked(),
-            text: text.get_untracked(),
-            shared: shared.get_untracked(),
-        };
-        if !is_done.get_value() && now != edited {
-            dialogs.keep_unsaved_prompt(now);
-        }
-    });
-    let cancel = move |_| {
-        is_done.set_value(true);
-        view.set(PromptView::List);
-    };
-    let save = move |event: SubmitEvent| {
-        event.prevent_default();
-        match error(&name.get_untracked(), &text.get_untracked()) {
-            Some(error) => command.error.set(Some(error)),
-            None => {
-                let (name, text, shared) = (name.get_untracked(), text.get_untracked(), shared.get_untracked());
-                command.send(SavePrompt { prompt_id: id, name, text, shared }, move || {
-                    let is_shown = |view: &PromptView| matches!(view, PromptView::Edit(edited) if edited.id == id);
-                    if view.try_with_untracked(is_shown) == Some(true) {
-                        is_done.set_value(true);
-                        view.set(PromptView::List);
-                    }
-                });
-            }
-        }
-    };
     view! {
-        <form class="prompt-form" on:submit=save>
-            <label>
-                "Name"
-                <input
-                    type="text"
-                    autocomplete="off"
-                    maxlength=MAX_PROMPT_NAME_CHARS.to_string()
-                    prop:value=move || name.get()
-                    on:input:target=move |event| name.set(event.target().value())
-                    node_ref=field
-                />
+        <label>
+            "Name"
+            <input
+                type="text"
+                autocomplete="off"
+                maxlength=MAX_PROMPT_NAME_CHARS.to_string()
+                prop:value=move || name.get()
+                on:input:target=move |event| name.set(event.target().value())
+                node_ref=field
+            />
+        </label>
+        <label>
+            "Text"
+            <textarea
+                rows="8"
+                aria-describedby="prompt-help"
+                prop:value=move || text.get()
+                on:input:target=move |event| text.set(event.target().value())
+            ></textarea>
+        </label>
+        <p class="quiet" id="prompt-help">
+            "Write " <code>"{{name}}"</code> " where something is to be filled in each time."
+        </p>
+        {can_share.then(|| view! {
+            <label class="prompt-shared">
+                <input type="checkbox" prop:checked=move || shared.get() on:change:target=move |event| shared.set(event.target().checked())/>
+                "All users of this server may use it, and see that it is yours."
             </label>
-            <label>
-                "Text"
-                <textarea
-                    rows="8"
-                    aria-describedby="prompt-help"
-                    prop:value=move || text.get()
-                    on:input:target=move |event| text.set(event.target().value())
-                ></textarea>
-            </label>
-            <p class="quiet" id="prompt-help">
-                "Write " <code>"{{name}}"</code> " where something is to be filled in each time."
-            </p>
-            {can_share.then(|| view! {
-                <label class="prompt-shared">
-                    <input type="checkbox" prop:checked=move || shared.get() on:change:target=move |event| shared.set(event.target().checked())/>
-                    "All users of this server may use it, and see that it is yours."
-                </label>
-            })}
-            {move || command.error.get().map(error_message)}
-            <div class="prompt-buttons">
-                <button type="button" class="small-button" on:click=cancel>"Cancel"</button>
-                <button type="submit" class="button" aria-disabled=move || command.aria_disabled()>"Save"</button>
-            </div>
-        </form>
+        })}
     }
     .into_any()
 }

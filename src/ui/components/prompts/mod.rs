@@ -56,7 +56,7 @@ impl PromptView {
 /// Reads a prompt. Its text has no characters that cannot be seen: another user may have written it.
 async fn read(id: PromptId) -> Result<Prompt, String> {
     let prompt = browser::get::<Prompt>(&format!("/api/prompts/{id}")).await.map_err(|error| error.message())?;
-    Ok(Prompt { text: normalize_input(&prompt.text).into(), ..prompt })
+    Ok(Prompt { text: normalize_input(&prompt.text), ..prompt })
 }
 
 /// What happens when a suggestion of the composer with this draft is chosen, and whether a chosen prompt is being read.
