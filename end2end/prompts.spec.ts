@@ -64,7 +64,7 @@ test('a prompt is written, suggested after a slash, filled in and sent', async (
   await expect(dialog(page)).toHaveCount(0);
   await expect(messageField(page)).toHaveValue('Write the report of May 4 for the board. Begin with May 4.');
   await expect(messageField(page)).toBeFocused();
-  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Send' }).click();
   await expect(sentMessages(page)).toContainText('for the board');
   await waitForRunState(page, 'finished');
 

@@ -13,7 +13,7 @@ const LAYERS = [
   ['server::config'],
   ['server::file_modes', 'server::headers', 'server::metrics', 'server::telemetry'],
   ['server::error'],
-  ['server::problem', 'server::store'],
+  ['server::one_line', 'server::problem', 'server::store'],
   ['server::access'],
   ['server::outbound', 'server::quotas', 'server::rates'],
   ['server::admission', 'server::channel', 'server::sweep'],

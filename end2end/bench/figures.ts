@@ -19,9 +19,9 @@ const unthrottled: Profile = { name: 'unthrottled', cpu: 1, isSlowNetwork: false
 const slowCpu: Profile = { name: '4x CPU', cpu: 4, isSlowNetwork: false };
 const slow: Profile = { name: '4x CPU, slow network', cpu: 4, isSlowNetwork: true };
 
-/** For what loads pages. */
+/** The profiles of measurements that load a page. */
 export const loadProfiles: Profile[] = [unthrottled, slowCpu, slow];
-/** For what happens on an open page. */
+/** The profiles of measurements on a page that is open already. */
 export const cpuProfiles: Profile[] = [unthrottled, slowCpu];
 
 /** A row of the table: a figure of each profile. */

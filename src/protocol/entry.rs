@@ -280,7 +280,7 @@ pub enum ThreadEntry {
         /// The feedback, in place of what was given before.
         feedback: RunFeedback,
     },
-    /// The thread was created, renamed, pinned, archived or tagged, or its agent was changed.
+    /// The thread was created or renamed, or its agent was changed.
     Thread {
         /// The thread as it is now.
         thread: ThreadInfo,
@@ -381,7 +381,7 @@ pub enum UserEntry {
     },
 }
 
-/// An entry of either kind of channel.
+/// What an `event` push has: an entry of a channel, or a signal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
     /// An entry of a thread.

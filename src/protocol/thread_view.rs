@@ -126,7 +126,7 @@ pub struct RunView {
     /// The ids of the tool calls that the run left to the client, as its end lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
-    /// When it was accepted, in milliseconds since 1970.
+    /// When it was requested, in milliseconds since 1970; it may have waited before it began.
     pub started_at: i64,
     /// When it ended, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub struct RunView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(skip))]
     pub encrypted: Vec<Arc<Encrypted>>,
-    /// What the thread's owner thought of it; absent if nothing was said.
+    /// The latest feedback of a user who may write in the thread; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feedback: Option<RunFeedback>,
     /// The tokens it used.

@@ -27,6 +27,7 @@ mod json_schema;
 pub mod leases;
 pub mod metrics;
 pub mod offload;
+mod one_line;
 pub mod outage;
 mod outbound;
 mod page;

@@ -10,8 +10,9 @@ use crate::{
         channel::Channels,
         clock::now_ms,
         error::{Error, Result},
+        one_line::one_line,
         quotas::lock_user,
-        store::{Store, row},
+        store::{LIKE_ESCAPE, Store, containing, row},
     },
 };
 
@@ -62,7 +63,7 @@ impl StoredPrompt {
 /// `invalid_payload` for a bad name or text; `conflict` if another prompt of the user has the name, or if the id is in use;
 /// `quota_exceeded` if the user has [`MAX_PROMPTS`].
 pub async fn save(channels: &Channels, user: &User, command: &SavePrompt) -> Result<()> {
-    let name = one_line(&command.name)?;
+    let name = one_line(&command.name, "a prompt's name", MAX_PROMPT_NAME_CHARS)?;
     check_text(&command.text)?;
     let (id, key, shared) = (command.prompt_id, name.to_lowercase(), i64::from(command.shared));
     let mut tx = channels.begin().await?;
@@ -127,13 +128,13 @@ pub async fn delete(channels: &Channels, user: &User, command: &DeletePrompt) ->
 pub async fn find(store: &Store, user: UserId, text: &str, limit: usize) -> Result<PromptList> {
     // At most one limit's worth of each, found by its own index.
     let columns = columns(&format!("SUBSTR(p.text, 1, {EXCERPT_CHARS})"));
-    let own =
-        format!("SELECT {columns} WHERE p.owner = $1 AND p.name_key LIKE $2 ESCAPE '!' ORDER BY p.name_key LIMIT $3");
-    let others = format!(
-        "SELECT {columns} WHERE p.shared = 1 AND p.owner <> $1 AND p.name_key LIKE $2 ESCAPE '!' ORDER BY p.name_key, p.id LIMIT $3"
+    let own = format!(
+        "SELECT {columns} WHERE p.owner = $1 AND p.name_key LIKE $2 {LIKE_ESCAPE} ORDER BY p.name_key LIMIT $3"
     );
-    let escaped = text.trim().to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    let pattern = format!("%{escaped}%");
+    let others = format!(
+        "SELECT {columns} WHERE p.shared = 1 AND p.owner <> $1 AND p.name_key LIKE $2 {LIKE_ESCAPE} ORDER BY p.name_key, p.id LIMIT $3"
+    );
+    let pattern = containing(&text.trim().to_lowercase());
     let most = i64::try_from(limit + 1).unwrap_or(i64::MAX);
     let mut prompts = Vec::new();
     for sql in [own, others] {
@@ -156,16 +157,6 @@ pub async fn read(store: &Store, user: UserId, id: PromptId) -> Result<Prompt> {
     let row: Option<StoredPrompt> = query.fetch_optional(store.reader()).await?;
     let row = row.ok_or_else(|| Error::not_found("prompt"))?;
     Ok(Prompt { info: row.info(user), text: row.text })
-}
-
-/// A name as it is stored: one line, trimmed, 1 to [`MAX_PROMPT_NAME_CHARS`] characters, none of them a control character.
-fn one_line(name: &str) -> Result<String> {
-    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
-    if name.is_empty() || name.chars().count() > MAX_PROMPT_NAME_CHARS || name.contains(char::is_control) {
-        let message = format!("a prompt's name has 1 to {MAX_PROMPT_NAME_CHARS} characters, and no control characters");
-        return Err(Error::refused(ErrorCode::InvalidPayload, message));
-    }
-    Ok(name)
 }
 
 fn check_text(text: &str) -> Result<()> {

@@ -21,8 +21,8 @@ impl<T> Default for Latest<T> {
     }
 }
 
-/// Requests the path with GET whenever it changes, or what it is made of. One request is made at a time, and the next is for the newest
-/// path; the last response stays until then, so that what is shown does not flicker.
+/// Sends a GET request whenever the signal `path` is notified, even if its value is the same. One request is made at a time, and the next is
+/// for the newest path; the last response stays until then, so that what is shown does not flicker.
 pub(crate) fn latest<T>(path: Signal<Option<String>>) -> RwSignal<Latest<T>>
 where
     T: DeserializeOwned + Send + Sync + 'static,

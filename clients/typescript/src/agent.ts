@@ -1,5 +1,5 @@
 /**
- * {@link NetraAgent}: an agent of a Netra server for AG-UI's client, like its `HttpAgent`, but over the durable socket.
+ * {@link NetraAgent}: an agent of a Netra server for AG-UI's client, like its `HttpAgent`, but over Netra's WebSocket.
  *
  * Runs belong to the server, not to the connection: after a failure the agent reconnects and resumes, and the front end gets each event
  * once and in order. The server also stores the conversation: only the last of `messages`, the user's, is sent.

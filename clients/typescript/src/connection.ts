@@ -1,5 +1,5 @@
 /**
- * One durable socket: opens when it is needed, reconnects after a failure, and closes when it was not needed for a while.
+ * One WebSocket: opens when it is needed, reconnects after a failure, and closes when it was not needed for a while.
  *
  * Guarantees: each entry of a followed channel is passed on once and in order. Each command gets one reply; commands that were under
  * way when a connection failed are sent again unchanged and in order; the ids of threads, messages and answers in them keep the server

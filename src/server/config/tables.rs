@@ -233,7 +233,7 @@ pub struct SocketConfig {
     /// Open sockets of this server; one more is refused (429).
     #[serde(deserialize_with = "within::<1, 10_000_000, _, _>")]
     pub max_connections: usize,
-    /// Commands and HTTP requests of one user per minute, over all their connections to this server.
+    /// Requests of one user per minute, over all their connections to this server: commands, HTTP requests, pages and new sockets.
     #[serde(deserialize_with = "within::<1, 1_000_000, _, _>")]
     pub commands_per_minute: u32,
     /// Largest frame that a client may send, in bytes.

@@ -20,7 +20,7 @@ use sqlx::{Any, AnyConnection, AnyPool, Connection, Transaction, any::install_de
 pub(crate) use columns::{row, text_columns};
 pub use engine::Engine;
 pub(crate) use lookups::Lookups;
-pub(crate) use values::{chunks, placeholders, row_placeholders};
+pub(crate) use values::{LIKE_ESCAPE, chunks, containing, placeholders, row_placeholders};
 
 use super::{error::Result, outage::Outage};
 

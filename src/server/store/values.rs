@@ -2,8 +2,8 @@
 
 use super::Engine;
 
-/// How many values one statement may have. A statement with another number is another one for the database to prepare, so there are only
-/// five sizes; each is a quarter of the one before, so that a list is cut into few chunks.
+/// How many values one statement may have. The database prepares each text of a statement once, so there are only five sizes, and so only
+/// five texts; each is a quarter of the one before, so that a list is cut into few chunks.
 const CHUNK_SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Cuts a list into chunks of a few sizes, the largest first.
@@ -27,9 +27,22 @@ pub(crate) fn row_placeholders(engine: Engine, count: usize, columns: usize) -> 
     (0..count).map(row).collect::<Vec<_>>().join(", ")
 }
 
+/// The `ESCAPE` clause that a pattern of [`containing`] needs.
+pub(crate) const LIKE_ESCAPE: &str = "ESCAPE '!'";
+
+/// A `LIKE` pattern that matches what contains a text. The statement needs [`LIKE_ESCAPE`].
+pub(crate) fn containing(text: &str) -> String {
+    format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_has_what_is_special_in_patterns_as_it_is() {
+        assert_eq!(containing("50%_!"), "%50!%!_!!%");
+    }
 
     #[test]
     fn chunks_have_few_sizes_and_hold_everything_once() {

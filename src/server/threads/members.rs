@@ -20,7 +20,7 @@ use crate::{
         channel::{Channels, CommandTransaction, FeedEntries},
         clock::now_ms,
         error::{Error, Result},
-        store::{Store, row},
+        store::{LIKE_ESCAPE, Store, containing, row},
     },
 };
 
@@ -206,12 +206,14 @@ pub async fn members(channels: &Channels, user: &User, thread: ThreadId) -> Resu
 /// If the store fails.
 pub async fn find_people(channels: &Channels, user: &User, text: &str) -> Result<Vec<Person>> {
     row! { struct Row { id: UserId, name: String } }
-    let sql = "SELECT id, name FROM users WHERE (name LIKE $1 ESCAPE '!' OR LOWER(name) LIKE $2 ESCAPE '!') AND id <> $3 \
-               ORDER BY name, id LIMIT $4";
-    let escaped = text.trim().replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    let [exact, lower] = [format!("%{escaped}%"), format!("%{}%", escaped.to_lowercase())];
+    let sql = format!(
+        "SELECT id, name FROM users WHERE (name LIKE $1 {LIKE_ESCAPE} OR LOWER(name) LIKE $2 {LIKE_ESCAPE}) AND id <> $3 \
+         ORDER BY name, id LIMIT $4"
+    );
+    let text = text.trim();
+    let [exact, lower] = [containing(text), containing(&text.to_lowercase())];
     let limit = i64::try_from(MAX_PEOPLE).unwrap_or(i64::MAX);
-    let query = sqlx::query_as(sql).bind(exact).bind(lower).bind(user.id).bind(limit);
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(exact).bind(lower).bind(user.id).bind(limit);
     let rows: Vec<Row> = query.fetch_all(channels.store().reader()).await?;
     Ok(rows.into_iter().map(|Row { id, name }| Person { id, name }).collect())
 }

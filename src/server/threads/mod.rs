@@ -55,6 +55,7 @@ use super::{
     channel::{Channel, Channels, CommandTransaction, FeedEntries, ThreadUpdate},
     clock::now_ms,
     error::{Error, Result},
+    one_line::one_line,
     quotas::LogAdmission,
 };
 use crate::protocol::{
@@ -70,7 +71,8 @@ pub const UNTITLED: &str = "New thread";
 /// # Errors
 /// `conflict` if the id was used with other content, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn create(channels: &Channels, user: &User, command: &CreateThread, agent: &str) -> Result<ThreadInfo> {
-    let title = command.title.as_deref().map(title).transpose()?;
+    let title =
+        command.title.as_deref().map(|title| one_line(title, "a title", limits::MAX_TITLE_CHARS)).transpose()?;
     let request = serde_json::to_string(command)?;
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
@@ -106,7 +108,7 @@ async fn created_before(
 /// # Errors
 /// `not_found`, `invalid_payload` for a bad title, `quota_exceeded`.
 pub async fn rename(channels: &Channels, user: &User, command: &RenameThread) -> Result<ThreadInfo> {
-    let title = title(&command.title)?;
+    let title = one_line(&command.title, "a title", limits::MAX_TITLE_CHARS)?;
     change_info(channels, (user.id, Access::Own), command.thread_id, move |thread| {
         (thread.title != title).then(|| (ThreadInfo { title: title.clone(), ..thread.clone() }, title.len()))
     })
@@ -253,14 +255,4 @@ async fn append_info(tx: &mut CommandTransaction, owner: UserId, thread: &Thread
     tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.for_log() }]).await?;
     tx.append_to_feed(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
     Ok(())
-}
-
-/// Normalises and checks a title: one line, trimmed, 1 to [`limits::MAX_TITLE_CHARS`] characters, none of them a control character.
-fn title(text: &str) -> Result<String> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() || text.chars().count() > limits::MAX_TITLE_CHARS || text.contains(char::is_control) {
-        let message = format!("a title has 1 to {} characters, and no control characters", limits::MAX_TITLE_CHARS);
-        return Err(Error::refused(ErrorCode::InvalidPayload, message));
-    }
-    Ok(text)
 }

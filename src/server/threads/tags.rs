@@ -18,6 +18,7 @@ use crate::{
         access::Access,
         channel::{Channels, CommandTransaction, FeedEntries},
         error::{Error, Result},
+        one_line::one_line,
         quotas::lock_user,
         store::row,
     },
@@ -48,7 +49,7 @@ pub async fn tag_threads(channels: &Channels, user: &User, command: &TagThreads)
         let message = format!("a command tags 1 to {MAX_TAGGED_AT_ONCE} threads, with at most {MAX_TAGS} tags");
         return Err(Error::refused(ErrorCode::InvalidPayload, message));
     }
-    let names = add.iter().map(|name| tag_name(name)).collect::<Result<Vec<_>>>()?;
+    let names = add.iter().map(|name| one_line(name, "a tag", MAX_TAG_CHARS)).collect::<Result<Vec<_>>>()?;
     let admission = channels.quotas().read_log_bytes(channels.store(), user.id).await?;
     let mut tx = channels.begin().await?;
     // Users before threads, as uploads do, and threads in the order of ids.
@@ -157,7 +158,7 @@ async fn store_tags(connection: &mut AnyConnection, before: &[TagId], thread: &T
 /// # Errors
 /// `not_found`; `invalid_payload` for a bad name; `conflict` if another tag has it.
 pub async fn rename_tag(channels: &Channels, user: &User, command: &RenameTag) -> Result<()> {
-    let name = tag_name(&command.name)?;
+    let name = one_line(&command.name, "a tag", MAX_TAG_CHARS)?;
     let mut tx = channels.begin().await?;
     let known = lock_tags(&mut tx, user.id).await?;
     let before = known.values().find(|tag| tag.id == command.tag_id).ok_or_else(|| Error::not_found("tag"))?;
@@ -213,14 +214,4 @@ pub async fn tags(channels: &Channels, owner: UserId) -> Result<TagList> {
     let rows: Vec<Row> = sqlx::query_as(sql).bind(owner).fetch_all(channels.store().reader()).await?;
     let counted = |Row { id, name, threads }| CountedTag { tag: Tag { id, name }, threads: threads.cast_unsigned() };
     Ok(TagList { tags: rows.into_iter().map(counted).collect() })
-}
-
-/// Normalises and checks a name: one line, trimmed, 1 to [`MAX_TAG_CHARS`] characters, none of them a control character.
-fn tag_name(text: &str) -> Result<String> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() || text.chars().count() > MAX_TAG_CHARS || text.contains(char::is_control) {
-        let message = format!("a tag has 1 to {MAX_TAG_CHARS} characters, and no control characters");
-        return Err(Error::refused(ErrorCode::InvalidPayload, message));
-    }
-    Ok(text)
 }
