@@ -72,13 +72,15 @@ async fn check_sessions(node: &Inner, auth: &Auth) -> Result<usize> {
     let is_live = |owner: &Owner| {
         live.get(&owner.session).is_some_and(|(user, _)| (user.id, user.role) == (owner.user, owner.role))
     };
-    let ended = owners.iter().filter(|(owner, _)| !is_live(owner));
-    let mut closed = 0;
-    for (_, queue) in ended {
-        queue.close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
-        closed += 1;
+    let ended: Vec<_> = owners.iter().filter(|(owner, _)| !is_live(owner)).collect();
+    if !ended.is_empty() {
+        // They may have ended after `last_ended` was read: who is disconnected must not connect again with what is cached.
+        auth.session_cache().clear();
     }
-    Ok(closed)
+    for (_, queue) in &ended {
+        queue.close(Close::new(CloseCode::SessionEnded, "this session may not be connected any more: sign in again"));
+    }
+    Ok(ended.len())
 }
 
 #[cfg(test)]
@@ -158,6 +160,11 @@ mod tests {
         }
         println!("{SOCKETS} sockets are checked in {:?}", begun.elapsed() / 20);
 
+        let key: Arc<str> = "session 1".into();
+        let live = auth.live_sessions(vec![key.clone()]).await.expect("the session is read");
+        let via = Via::Cookie { session: key.to_string() };
+        let identity = Identity { user: live[&key].0.clone(), via, expires_at: i64::MAX };
+        auth.revalidate(&identity).await.expect("it is valid, and cached from here");
         let mut tx = store.begin().await.expect("the transaction begins");
         for sql in [
             "DELETE FROM sessions WHERE id = 'session 1'",
@@ -168,7 +175,11 @@ mod tests {
             sqlx::query(sql).execute(&mut *tx).await.expect("the statement succeeds");
         }
         tx.commit().await.expect("the transaction commits");
+        // As if these had ended after it was read.
+        auth.last_ended().await.expect("the store is read");
+        assert!(auth.revalidate(&identity).await.is_ok(), "it is cached");
         assert_eq!(check_sessions(&nodes.0, &auth).await.expect("the sessions are checked"), 6);
+        assert!(auth.revalidate(&identity).await.is_err(), "and not any more");
         let closed = |number: &usize| {
             let close = guards[*number].send_queue().take(&mut std::collections::VecDeque::new());
             close.is_some_and(|close| close.code == CloseCode::SessionEnded)
