@@ -1,5 +1,6 @@
 /** The accounts of the tests, and signing in: through the forms, or by a request where the form is not what is tested. */
 import { type APIRequestContext, expect, type Page } from '@playwright/test';
+import type { Console } from './console.ts';
 import type { Server } from './server.ts';
 
 export interface Account {
@@ -66,4 +67,15 @@ export async function signIn(page: Page, server: Server, person: Account = admin
   await page.goto(`${server.url}/sign-in`);
   await submitSignIn(page, person);
   await expect(page).not.toHaveURL(/sign-in/);
+}
+
+/** Opens a page in a browser context of its own, of the same size, and signs an account in there by a request. */
+export async function openPageOf(person: Account, page: Page, server: Server, browserConsole: Console): Promise<Page> {
+  const browser = page.context().browser();
+  if (!browser) throw new Error('no browser');
+  const context = await browser.newContext({ baseURL: server.url, viewport: page.viewportSize() });
+  browserConsole.watch(context);
+  const theirs = await context.newPage();
+  await signInByRequest(theirs, server, person);
+  return theirs;
 }

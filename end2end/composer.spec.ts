@@ -1,20 +1,13 @@
 /** The composer beside its text: pasted texts, files, and what screen readers hear. */
 import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
-import { ScriptedAgent } from './scripted.ts';
+import { type ScriptedAgent, scriptedAgentFixture } from './scripted.ts';
 import { endAnswer, type StreamedAgent, streamedAgentFixture } from './streamed.ts';
 import { ask, lastRun, messageField, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<{}, { streamed: StreamedAgent; scripted: ScriptedAgent }>({
   streamed: streamedAgentFixture,
-  scripted: [
-    async ({}, use) => {
-      const agent = await ScriptedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
+  scripted: scriptedAgentFixture,
   serverOptions: [async ({ streamed, scripted }, use) => use({ config: `${streamed.config}\n${scripted.config}` }), { scope: 'worker' }],
 });
 

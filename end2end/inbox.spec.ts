@@ -2,18 +2,11 @@
 import { expectAccessible } from './accessible.ts';
 import { signInByRequest } from './accounts.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
-import { ScriptedAgent } from './scripted.ts';
+import { type ScriptedAgent, scriptedAgentFixture } from './scripted.ts';
 import { lastRun, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: ScriptedAgent }>({
-  agent: [
-    async ({}, use) => {
-      const agent = await ScriptedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
+  agent: scriptedAgentFixture,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config, env: { NETRA_SOCKET__COMMANDS_PER_MINUTE: '100000' } }), { scope: 'worker' }],
 });
 

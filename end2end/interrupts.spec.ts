@@ -1,19 +1,12 @@
 /** Interrupts, which request approval or input: shown in every tab, answered once, kept through reloads and crashes. */
 import { expectAccessible } from './accessible.ts';
-import { mailArguments, ScriptedAgent } from './scripted.ts';
+import { mailArguments, type ScriptedAgent, scriptedAgentFixture } from './scripted.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { createAdmin, signInByRequest } from './accounts.ts';
 import { lastRun, messageField, sendMessage, waitForConnection, waitForReconnection, waitForRunState } from './threads.ts';
 
 const test = base.extend<object, { agent: ScriptedAgent }>({
-  agent: [
-    async ({}, use) => {
-      const agent = await ScriptedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
+  agent: scriptedAgentFixture,
   serverOptions: [async ({ agent }, use) => use({ config: agent.config }), { scope: 'worker' }],
 });
 

@@ -1,6 +1,6 @@
 /** Sharing a thread with other users of the server: reading along, writing, and being removed. */
 import { expectAccessible } from './accessible.ts';
-import { type Account, signInByRequest } from './accounts.ts';
+import { type Account, openPageOf } from './accounts.ts';
 import { expect, type Page, test } from './fixtures.ts';
 import { recordedAgent } from './recorded.ts';
 import { ask, messageField, sendMessage, sentMessages, waitForRunState } from './threads.ts';
@@ -22,7 +22,7 @@ async function threadRow(page: Page, path: string) {
   return row;
 }
 
-test('a thread is shared to read, then to write, until the member is removed', async ({ page, context, server, browserConsole, signedIn }, info) => {
+test('a thread is shared to read, then to write, until the member is removed', async ({ page, server, browserConsole, signedIn }, info) => {
   browserConsole.allow(/status of 404/);
   const member: Account = { email: `bea-${info.project.name}@example.org`, name: `Bea ${info.project.name}`, password: 'correct horse battery' };
   server.addUser(member);
@@ -38,11 +38,7 @@ test('a thread is shared to read, then to write, until the member is removed', a
   await dialog.getByLabel('Name of a user').fill(member.name.toLowerCase());
   await dialog.getByRole('button', { name: 'Find' }).click();
 
-  const other = await context.browser()?.newContext({ baseURL: server.url, viewport: page.viewportSize() });
-  if (!other) throw new Error('no browser');
-  browserConsole.watch(other);
-  const theirs = await other.newPage();
-  await signInByRequest(theirs, server, member);
+  const theirs = await openPageOf(member, page, server, browserConsole);
   await theirs.goto('/');
   await dialog.getByRole('button', { name: `Let ${member.name} read` }).click();
   await expect(dialog.getByLabel(`What ${member.name} may do`)).toHaveValue('read');
@@ -77,5 +73,5 @@ test('a thread is shared to read, then to write, until the member is removed', a
   await expect(theirs.getByRole('heading', { name: 'Thread not available any more' })).toBeVisible();
   await theirs.reload();
   await expect(theirs.getByRole('heading', { name: 'Thread not found' })).toBeVisible();
-  await other.close();
+  await theirs.context().close();
 });

@@ -1,6 +1,6 @@
 /** The prompt library: writing, finding, filling in, sharing and deleting prompts. */
 import { expectAccessible } from './accessible.ts';
-import { type Account, signInByRequest } from './accounts.ts';
+import { type Account, openPageOf } from './accounts.ts';
 import { expect, type Page, test } from './fixtures.ts';
 import { recordedAgent } from './recorded.ts';
 import { ask, messageField, sendMessage, sentMessages, waitForConnection, waitForRunState } from './threads.ts';
@@ -108,7 +108,7 @@ test('a message that begins with a slash is sent if no prompt has the name', asy
   await expect(sentMessages(page)).toContainText('/etc/hosts has no entry');
 });
 
-test('a shared prompt is used and copied by others, and changed by its owner alone', async ({ page, context, server, browserConsole, signedIn }, info) => {
+test('a shared prompt is used and copied by others, and changed by its owner alone', async ({ page, server, browserConsole, signedIn }, info) => {
   const member: Account = { email: `pia-${info.project.name}@example.org`, name: `Pia ${info.project.name}`, password: 'correct horse battery' };
   server.addUser(member);
   const name = unique('House style');
@@ -118,11 +118,7 @@ test('a shared prompt is used and copied by others, and changed by its owner alo
   await write(page, name, 'Write plainly.', true);
   await expect(rows(page).filter({ hasText: name })).toContainText('Shared');
 
-  const other = await context.browser()?.newContext({ baseURL: server.url, viewport: page.viewportSize() });
-  if (!other) throw new Error('no browser');
-  browserConsole.watch(other);
-  const theirs = await other.newPage();
-  await signInByRequest(theirs, server, member);
+  const theirs = await openPageOf(member, page, server, browserConsole);
   await theirs.goto('/');
   await waitForConnection(theirs);
   await openLibrary(theirs);
@@ -154,7 +150,7 @@ test('a shared prompt is used and copied by others, and changed by its owner alo
   await page.keyboard.press('Enter');
   await expect(rows(page).filter({ hasText: name })).toHaveCount(0);
   await expect(dialog(page).getByRole('searchbox')).toBeFocused();
-  await other.close();
+  await theirs.context().close();
 });
 
 test('what is wrong with a prompt is said, and nothing that was written is lost', async ({ page, signedIn: _ }) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expectAccessible } from './accessible.ts';
 import { expect, type Page, test as base } from './fixtures.ts';
 import { recordedAgent } from './recorded.ts';
-import { ScriptedAgent } from './scripted.ts';
+import { type ScriptedAgent, scriptedAgentFixture } from './scripted.ts';
 import { answerMenu, ask, lastRun, pressInAnswerMenu, sendMessage, waitForConnection, waitForRunState } from './threads.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'netra-replays-'));
@@ -22,14 +22,7 @@ function longAnswer(pieces: number): string {
 // Each piece of a text is an entry of its own.
 const env = { NETRA_SOCKET__COALESCE_MS: '0' };
 const test = base.extend<object, { scripted: ScriptedAgent }>({
-  scripted: [
-    async ({}, use) => {
-      const agent = await ScriptedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
+  scripted: scriptedAgentFixture,
   serverOptions: [async ({ scripted }, use) => use({ config: recordedAgent(400) + longAnswer(10_000) + scripted.config, env }), { scope: 'worker' }],
 });
 

@@ -102,3 +102,13 @@ export class ScriptedAgent extends Endpoint {
     response.end();
   }
 }
+
+/** A Playwright fixture: one agent for all tests of a worker process. */
+export const scriptedAgentFixture: [({}: object, use: (agent: ScriptedAgent) => Promise<void>) => Promise<void>, { scope: 'worker' }] = [
+  async ({}, use) => {
+    const agent = await ScriptedAgent.start();
+    await use(agent);
+    await agent.close();
+  },
+  { scope: 'worker' },
+];

@@ -1,5 +1,6 @@
 /** Actions in a thread, through the page. */
 import { expect, type Page } from '@playwright/test';
+import { generatedLog } from './logs.ts';
 
 type Upload = string | { name: string; mimeType: string; buffer: Buffer };
 
@@ -80,4 +81,15 @@ export async function waitForRunState(page: Page, state: string, timeout = 30_00
 export async function runText(page: Page): Promise<string> {
   const text = await lastRun(page).innerText();
   return text.replace(/\b\d+(\.\d+)?\s?(ms|s|min|h)\b/g, '').replace(/\s+/g, ' ').trim();
+}
+
+/** Asks the analyst about a usage log, opens the thread again, and scrolls to the question: the state that pictures show. */
+export async function showAnalysis(page: Page): Promise<void> {
+  const path = await ask(page, 'Where do my tokens go, and what should I change?', generatedLog(600));
+  await waitForRunState(page, 'finished');
+  await page.goto(path);
+  await waitForConnection(page);
+  await expect(lastRun(page).locator('table').first()).toBeVisible();
+  await page.locator('.question').first().scrollIntoViewIfNeeded();
+  await expect(page.locator('.question').first()).toBeInViewport();
 }

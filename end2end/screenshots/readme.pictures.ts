@@ -1,19 +1,12 @@
 /** Takes the README's pictures into docs/pictures: of a question about a usage log, in both colour schemes and on a phone, and of its replay. */
 import { resolve } from 'node:path';
 import { expect, test } from '../fixtures.ts';
-import { generatedLog } from '../logs.ts';
-import { ask, lastRun, pressInAnswerMenu, waitForConnection, waitForRunState } from '../threads.ts';
+import { pressInAnswerMenu, showAnalysis } from '../threads.ts';
 
 const picture = (name: string) => ({ path: resolve(import.meta.dirname, `../../docs/pictures/${name}.png`) });
 
 test('pictures', async ({ page, signedIn: _ }, { project }) => {
-  const path = await ask(page, 'Where do my tokens go, and what should I change?', generatedLog(600));
-  await waitForRunState(page, 'finished');
-  await page.goto(path);
-  await waitForConnection(page);
-  await expect(lastRun(page).locator('table').first()).toBeVisible();
-  await page.locator('.question').first().scrollIntoViewIfNeeded();
-  await expect(page.locator('.question').first()).toBeInViewport();
+  await showAnalysis(page);
   if (project.name === 'phone') return void (await page.screenshot(picture('phone')));
   await page.setViewportSize({ width: 1280, height: 800 });
   for (const colorScheme of ['light', 'dark'] as const) {

@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { admin } from '../accounts.ts';
 import { expect, type Page, test as base } from '../fixtures.ts';
-import { generatedLog } from '../logs.ts';
 import { recordedAgent } from '../recorded.ts';
-import { ScriptedAgent } from '../scripted.ts';
-import { ask, lastRun, messageField, waitForConnection, waitForRunState } from '../threads.ts';
+import { type ScriptedAgent, scriptedAgentFixture } from '../scripted.ts';
+import { ask, lastRun, messageField, showAnalysis, waitForConnection, waitForRunState } from '../threads.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'netra-visual-'));
 
-/** An agent that answers with a Markdown file. */
+/** The configuration of a replay agent whose answer is the text of `answer.md`. */
 function markdownAgent(): string {
   const text = readFileSync(resolve(import.meta.dirname, 'answer.md'), 'utf8');
   const file = join(folder, 'answer.jsonl');
@@ -25,14 +24,7 @@ function markdownAgent(): string {
 }
 
 const test = base.extend<object, { scripted: ScriptedAgent }>({
-  scripted: [
-    async ({}, use) => {
-      const agent = await ScriptedAgent.start();
-      await use(agent);
-      await agent.close();
-    },
-    { scope: 'worker' },
-  ],
+  scripted: scriptedAgentFixture,
   serverOptions: [
     async ({ scripted }, use) => use({ config: recordedAgent(100_000) + markdownAgent() + scripted.config }),
     { scope: 'worker' },
@@ -62,12 +54,7 @@ test('a new thread, and what can be typed in it', async ({ page, signedIn: _ }) 
 });
 
 test('an answer with figures', async ({ page, signedIn: _ }) => {
-  const path = await ask(page, 'Where do my tokens go, and what should I change?', generatedLog(600));
-  await waitForRunState(page, 'finished');
-  await page.goto(path);
-  await waitForConnection(page);
-  await expect(lastRun(page).locator('table').first()).toBeVisible();
-  await page.locator('.question').first().scrollIntoViewIfNeeded();
+  await showAnalysis(page);
   await compare(page, 'analysis');
 });
 

@@ -381,6 +381,14 @@ pub enum UserEntry {
     },
 }
 
+impl ThreadEntry {
+    /// The entry that says how a thread is now, for its log.
+    #[must_use]
+    pub fn info(thread: &ThreadInfo) -> Self {
+        Self::Thread { thread: thread.for_log() }
+    }
+}
+
 /// What an `event` push has: an entry of a channel, or a signal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {

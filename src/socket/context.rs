@@ -216,6 +216,12 @@ impl Socket {
         Signal::stored(Loaded::Loading)
     }
 
+    /// Whether the signed-in user is an administrator. Reactive.
+    #[must_use]
+    pub fn is_admin(self) -> bool {
+        self.user().with(|user| user.as_ref().is_some_and(|user| user.role == crate::protocol::http::Role::Admin))
+    }
+
     /// Who has a thread open, in this tab and elsewhere; empty if the thread is not followed, and until the server's first signal.
     pub fn present(self, id: ThreadId) -> Signal<Vec<Present>> {
         #[cfg(feature = "hydrate")]

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::browser;
 
-/// The response to the last request that ended.
+/// The state of the newest request, with the last response.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Latest<T> {
     /// The response; `None` before the first, after a failure, and while there is nothing to request.

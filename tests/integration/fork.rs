@@ -1,7 +1,5 @@
 //! Forks: threads that begin with a copy of a part of another one.
 
-use std::time::Duration;
-
 use netra::{
     protocol::{
         CreateThread, ErrorCode, ForkOrigin, ForkThread, Item, MessageId, SendMessage, ThreadId,
@@ -12,19 +10,9 @@ use netra::{
 };
 
 use crate::support::{
-    ADA, ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, replay_agent,
+    ADA, ADMIN, Client, Deployment, Setup, poll, replay_agent,
     threads::{until_over, view},
 };
-
-/// Waits until a condition holds.
-async fn until(condition: impl AsyncFn() -> bool) {
-    let holds = async {
-        while !condition().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TEST_TIMEOUT, holds).await.expect("the condition holds in time");
-}
 
 /// Sends a message, and waits for the end of the answer.
 async fn ask(socket: &Socket, message: SendMessage) -> MessageId {
@@ -85,7 +73,7 @@ async fn a_fork_has_the_branch_up_to_an_answer_with_its_files(deployment: Deploy
     assert!(copy.message.id != first && copy.message.attachments[0].file_id != uploaded.file_id);
     let path = format!("/api/threads/{}/files/{}", thread.id, copy.message.attachments[0].file_id);
     assert_eq!(client.get(&path).await.text().await.expect("the file"), "a,b\n1,2\n");
-    until(async || hits(&client, "marmalade").await.contains(&thread.id)).await;
+    poll("the search finds it", async || hits(&client, "marmalade").await.contains(&thread.id).then_some(())).await;
 
     // The copy does not depend on the original.
     let deleted = client.delete(&format!("/api/threads/{from}")).await;

@@ -1,6 +1,6 @@
 //! The inbox: the questions of all threads that wait for a person.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path};
 
 use netra::{
     protocol::{
@@ -11,7 +11,7 @@ use netra::{
 };
 use serde_json::json;
 
-use crate::support::{ADA, ADMIN, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, problem};
+use crate::support::{ADA, ADMIN, Client, Deployment, Setup, TestServer, poll, problem};
 
 /// An agent whose runs write a long text, call two tools, and end with a question about the second call.
 fn asking_agent(folder: &Path) -> String {
@@ -47,16 +47,7 @@ fn runs(page: &InboxPage) -> Vec<RunId> {
 
 /// Waits until the inbox has this many runs.
 async fn until_waiting(client: &Client, count: usize) -> InboxPage {
-    let waiting = async {
-        loop {
-            let page = page(client, "").await;
-            if page.items.len() == count {
-                return page;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(TEST_TIMEOUT, waiting).await.expect("the inbox gets so many runs in time")
+    poll("the runs in the inbox", async || Some(page(client, "").await).filter(|page| page.items.len() == count)).await
 }
 
 /// Sends a message in a new thread; the agent answers with a question.

@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer, free_port};
+use crate::support::{ADMIN, Client, Setup, TEST_TIMEOUT, TestServer, free_port, poll};
 
 /// The value of a metric by its name with labels; 0 where it is missing.
 fn value(text: &str, line: &str) -> f64 {
@@ -26,16 +26,7 @@ async fn metrics(server: &TestServer) -> String {
 
 /// Requests the metrics until a condition holds.
 async fn until(server: &TestServer, what: &str, holds: impl Fn(&str) -> bool) -> String {
-    let polling = async {
-        loop {
-            let text = metrics(server).await;
-            if holds(&text) {
-                return text;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    timeout(TEST_TIMEOUT, polling).await.unwrap_or_else(|_| panic!("not in time: {what}"))
+    poll(what, async || Some(metrics(server).await).filter(|text| holds(text))).await
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ impl ThreadRows {
                 self.changed.insert(change.thread);
             }
             if before.info.for_log() != row.info.for_log() {
-                log.push(ThreadEntry::Thread { thread: row.info.for_log() });
+                log.push(ThreadEntry::info(&row.info));
             }
             if before.members != row.members {
                 self.changed_members.insert((change.thread, change.user));

@@ -135,7 +135,7 @@ pub(super) struct FileQuery {
 }
 
 /// What a shown file may do: nothing but be seen. The type that is sent cannot run scripts in any case; this holds if a browser errs.
-const SHOWN_FILE_POLICY: HeaderValue =
+pub(super) const SHOWN_FILE_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; sandbox");
 /// The same for PDF: browsers show no PDF in a sandbox; their viewers have one of their own.
 const SHOWN_PDF_POLICY: HeaderValue =

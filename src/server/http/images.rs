@@ -8,17 +8,14 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::Caller;
+use super::{Caller, files::SHOWN_FILE_POLICY};
 use crate::{
     protocol::http::Problem,
     server::{outbound::images::ImageError, problem::problem, state::AppState},
 };
 
-/// How long a browser may keep an image.
+/// A browser may keep an image for a day.
 const CACHE: HeaderValue = HeaderValue::from_static("private, max-age=86400");
-/// For an image that is opened by itself.
-const POLICY: HeaderValue =
-    HeaderValue::from_static("default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; sandbox");
 const RETRY_AFTER_MS: u64 = 2_000;
 
 /// The query of `GET /api/images`.
@@ -39,7 +36,7 @@ pub(super) async fn load(
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(image.media_type)),
         (header::CACHE_CONTROL, CACHE),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CONTENT_SECURITY_POLICY, SHOWN_FILE_POLICY),
     ];
     Ok((headers, Body::from_stream(image.bytes)).into_response())
 }

@@ -10,8 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::address::{self, PublicOnly};
 use crate::server::config::ImagesConfig;
 
-/// The largest image, in bytes.
-const MAX_BYTES: u64 = 10 * 1024 * 1024;
+/// The largest image, in MiB and in bytes.
+const MAX_MIB: u64 = 10;
+const MAX_BYTES: u64 = MAX_MIB * 1024 * 1024;
 /// The longest address, in bytes.
 const MAX_URL_BYTES: usize = 2_000;
 const MAX_REDIRECTS: usize = 3;
@@ -40,7 +41,7 @@ pub(crate) enum ImageError {
     Unreachable,
     #[error("this address has no image that can be shown: PNG, JPEG, GIF, WebP and AVIF can")]
     NoImage,
-    #[error("images of more than 10 MiB are not loaded")]
+    #[error("images of more than {MAX_MIB} MiB are not loaded")]
     TooLarge,
 }
 

@@ -33,7 +33,7 @@ use crate::{
 const MAX_CANDIDATES: i64 = 1_000;
 /// Threads of how many other users are searched.
 const MAX_OWNERS: i64 = 200;
-/// On SQLite: how many matching texts of those users are looked at, the newest, for those in threads that they share.
+/// On SQLite, for shared threads: of the matching texts of those users, the newest so many are looked at, to find those in shared threads.
 const MAX_OWNERS_TEXTS: i64 = 20_000;
 
 /// A position in the ranking; the hits of the next page come after it. Texts that are newer than the first page stay out of the
@@ -115,7 +115,7 @@ pub async fn find(
     find_tagged(store, user, query, None, limit, after).await
 }
 
-/// As [`find`]; with a tag, only in the threads that have it, which are the user's own.
+/// Like [`find`]. With a tag, it searches only the user's own threads that have the tag.
 ///
 /// # Errors
 /// If the store fails.
@@ -169,17 +169,13 @@ enum Threads {
 }
 
 impl Threads {
-    /// The condition of a text's thread. `id` is the text's id, `parameter` that of the tag or the user in the statement.
-    fn condition(&self, id: &str, parameter: &str) -> String {
-        let (table, column) = match self {
-            Self::Own(None) => return String::new(),
-            Self::Own(Some(_)) => ("thread_tags", "tag_id"),
-            Self::Shared(_) => ("thread_members", "user_id"),
-        };
-        format!(
-            " AND EXISTS (SELECT 1 FROM search_texts text JOIN {table} ON {table}.thread_id = text.thread_id \
-             WHERE text.id = {id} AND {table}.{column} = {parameter})"
-        )
+    /// The table that has these threads, and its column for the tag or the user. `None`: all of the user's own.
+    fn table(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Own(None) => None,
+            Self::Own(Some(_)) => Some(("thread_tags", "tag_id")),
+            Self::Shared(_) => Some(("thread_members", "user_id")),
+        }
     }
 }
 
@@ -220,39 +216,35 @@ async fn matching(
     let Searched { store, user, query, threads } = searched;
     let (found, words) = match store.engine() {
         Engine::Sqlite => {
-            let markers: Vec<String> = match threads {
-                Threads::Own(_) => vec![scope.marker(user)],
-                Threads::Shared(owners) => owners.iter().map(|owner| scope.marker(*owner)).collect(),
-            };
-            let matches =
-                "SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3";
-            let found = match threads {
-                Threads::Own(_) => {
-                    format!("{matches}{} ORDER BY rowid DESC LIMIT $4", threads.condition("search_index.rowid", "$5"))
-                }
-                // The index knows whose a text is, but not its thread: only so many of the owners' texts are looked at.
-                Threads::Shared(_) => format!(
-                    "SELECT id FROM ({matches} ORDER BY rowid DESC LIMIT {MAX_OWNERS_TEXTS}) AS text WHERE TRUE{} \
-                     ORDER BY id DESC LIMIT $4",
-                    threads.condition("text.id", "$5")
+            let (markers, looked_at) = match threads {
+                Threads::Own(_) => (vec![scope.marker(user)], String::new()),
+                // The index knows whose a text is, but not its thread.
+                Threads::Shared(owners) => (
+                    owners.iter().map(|owner| scope.marker(*owner)).collect(),
+                    format!(" ORDER BY rowid DESC LIMIT {MAX_OWNERS_TEXTS}"),
                 ),
             };
+            let in_threads = |(table, column): (&str, &str)| {
+                format!(
+                    " WHERE EXISTS (SELECT 1 FROM search_texts text JOIN {table} ON {table}.thread_id = text.thread_id \
+                     WHERE text.id = matching.id AND {table}.{column} = $5)"
+                )
+            };
+            let found = format!(
+                "SELECT id FROM (SELECT rowid AS id FROM search_index WHERE search_index MATCH $1 AND rowid BETWEEN $2 AND $3{looked_at}) \
+                 AS matching{} ORDER BY id DESC LIMIT $4",
+                threads.table().map(in_threads).unwrap_or_default()
+            );
             (found, query.fts5(strictness, &markers))
         }
         Engine::Postgres => {
-            let (owner, parameter) = match threads {
-                Threads::Own(_) => (" AND owner = $5", "$6"),
-                Threads::Shared(_) => {
-                    (" AND thread_id IN (SELECT thread_id FROM thread_members WHERE user_id = $5)", "")
-                }
+            let (owner, number) = if matches!(threads, Threads::Own(_)) { (" AND owner = $5", 6) } else { ("", 5) };
+            let in_threads = |(table, column): (&str, &str)| {
+                format!(" AND thread_id IN (SELECT thread_id FROM {table} WHERE {column} = ${number})")
             };
-            let condition = match threads {
-                Threads::Own(_) => threads.condition("search_texts.id", parameter),
-                Threads::Shared(_) => String::new(),
-            };
-            let scope = scope.condition();
+            let (scope, threads) = (scope.condition(), threads.table().map(in_threads).unwrap_or_default());
             let found = format!(
-                "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3{owner} AND {scope}{condition} \
+                "SELECT id FROM search_texts WHERE words @@ CAST($1 AS TSQUERY) AND id BETWEEN $2 AND $3{owner} AND {scope}{threads} \
                  ORDER BY id DESC LIMIT $4"
             );
             (found, query.tsquery(strictness))

@@ -73,7 +73,7 @@ impl Query {
         (phrases, false)
     }
 
-    /// In the language of FTS5. One of the words `markers`, at least one, must occur, too.
+    /// As a query of FTS5. A text must also have one of the words in `markers`, which is not empty.
     pub(super) fn fts5(&self, strictness: Strictness, markers: &[String]) -> String {
         let (phrases, is_open) = self.parts(strictness);
         let phrases = phrases.iter().map(|phrase| format!(" AND \"{}\"", phrase.join(" ")));

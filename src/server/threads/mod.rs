@@ -252,7 +252,7 @@ async fn lock_for_server(tx: &mut CommandTransaction, thread: ThreadId) -> Resul
 
 /// Appends a new thread's title and agent to its log and to its owner's feed.
 async fn append_info(tx: &mut CommandTransaction, owner: UserId, thread: &ThreadInfo) -> Result<()> {
-    tx.append_to_thread(thread.id, &[ThreadEntry::Thread { thread: thread.for_log() }]).await?;
+    tx.append_to_thread(thread.id, &[ThreadEntry::info(thread)]).await?;
     tx.append_to_feed(owner, &[UserEntry::Thread { thread: thread.clone() }]).await?;
     Ok(())
 }

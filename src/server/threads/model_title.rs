@@ -69,7 +69,7 @@ pub async fn store_model_title(
         let mut changed = before.clone();
         changed.info.title = title;
         queries::update_thread(tx.sql(), &changed.info).await?;
-        tx.append_to_thread(thread, &[ThreadEntry::Thread { thread: changed.info.for_log() }]).await?;
+        tx.append_to_thread(thread, &[ThreadEntry::info(&changed.info)]).await?;
         let mut feeds = FeedEntries::default();
         feeds.add_change(&before, &changed);
         tx.append_to_feeds(feeds).await?;

@@ -134,7 +134,7 @@ async fn title_and_unarchive(
         }
     }
     if changed.info.for_log() != thread.info.for_log() {
-        tx.append_to_thread(thread.info.id, &[ThreadEntry::Thread { thread: changed.info.for_log() }]).await?;
+        tx.append_to_thread(thread.info.id, &[ThreadEntry::info(&changed.info)]).await?;
     }
     if changed.members != thread.members {
         queries::unarchive_for_members(tx.sql(), thread.info.id).await?;

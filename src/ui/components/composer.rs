@@ -92,9 +92,9 @@ pub(crate) fn Composer(
         let current = agent.current.get();
         text.with(|text| agents.with_value(|agents| accepted_types(text, current.as_deref(), agents)))
     });
-    let suggestions = suggestions(draft, agents);
+    let (suggestions, is_reading) = suggestions(draft, agents);
     let send = Callback::new(move |mode: SendMode| {
-        if send_error.get_untracked().is_none() {
+        if send_error.get_untracked().is_none() && !is_reading.get_untracked() {
             on_send.run(NewMessage { mode, ..take_message(draft, agents) });
         }
     });
@@ -139,18 +139,17 @@ pub(crate) fn Composer(
     .into_any()
 }
 
-/// The suggestions for what is typed: agents or prompts.
-fn suggestions(draft: Draft, agents: StoredValue<Vec<AgentInfo>>) -> Suggestions {
-    let (text, socket) = (draft.text, use_socket());
+/// The suggestions for what is typed, agents or prompts; and whether a prompt that was chosen is being read.
+fn suggestions(draft: Draft, agents: StoredValue<Vec<AgentInfo>>) -> (Suggestions, Signal<bool>) {
+    let text = draft.text;
     let (prompts, is_listing) = suggested_prompts(text);
     let (choose, is_reading) = choice_handler(draft);
-    // What was typed is then the beginning of a name, and no message.
-    let is_loading = Signal::derive(move || is_listing.get() || is_reading.get() && socket.is_up_to_date());
+    let is_loading = Signal::derive(move || is_listing.get() || is_reading.get());
     let suggested = Memo::new(move |_| {
         let of_agents = text.with(|text| agents.with_value(|agents| suggested_agents(text, agents)));
         if of_agents.is_empty() { prompts.get() } else { of_agents }
     });
-    Suggestions::new(text, suggested, is_loading, choose)
+    (Suggestions::new(text, suggested, is_loading, choose), is_reading)
 }
 
 /// Handles a key in the text field: chooses from the suggestions, sends, or edits the last message.

@@ -4,6 +4,7 @@
 use leptos::{
     __reexports::send_wrapper::SendWrapper,
     ev::{FocusEvent, MouseEvent},
+    html::ElementType,
     prelude::*,
     wasm_bindgen::JsCast,
     web_sys,
@@ -14,6 +15,19 @@ pub(crate) fn focus_on(selector: &str) -> bool {
     let found = document().query_selector(selector).ok().flatten();
     let found = found.and_then(|found| found.dyn_into::<web_sys::HtmlElement>().ok());
     found.is_some_and(|found| found.focus().is_ok() && document().active_element().as_ref() == Some(found.as_ref()))
+}
+
+/// Focuses an element as soon as it is in the document. Call it in the component that has the element.
+pub(crate) fn focus_when_shown<E>(element: NodeRef<E>)
+where
+    E: ElementType + 'static,
+    E::Output: JsCast + AsRef<web_sys::Element> + Clone + 'static,
+{
+    Effect::new(move |_| {
+        if let Some(element) = element.get() {
+            focus_element(element.as_ref());
+        }
+    });
 }
 
 /// Focuses the element with an id, if it exists.

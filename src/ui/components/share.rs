@@ -8,7 +8,7 @@ use super::{
     copy::CopyButton,
     dialogs::Dialogs,
     error_message::error_message,
-    focus::{focus_on, is_focus_lost},
+    focus::{focus_on, focus_when_shown, is_focus_lost},
     icons::{Glyph, icon},
     members::MembersSection,
 };
@@ -71,11 +71,7 @@ fn ShareDialog(thread: ThreadId) -> impl IntoView {
     all.load();
     let days = RwSignal::new(DEFAULT_DAYS);
     let button = NodeRef::<html::Button>::new();
-    Effect::new(move |_| {
-        if let Some(button) = button.get() {
-            let _ = button.focus();
-        }
-    });
+    focus_when_shown(button);
     let create = move |event: SubmitEvent| {
         event.prevent_default();
         let expires_at = (days.get_untracked() > 0).then(|| browser::now_ms() + days.get_untracked() * DAY_MS);

@@ -4,6 +4,7 @@ use leptos::{html, prelude::*};
 
 use super::{
     dialogs::Dialogs,
+    focus::focus_when_shown,
     icons::{Glyph, icon},
 };
 use crate::ui::{
@@ -29,11 +30,7 @@ fn ShortcutList() -> impl IntoView {
     let dialogs: Dialogs = expect_context();
     let single_keys = RwSignal::new(are_single_keys_on());
     let close = NodeRef::<html::Button>::new();
-    Effect::new(move |_| {
-        if let Some(close) = close.get() {
-            let _ = close.focus();
-        }
-    });
+    focus_when_shown(close);
     let change = move |on: bool| {
         single_keys.set(on);
         turn_single_keys(on);

@@ -37,7 +37,7 @@ pub(crate) struct Suggestions {
     /// Whether suggestions for the text are being loaded.
     is_loading: Signal<bool>,
     selected: RwSignal<usize>,
-    /// The text for which the list was dismissed.
+    /// The text at which the list was closed. It stays closed until the text changes.
     dismissed: RwSignal<Option<String>>,
     on_choose: Callback<Choice>,
 }
@@ -55,7 +55,7 @@ impl Suggestions {
             let is_dismissed = text.with(|text| dismissed.with(|dismissed| dismissed.as_ref() == Some(text)));
             if is_dismissed { Vec::new() } else { suggestions.get() }
         });
-        // Typed again, the same text has its suggestions again.
+        // If the same text is typed again, the list opens again.
         Effect::new(move |_| {
             let is_other =
                 |text: &String| dismissed.with_untracked(|dismissed| dismissed.as_ref().is_some_and(|one| one != text));

@@ -10,7 +10,7 @@ use super::{
     command_state::CommandState,
     dialogs::Dialogs,
     error_message::error_message,
-    focus::{focus_on, is_focus_lost},
+    focus::{focus_on, focus_when_shown, is_focus_lost},
     icons::{Glyph, icon},
 };
 use crate::{
@@ -165,11 +165,7 @@ fn TagDialog(threads: Vec<ThreadId>) -> impl IntoView {
     let feed = socket.feed();
     let tags = Memo::new(move |_| feed.with(|feed| feed.tags.iter().map(|tag| tag.id).collect::<Vec<_>>()));
     let field = NodeRef::<html::Input>::new();
-    Effect::new(move |_| {
-        if let Some(field) = field.get() {
-            let _ = field.focus();
-        }
-    });
+    focus_when_shown(field);
     let add = move |event: SubmitEvent| {
         event.prevent_default();
         let name = field.get_untracked().map(|field| field.value().trim().to_owned()).unwrap_or_default();

@@ -184,7 +184,8 @@ impl Store {
                 Ok(()) => self.remove_moved(changes),
                 Err(_) => {
                     self.warn();
-                    // The disk may be full, and this makes room. If it fails too, the files are removed later as orphans.
+                    // A full disk has no room for records, but files can still be removed. If that fails, too, the next page load
+                    // removes them as files that no record names.
                     let _ = database.change(&[], &removed_files).await;
                 }
             }

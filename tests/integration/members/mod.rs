@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::support::{
-    ADA, ADMIN, Account, Backends, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, replay_agent,
+    ADA, ADMIN, Account, Backends, Client, Deployment, Setup, TEST_TIMEOUT, TestServer, poll, replay_agent,
     threads::{until_over, view},
 };
 
@@ -193,8 +193,7 @@ async fn try_routes(tester: &Tester, shared: &Shared) {
     };
     if tester.access >= Access::Read {
         // A node indexes new entries after a moment.
-        let found = async { while !is_found().await {} };
-        tokio::time::timeout(TEST_TIMEOUT, found).await.expect("who may read it finds it");
+        poll("who may read it finds it", async || is_found().await.then_some(())).await;
     } else {
         assert!(!is_found().await);
     }
@@ -280,7 +279,7 @@ async fn others_messages_stay_theirs(owner: &Tester, writer: &Tester, shared: &S
     assert_eq!(author.map(|author| author.id), Some(writer.id));
 }
 
-/// Follows a channel; what happens from now on is an entry.
+/// Subscribes to a channel, and waits for its snapshot: what changes from then on arrives as entries.
 async fn follow(socket: &Socket, channel: ChannelName) -> mpsc::Receiver<Update> {
     let mut updates = socket.follow(channel, None).await;
     let first = tokio::time::timeout(TEST_TIMEOUT, updates.recv()).await.expect("the subscription begins in time");

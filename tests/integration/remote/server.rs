@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::TEST_TIMEOUT;
+use crate::support::{TEST_TIMEOUT, poll};
 
 /// A request that the endpoint received.
 #[derive(Debug, Clone)]
@@ -214,10 +214,5 @@ pub async fn short_pause() {
 
 /// Polls a condition until it holds.
 pub async fn until(is: impl Fn() -> bool) {
-    let wait = async {
-        while !is() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(TEST_TIMEOUT, wait).await.expect("it happens in time");
+    poll("the condition", async || is().then_some(())).await;
 }

@@ -19,7 +19,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 pub use self::{
     http_client::{Client, cookie, problem},
@@ -32,6 +35,9 @@ pub const SETUP_TOKEN: &str = "setup-token-of-the-tests";
 pub const ADMIN: Account = Account { email: "admin@example.com", name: "Admin", password: "a password for tests" };
 /// What takes longer than this counts as hung, even on a busy machine.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The time between two calls of [`poll`].
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A second account, which a test adds with [`TestServer::add_member`].
 pub const ADA: Account = Account { email: "ada@example.com", name: "Ada", password: "correct horse" };
@@ -51,6 +57,20 @@ pub fn netra() -> Command {
     // A test does not depend on the environment's variables.
     command.env_clear().env("NETRA_LOG", "netra=debug,warn").stdin(Stdio::null());
     command
+}
+
+/// Repeats a question until it has an answer, for at most [`TEST_TIMEOUT`]. Nothing is notified when the answer to an HTTP call or the value of
+/// a counter changes, so it waits a little in between.
+pub async fn poll<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let answer = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+    };
+    timeout(TEST_TIMEOUT, answer).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
 
 /// Runs blocking work on another thread, for at most [`TEST_TIMEOUT`].

@@ -94,7 +94,7 @@ pub async fn import(
     }
     let bytes = tx.append_copies(id, &entries).await?;
     admission.admit(bytes)?;
-    tx.append_to_thread(id, &[ThreadEntry::Thread { thread: thread.for_log() }]).await?;
+    tx.append_to_thread(id, &[ThreadEntry::info(&thread)]).await?;
     tx.append_to_feed_at(user.id, active_at, &UserEntry::Thread { thread }).await?;
     tx.commit().await?;
     Ok(Imported::New)

@@ -4,10 +4,7 @@ use leptos::prelude::*;
 
 use super::matching::{Piece, match_text, pieces};
 use crate::{
-    protocol::{
-        ThreadId,
-        http::{AgentInfo, Role},
-    },
+    protocol::{ThreadId, http::AgentInfo},
     socket::context::Socket,
     ui::{
         components::{
@@ -145,7 +142,7 @@ impl Sources {
     }
 
     fn actions(self, query: &str) -> Section {
-        let is_admin = self.socket.user().with(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
+        let is_admin = self.socket.is_admin();
         let shown = self.shown_thread.get().is_some();
         let theme = self.theme.choice();
         let open = |path: &str| Target::Open(path.to_owned());

@@ -6,12 +6,13 @@ use super::PromptView;
 use crate::{
     protocol::{
         Prompt, PromptId, SavePrompt,
-        http::Role,
         limits::{MAX_PROMPT_BYTES, MAX_PROMPT_NAME_CHARS},
     },
     socket::context::use_socket,
     ui::{
-        components::{command_state::CommandState, dialogs::Dialogs, error_message::error_message},
+        components::{
+            command_state::CommandState, dialogs::Dialogs, error_message::error_message, focus::focus_when_shown,
+        },
         context::AppContext,
         format,
     },
@@ -118,15 +119,11 @@ pub(super) fn EditPrompt(view: RwSignal<PromptView>, edited: EditedPrompt) -> im
 fn PromptFields(form: Form) -> impl IntoView {
     let Form { name, text, shared, .. } = form;
     let (socket, app) = (use_socket(), expect_context::<AppContext>());
-    let is_admin = socket.user().with_untracked(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
+    let is_admin = untrack(|| socket.is_admin());
     // One that is shared already can be unshared.
     let can_share = is_admin || app.has_members() || shared.get_untracked();
     let field = NodeRef::<html::Input>::new();
-    Effect::new(move |_| {
-        if let Some(field) = field.get() {
-            let _ = field.focus();
-        }
-    });
+    focus_when_shown(field);
     view! {
         <label>
             "Name"

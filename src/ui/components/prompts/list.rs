@@ -6,7 +6,6 @@ use super::{PromptView, edit::EditedPrompt, fields::fields, insert_handler, read
 use crate::{
     protocol::{
         DeletePrompt, Prompt, PromptInfo, PromptList,
-        http::Role,
         limits::{MAX_PROMPT_NAME_CHARS, MAX_PROMPTS_PAGE},
     },
     socket::context::{Socket, use_socket},
@@ -17,7 +16,7 @@ use crate::{
             command_state::CommandState,
             dialogs::Dialogs,
             error_message::error_message,
-            focus::{focus_on, is_focus_lost},
+            focus::{focus_on, focus_when_shown, is_focus_lost},
             icons::{Glyph, icon},
         },
         latest::{Latest, latest},
@@ -86,11 +85,7 @@ pub(super) fn PromptLibrary(view: RwSignal<PromptView>, query: RwSignal<String>)
         Some(format!("/api/prompts?limit={MAX_PROMPTS_PAGE}&q={name}"))
     }));
     let field = NodeRef::<html::Input>::new();
-    Effect::new(move |_| {
-        if let Some(field) = field.get() {
-            let _ = field.focus();
-        }
-    });
+    focus_when_shown(field);
     // The row whose button was pressed may be gone.
     Effect::new(move |_| {
         found.track();
@@ -151,8 +146,7 @@ fn note(found: &Latest<PromptList>, is_all: bool) -> Option<String> {
 /// A prompt: a button that uses it, and buttons for the rest.
 #[component]
 fn PromptRow(prompt: PromptInfo, library: Library) -> impl IntoView {
-    let is_admin =
-        library.socket.user().with_untracked(|user| user.as_ref().is_some_and(|user| user.role == Role::Admin));
+    let is_admin = untrack(|| library.socket.is_admin());
     let name = escape_invisible(&prompt.name);
     let about = match (&prompt.owner, prompt.shared) {
         (Some(owner), _) => Some(format!("Of {}", escape_invisible(&owner.name))),

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     protocol::{Prompt, PromptId},
+    socket::context::use_socket,
     text::normalize_input,
     ui::{browser, drafts::Drafts, part::part},
 };
@@ -32,10 +33,9 @@ part!(
 );
 
 /// What the dialog shows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) enum PromptView {
     /// The library.
-    #[default]
     List,
     /// The form of a prompt.
     Edit(EditedPrompt),
@@ -59,9 +59,10 @@ async fn read(id: PromptId) -> Result<Prompt, String> {
     Ok(Prompt { text: normalize_input(&prompt.text), ..prompt })
 }
 
-/// What happens when a suggestion of the composer with this draft is chosen, and whether a chosen prompt is being read.
-pub(crate) fn choice_handler(draft: Draft) -> (Callback<Choice>, RwSignal<bool>) {
-    let dialogs: Dialogs = expect_context();
+/// What happens when a suggestion of the composer with this draft is chosen, and whether a chosen prompt is being read: until it is
+/// there, the text is the beginning of its name, and no message.
+pub(crate) fn choice_handler(draft: Draft) -> (Callback<Choice>, Signal<bool>) {
+    let (dialogs, socket): (Dialogs, _) = (expect_context(), use_socket());
     dialogs.set_composer(draft);
     let is_reading = RwSignal::new(false);
     let choose = Callback::new(move |choice| match choice {
@@ -88,7 +89,8 @@ pub(crate) fn choice_handler(draft: Draft) -> (Callback<Choice>, RwSignal<bool>)
             });
         }
     });
-    (choose, is_reading)
+    // Without a connection, nothing comes.
+    (choose, Signal::derive(move || is_reading.get() && socket.is_up_to_date()))
 }
 
 /// A function that closes the dialog and inserts a text into the composer of the page, or else into that of a new thread.
