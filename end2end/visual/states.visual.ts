@@ -34,13 +34,13 @@ const test = base.extend<object, { scripted: ScriptedAgent }>({
 /** Compares what the window shows. */
 async function compare(page: Page, name: string): Promise<void> {
   await page.evaluate(() => document.fonts.ready);
-  const mask = [page.locator('time'), page.locator('.run-state'), page.locator('.presence')];
+  const mask = [page.locator('time'), page.locator('.time'), page.locator('.run-state'), page.locator('.presence')];
   await expect(page).toHaveScreenshot(`${name}.png`, { mask });
 }
 
 test('signing in', async ({ page }) => {
   await page.goto('/');
-  await expect(page.getByLabel('E-mail')).toBeVisible();
+  await expect(page.getByLabel('Email')).toBeVisible();
   await compare(page, 'sign-in');
 });
 
